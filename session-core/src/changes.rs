@@ -111,7 +111,11 @@ impl Changes {
                 (Rule::Counter(range), Some(old)) => {
                     let (old, new) = (counter(name, old)?, counter(name, value)?);
                     let delta = new.checked_sub(old).ok_or_else(|| Error::overflow(name))?;
-                    Change::Add { delta, base: old, range }
+                    Change::Add {
+                        delta,
+                        base: old,
+                        range,
+                    }
                 }
                 (Rule::Counter(_) | Rule::Last, _) => Change::Set(value.to_vec()),
             };
@@ -145,10 +149,18 @@ impl Changes {
             return Ok(());
         };
         let merged = match self.get(&name) {
-            Some(Change::Add { delta: earlier, base, .. }) => {
+            Some(Change::Add {
+                delta: earlier,
+                base,
+                ..
+            }) => {
                 let delta = earlier.checked_add(delta);
                 let delta = delta.ok_or_else(|| Error::overflow(&name))?;
-                Change::Add { delta, base: *base, range }
+                Change::Add {
+                    delta,
+                    base: *base,
+                    range,
+                }
             }
             Some(Change::Set(value)) => Change::Set(add(&name, Some(value), delta, base, range)?),
             Some(Change::Unset) => Change::Set(add(&name, None, delta, base, range)?),
@@ -176,6 +188,12 @@ impl Changes {
                 counters.insert(name.clone(), sum);
             }
         }
+        self.write(fields, &counters);
+        Ok(counters)
+    }
+
+    /// Writes the changes over what is stored, where the counters that moved have these values now.
+    pub(crate) fn write(&self, fields: &mut Fields, counters: &Fields) {
         for (name, change) in self.iter() {
             match change {
                 Change::Add { .. } => {}
@@ -186,7 +204,6 @@ impl Changes {
         for (name, value) in counters.iter() {
             fields.insert(name.clone(), value.to_vec());
         }
-        Ok(counters)
     }
 }
 

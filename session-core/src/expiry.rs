@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::record::Metadata;
 
-/// How long a session lives.
+/// How long a session lives, in the store and in the browser.
 ///
 /// Both limits always apply (OWASP ASVS 7.3.1 and 7.3.2): a session ends when it was idle for too
 /// long, and at its absolute deadline however busy it is.
@@ -20,6 +20,9 @@ pub struct Expiry {
     /// How much of the idle time may pass before a request that only reads extends it. Default: a
     /// tenth of the idle time. Smaller is more exact, larger writes less.
     pub touch_interval: Duration,
+    /// Whether the cookie outlives the browser's session. Default: no (NIST SP 800-63B: a session
+    /// shall not persist across a restart of the browser).
+    pub persistent: bool,
 }
 
 impl Expiry {
@@ -30,6 +33,16 @@ impl Expiry {
             idle_timeout,
             absolute_timeout,
             touch_interval: idle_timeout / 10,
+            persistent: false,
+        }
+    }
+
+    /// The same limits with a cookie that outlives the browser's session: "remember me".
+    #[must_use]
+    pub fn persistent(self) -> Self {
+        Self {
+            persistent: true,
+            ..self
         }
     }
 
@@ -52,6 +65,14 @@ impl Expiry {
         now.since(metadata.touched_at) >= self.touch_interval_of(metadata)
     }
 
+    /// How long the cookie of the session with this metadata is to live; `None`: as long as the
+    /// browser's session. Never longer than the session itself may.
+    #[must_use]
+    pub fn cookie_max_age(&self, metadata: &Metadata, now: Timestamp) -> Option<Duration> {
+        let persistent = metadata.lifetime.persistent.unwrap_or(self.persistent);
+        persistent.then(|| metadata.absolute_deadline.since(now))
+    }
+
     fn idle_timeout_of(&self, metadata: &Metadata) -> Duration {
         metadata.lifetime.idle_timeout.unwrap_or(self.idle_timeout)
     }
@@ -60,8 +81,7 @@ impl Expiry {
     fn touch_interval_of(&self, metadata: &Metadata) -> Duration {
         match metadata.lifetime.idle_timeout {
             Some(own) if !self.idle_timeout.is_zero() => {
-                let fraction =
-                    self.touch_interval.as_secs_f64() / self.idle_timeout.as_secs_f64();
+                let fraction = self.touch_interval.as_secs_f64() / self.idle_timeout.as_secs_f64();
                 own.mul_f64(fraction.clamp(0.0, 1.0))
             }
             _ => self.touch_interval,

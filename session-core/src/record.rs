@@ -145,11 +145,13 @@ impl Metadata {
     const VERSION: u8 = 1;
 
     /// The offset of the epoch: 4 bytes.
-    pub(crate) const EPOCH: usize = 1;
+    const EPOCH: usize = 1;
     /// The offset of what a rotation replaces: epoch, digest, time of rotation, identified.
     pub(crate) const ROTATION: usize = Self::EPOCH;
-    const DIGEST: usize = 5;
-    const ROTATED: usize = 37;
+    /// The offset of the digest: 32 bytes.
+    pub(crate) const DIGEST: usize = 5;
+    /// The offset of the time of the last rotation: 4 bytes.
+    pub(crate) const ROTATED: usize = 37;
     const IDENTIFIED: usize = 41;
     const CREATED: usize = 42;
     /// The offset of the time of the last touch: 6 bytes.
@@ -220,7 +222,9 @@ pub(crate) fn pack_millis(at: Timestamp) -> [u8; MILLIS_LEN] {
 }
 
 fn unpack_millis(packed: &[u8]) -> Timestamp {
-    let millis = packed.iter().fold(0, |millis, &byte| millis << 8 | u64::from(byte));
+    let millis = packed
+        .iter()
+        .fold(0, |millis, &byte| millis << 8 | u64::from(byte));
     Timestamp::from_millis(millis)
 }
 

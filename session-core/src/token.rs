@@ -112,6 +112,9 @@ impl SessionId {
     /// The length of every id's text.
     pub const TEXT_LEN: usize = (ID_LEN * 8).div_ceil(6);
 
+    /// The first id in order.
+    pub(crate) const MIN: Self = Self([0; ID_LEN]);
+
     /// Reads what [`Display`](fmt::Display) wrote; `None` where it is anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -129,7 +132,10 @@ impl fmt::Display for SessionId {
         let mut text = [0; Self::TEXT_LEN];
         let written = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text);
         let text = written.ok().and_then(|len| text.get(..len));
-        f.write_str(text.and_then(|text| str::from_utf8(text).ok()).unwrap_or("?"))
+        f.write_str(
+            text.and_then(|text| str::from_utf8(text).ok())
+                .unwrap_or("?"),
+        )
     }
 }
 
@@ -170,9 +176,8 @@ impl fmt::Debug for VerifierDigest {
 }
 
 fn fill(bytes: &mut [u8]) -> Result<(), Error> {
-    getrandom::fill(bytes).map_err(|error| {
-        Error::store("the operating system gave no randomness").with_source(error)
-    })
+    getrandom::fill(bytes)
+        .map_err(|error| Error::store("the operating system gave no randomness").with_source(error))
 }
 
 #[cfg(test)]

@@ -1,0 +1,292 @@
+//! What happened to a session in one request, and what is to be done about it.
+//!
+//! [`plan`] is pure and small, so that all its inputs can be tried.
+
+/// What a request brought.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "`plan` decides for each of these")]
+pub enum Origin {
+    /// No session: no token, or one that no living session knows.
+    Absent,
+    /// The token of a living session.
+    Live {
+        /// Whether a request that only reads is to extend the session.
+        touch_due: bool,
+    },
+    /// A token that was rotated away long ago.
+    Stale,
+    /// A token that was rotated away a moment ago: a request that was under way at the same time.
+    StaleInGrace,
+}
+
+/// What happened to a session in one request. Facts only; what follows from them says [`plan`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "`plan` decides by all of these")]
+pub struct State {
+    /// What the request brought.
+    pub origin: Origin,
+    /// Whether the data differs from what was read.
+    pub changed: bool,
+    /// Whether who is logged in differs from what was read.
+    pub identity_changed: bool,
+    /// Whether the session got a lifetime of its own.
+    pub lifetime_changed: bool,
+    /// Whether the application asked for a new token.
+    pub rotate: bool,
+    /// Whether the application ended the session.
+    pub destroyed: bool,
+    /// Whether the handler panicked, or the response is a server error.
+    pub failed: bool,
+}
+
+/// What to do in the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever acts on it acts on each")]
+pub enum Commit {
+    /// Store a new session.
+    Create,
+    /// End the session.
+    Delete,
+    /// Nothing.
+    Nothing,
+    /// Extend the session.
+    Touch,
+    /// Write what changed.
+    Update {
+        /// With a new token.
+        rotate: bool,
+        /// With the changed data; without, it is dropped.
+        write: bool,
+    },
+}
+
+/// What to do with the cookie, if the commit succeeds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever acts on it acts on each")]
+pub enum CookieStep {
+    /// Leave it alone.
+    Keep,
+    /// Remove it.
+    Remove,
+    /// Set it.
+    Set,
+}
+
+/// What follows from a [`State`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "the whole of a decision")]
+pub struct Plan {
+    /// What to do in the store.
+    pub commit: Commit,
+    /// What to do with the cookie.
+    pub cookie: CookieStep,
+}
+
+impl Plan {
+    const NOTHING: Self = Self::new(Commit::Nothing, CookieStep::Keep);
+
+    const fn new(commit: Commit, cookie: CookieStep) -> Self {
+        Self { commit, cookie }
+    }
+}
+
+/// Decides what becomes of a session at the end of a request. The rules, first match first:
+///
+/// | the request brought | and | store | cookie |
+/// |---|---|---|---|
+/// | a token rotated a moment ago | whatever it did | nothing | left alone |
+/// | no living session | destroyed it | nothing | removed |
+/// | no living session | failed, or changed no data | nothing | left alone |
+/// | no living session | changed data | create | set |
+/// | a living session | destroyed it | delete | removed |
+/// | a living session | failed, and asked for a new token | rotate, drop the data | set |
+/// | a living session | changed data, identity, lifetime, or asked for a new token | update | set if the token or the lifetime is new |
+/// | a living session | only read it, and a touch is due | touch | left alone |
+/// | a living session | only read it, or failed | nothing | left alone |
+///
+/// A parallel request with the token of before a login must not set a cookie, or it would overwrite
+/// the one that the login has just set: hence the first rule. Ending the session and rotating its
+/// token are for safety, so a failed request does them too; its data is dropped.
+#[must_use]
+pub fn plan(state: State) -> Plan {
+    match state.origin {
+        Origin::StaleInGrace => Plan::NOTHING,
+        Origin::Absent | Origin::Stale => plan_absent(state),
+        Origin::Live { touch_due } => plan_live(state, touch_due),
+    }
+}
+
+fn plan_absent(state: State) -> Plan {
+    if state.destroyed {
+        Plan::new(Commit::Nothing, CookieStep::Remove)
+    } else if state.failed || !state.changed {
+        Plan::NOTHING
+    } else {
+        Plan::new(Commit::Create, CookieStep::Set)
+    }
+}
+
+fn plan_live(state: State, touch_due: bool) -> Plan {
+    if state.destroyed {
+        return Plan::new(Commit::Delete, CookieStep::Remove);
+    }
+    let write = !state.failed && (state.changed || state.lifetime_changed);
+    let rotate = state.rotate || (!state.failed && state.identity_changed);
+    if write || rotate {
+        let renew = rotate || (write && state.lifetime_changed);
+        let cookie = if renew {
+            CookieStep::Set
+        } else {
+            CookieStep::Keep
+        };
+        Plan::new(Commit::Update { rotate, write }, cookie)
+    } else if touch_due {
+        Plan::new(Commit::Touch, CookieStep::Keep)
+    } else {
+        Plan::NOTHING
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All 320 inputs.
+    fn all() -> impl Iterator<Item = State> {
+        let origins = [
+            Origin::Absent,
+            Origin::Stale,
+            Origin::StaleInGrace,
+            Origin::Live { touch_due: false },
+            Origin::Live { touch_due: true },
+        ];
+        origins.into_iter().flat_map(|origin| {
+            (0..64_u8).map(move |bits| State {
+                origin,
+                changed: bits & 1 != 0,
+                identity_changed: bits & 2 != 0,
+                lifetime_changed: bits & 4 != 0,
+                rotate: bits & 8 != 0,
+                destroyed: bits & 16 != 0,
+                failed: bits & 32 != 0,
+            })
+        })
+    }
+
+    fn is_live(state: State) -> bool {
+        matches!(state.origin, Origin::Live { .. })
+    }
+
+    #[test]
+    fn a_parallel_request_of_before_a_rotation_does_nothing() {
+        for state in all().filter(|state| state.origin == Origin::StaleInGrace) {
+            assert_eq!(plan(state), Plan::NOTHING, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn only_data_without_a_living_session_and_without_failure_creates_one() {
+        for state in all() {
+            let expected = matches!(state.origin, Origin::Absent | Origin::Stale)
+                && state.changed
+                && !state.destroyed
+                && !state.failed;
+            assert_eq!(plan(state).commit == Commit::Create, expected, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn destroy_always_ends_a_living_session_and_removes_the_cookie() {
+        for state in all().filter(|state| state.destroyed) {
+            let plan = plan(state);
+            assert_eq!(plan.commit == Commit::Delete, is_live(state), "{state:?}");
+            let removed = plan.cookie == CookieStep::Remove;
+            assert_eq!(removed, state.origin != Origin::StaleInGrace, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_destroy_removes_a_cookie_or_a_session() {
+        for state in all().filter(|state| !state.destroyed) {
+            let plan = plan(state);
+            assert_ne!(plan.commit, Commit::Delete, "{state:?}");
+            assert_ne!(plan.cookie, CookieStep::Remove, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_rotation_that_was_asked_for_happens_even_when_the_request_failed() {
+        for state in all().filter(|state| is_live(*state) && state.rotate && !state.destroyed) {
+            let rotated = matches!(plan(state).commit, Commit::Update { rotate: true, .. });
+            assert!(rotated, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_identity_that_is_kept_always_rotates() {
+        for state in all().filter(|state| is_live(*state) && state.identity_changed) {
+            if !state.failed && !state.destroyed {
+                let rotated = matches!(plan(state).commit, Commit::Update { rotate: true, .. });
+                assert!(rotated, "{state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_request_writes_no_data() {
+        for state in all().filter(|state| state.failed) {
+            let commit = plan(state).commit;
+            assert_ne!(commit, Commit::Create, "{state:?}");
+            assert!(
+                !matches!(commit, Commit::Update { write: true, .. }),
+                "{state:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_change_of_a_living_session_is_written() {
+        for state in all().filter(|state| is_live(*state) && state.changed) {
+            if !state.failed && !state.destroyed {
+                let written = matches!(plan(state).commit, Commit::Update { write: true, .. });
+                assert!(written, "{state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_set_only_for_a_new_token_or_a_new_lifetime() {
+        for state in all() {
+            let plan = plan(state);
+            let new_token = matches!(
+                plan.commit,
+                Commit::Create | Commit::Update { rotate: true, .. }
+            );
+            let new_lifetime =
+                matches!(plan.commit, Commit::Update { write: true, .. }) && state.lifetime_changed;
+            let set = plan.cookie == CookieStep::Set;
+            assert_eq!(set, new_token || new_lifetime, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_only_reads_touches_when_it_is_due() {
+        for touch_due in [false, true] {
+            let state = State {
+                origin: Origin::Live { touch_due },
+                changed: false,
+                identity_changed: false,
+                lifetime_changed: false,
+                rotate: false,
+                destroyed: false,
+                failed: false,
+            };
+            let expected = if touch_due {
+                Commit::Touch
+            } else {
+                Commit::Nothing
+            };
+            assert_eq!(plan(state), Plan::new(expected, CookieStep::Keep));
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The contract between the engine and a store.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::changes::{Change, Changes};
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::expiry::Lifetime;
+#[cfg(feature = "redis")]
+use crate::record::Name;
+use crate::record::{Fields, Metadata, Record};
+use crate::token::{SessionId, VerifierDigest};
+
+pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
+
+/// Holds sessions: bytes, fields and time. It knows no HTTP, no cookie and no user's type.
+///
+/// # The contract
+///
+/// - **Absent is a value.** A session that is unknown, expired or deleted, or whose record cannot
+///   be understood, is `None` or `Gone`. An `Err` is for the system alone: unreachable, refusing,
+///   too slow. An outage must never look like "no session", or it would log everybody out.
+/// - **No verb brings a session back.** [`update`](Self::update) writes only if the session exists
+///   and its epoch is the expected one, and checks and writes in one atomic step. Whoever breaks
+///   this undoes logouts.
+/// - **[`create`](Self::create) never overwrites** a session that exists.
+/// - **All or nothing.** A refused, failed or cancelled call leaves the session as it was or as the
+///   call would have left it, never half of it.
+/// - **Only the named fields are touched**; all others, an older or newer build's, stay.
+/// - **Every record has a time to live.** It is the duration that each call brings, relative to its
+///   arrival; it has slack over the logical expiry, which the engine checks on every load. A record
+///   may live longer than told, up to the longest that any call told; never shorter.
+/// - **Answers within a deadline of its own**, whatever the network does.
+/// - Keys are not secret. Digests are not either, alone they open nothing. Fields are somebody's
+///   data: they belong in no log and no error.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Reads a session: at least the fields of these names, or more.
+    ///
+    /// The record is shared and immutable, so that a cache can be a store around a store.
+    ///
+    /// # Errors
+    ///
+    /// For the system only.
+    async fn load(&self, key: Key, names: &[&'static str]) -> Result<Option<Arc<Record>>, Error>;
+
+    /// Stores a new session, unless one exists under its key.
+    ///
+    /// # Errors
+    ///
+    /// For the system only.
+    async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error>;
+
+    /// Changes a session, if it still exists and its epoch is `update.epoch`.
+    ///
+    /// With no changes it extends the session's life: a touch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::overflow`] where a counter would leave its range; else for the system only.
+    async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error>;
+
+    /// Ends a session, whatever its epoch. Ending one that does not exist is no error.
+    ///
+    /// # Errors
+    ///
+    /// For the system only: the session may still exist then.
+    async fn delete(&self, key: Key) -> Result<(), Error>;
+
+    /// What and where the store is, for an operator's eyes: no password.
+    fn describe(&self) -> String;
+}
+
+/// Under what a store finds a session. Its `Display` is good for logs.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub struct Key {
+    /// The name of the session's type: one type never reads another's sessions.
+    pub name: &'static str,
+    /// The public half of the session's token.
+    pub id: SessionId,
+}
+
+impl Key {
+    /// The first key in order.
+    pub(crate) const MIN: Self = Self::new("", SessionId::MIN);
+
+    /// The key of a session.
+    #[must_use]
+    pub const fn new(name: &'static str, id: SessionId) -> Self {
+        Self { name, id }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.id)
+    }
+}
+
+/// What became of [`Store::create`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
+pub enum Created {
+    /// The session is stored.
+    Done,
+    /// A session exists under that key; it was left alone.
+    Exists,
+}
+
+/// What became of [`Store::update`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
+pub enum Updated {
+    /// It is stored; the counters that moved have these values now.
+    Done(Fields),
+    /// The session is over, or has another epoch; nothing was written.
+    Gone,
+}
+
+/// What [`Store::update`] is to do, in one atomic step.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Update {
+    /// The epoch that was loaded.
+    pub epoch: u32,
+    /// What changed in the session's fields.
+    pub changes: Changes,
+    /// When the request touched the session.
+    pub touched_at: Timestamp,
+    /// A new verifier and a new epoch, where the token rotates.
+    pub rotation: Option<Rotation>,
+    /// A new absolute deadline, where it changes.
+    pub absolute_deadline: Option<Timestamp>,
+    /// A new lifetime, where it changes.
+    pub lifetime: Option<Lifetime>,
+    /// The record shall live at least this long from now.
+    pub ttl: Duration,
+}
+
+impl Update {
+    /// The update that only touches a session of this epoch.
+    #[must_use]
+    pub const fn touch(epoch: u32, touched_at: Timestamp, ttl: Duration) -> Self {
+        Self {
+            epoch,
+            changes: Changes::new(),
+            touched_at,
+            rotation: None,
+            absolute_deadline: None,
+            lifetime: None,
+            ttl,
+        }
+    }
+
+    /// Whether a session with this metadata is as this update left it: it was sent twice, and has
+    /// been done.
+    #[must_use]
+    pub fn is_done(&self, metadata: &Metadata) -> bool {
+        self.rotation.is_some_and(|rotation| {
+            rotation.epoch == metadata.epoch && rotation.digest.matches(&metadata.digest)
+        })
+    }
+
+    /// The values in `fields` of the counters that this update moves.
+    #[must_use]
+    pub fn counters(&self, fields: &Fields) -> Fields {
+        let moved = self
+            .changes
+            .iter()
+            .filter(|(_, change)| matches!(change, Change::Add { .. }));
+        moved
+            .filter_map(|(name, _)| Some((name.clone(), fields.get(name)?.to_vec())))
+            .collect()
+    }
+
+    /// The metadata of the session after this update.
+    #[must_use]
+    pub fn metadata_after(&self, before: &Metadata) -> Metadata {
+        let after = Metadata {
+            touched_at: self.touched_at,
+            absolute_deadline: self.absolute_deadline.unwrap_or(before.absolute_deadline),
+            lifetime: self.lifetime.unwrap_or(before.lifetime),
+            ..*before
+        };
+        match self.rotation {
+            Some(rotation) => rotation.metadata_after(&after),
+            None => after,
+        }
+    }
+}
+
+/// A new verifier for a session.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Rotation {
+    /// The epoch after it.
+    pub epoch: u32,
+    /// What the store keeps of the new verifier.
+    pub digest: VerifierDigest,
+    /// When it happens.
+    pub at: Timestamp,
+    /// Whether somebody is logged in after it.
+    pub identified: bool,
+}
+
+impl Rotation {
+    /// The rotation of a session with this metadata.
+    #[must_use]
+    pub const fn of(
+        metadata: &Metadata,
+        digest: VerifierDigest,
+        at: Timestamp,
+        identified: bool,
+    ) -> Self {
+        Self {
+            epoch: metadata.epoch.wrapping_add(1),
+            digest,
+            at,
+            identified,
+        }
+    }
+
+    /// The metadata of the session after this rotation.
+    #[must_use]
+    pub fn metadata_after(&self, before: &Metadata) -> Metadata {
+        Metadata {
+            digest: self.digest,
+            epoch: self.epoch,
+            rotated_at: self.at,
+            identified: self.identified,
+            ..*before
+        }
+    }
+}
+
+/// The fields among `names` that hold a value.
+#[cfg(feature = "redis")]
+pub(crate) fn present(names: &[&'static str], values: Vec<Option<Vec<u8>>>) -> Fields {
+    let pairs = names.iter().copied().zip(values);
+    pairs
+        .filter_map(|(name, value)| Some((Name::from(name), value?)))
+        .collect()
+}
