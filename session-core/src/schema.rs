@@ -76,19 +76,25 @@ impl<T> Schema<T> {
     #[must_use]
     pub fn decode(&self, stored: &Fields) -> (T, Vec<&'static str>) {
         let mut data = self.defaults();
+        let unreadable = self.decode_into(&mut data, stored);
+        (data, unreadable)
+    }
+
+    /// Sets those fields of a session that are stored here, and tells which could not be read.
+    pub fn decode_into(&self, data: &mut T, stored: &Fields) -> Vec<&'static str> {
         let mut unreadable = Vec::new();
         if stored.is_empty() {
-            return (data, unreadable);
+            return unreadable;
         }
         for field in self.fields {
             let Some(bytes) = field.names().find_map(|name| stored.get(name)) else {
                 continue;
             };
-            if field.codec.decode(&mut data, bytes).is_err() {
+            if field.codec.decode(data, bytes).is_err() {
                 unreadable.push(field.name);
             }
         }
-        (data, unreadable)
+        unreadable
     }
 
     /// All fields of a session, encoded. A `None` whose default is `None` is absent.
