@@ -1,0 +1,107 @@
+//! What stops a launch, and how an application learns why.
+
+use rocket::error::ErrorKind;
+use rocket::local::asynchronous::Client;
+use rocket::request::{FromRequest, Outcome};
+use rocket::{Build, Request, Rocket, get, routes};
+use rocket_typed_session::{Session, session};
+
+use crate::app::{Visit, rocket};
+
+#[session(cookie = "visit")]
+struct Other {
+    x: u8,
+}
+
+/// A guard that uses a session where no sentinel sees it.
+struct User;
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for User {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        match request.guard::<Session<Visit>>().await {
+            Outcome::Success(_) => Outcome::Success(Self),
+            Outcome::Error((status, _)) => Outcome::Error((status, ())),
+            Outcome::Forward(status) => Outcome::Forward(status),
+        }
+    }
+}
+
+#[get("/user")]
+fn user(_user: User) {}
+
+#[get("/optional")]
+fn optional(_visit: Option<Session<Visit>>) {}
+
+fn quiet() -> Rocket<Build> {
+    rocket::custom(rocket::Config::figment().merge(("log_level", "off")))
+}
+
+async fn failure(rocket: Rocket<Build>) -> ErrorKind {
+    let error = Client::untracked(rocket).await.unwrap_err();
+    let text = format!("{:?}", error.kind());
+    match text.split(['(', ' ']).next() {
+        Some("SentinelAborts") => ErrorKind::SentinelAborts(Vec::new()),
+        Some("FailedFairings") => ErrorKind::FailedFairings(Vec::new()),
+        _ => panic!("{text}"),
+    }
+}
+
+#[tokio::test]
+async fn a_missing_fairing_aborts() {
+    for rocket in [rocket(), quiet().mount("/", routes![optional])] {
+        assert!(matches!(failure(rocket).await, ErrorKind::SentinelAborts(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_missing_fairing_that_no_sentinel_sees_is_a_500() {
+    let client = Client::untracked(quiet().mount("/", routes![user])).await.unwrap();
+    let response = client.get("/user").dispatch().await;
+    assert_eq!(response.status().code, 500);
+}
+
+#[tokio::test]
+async fn bad_configuration_fails() {
+    for (key, value) in [
+        ("sessions.visit.idle", "soon"),
+        ("sessions.visit.idel", "30m"),
+        ("sessions.visit.idle", "13h"),
+        ("sessions.visit.cookie", "a b"),
+        ("databases.sessions.url", "http://127.0.0.1"),
+        ("databases.sessions.uri", "redis://127.0.0.1"),
+    ] {
+        let figment = rocket().figment().clone().merge((key, value));
+        let rocket = rocket().configure(figment).attach(Visit::fairing());
+        assert!(matches!(failure(rocket).await, ErrorKind::FailedFairings(_)), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn two_types_with_one_cookie_and_one_type_twice_fail() {
+    let twice = rocket().attach(Visit::fairing()).attach(Visit::fairing());
+    assert!(matches!(failure(twice).await, ErrorKind::FailedFairings(_)));
+    let same_cookie = rocket().attach(Visit::fairing()).attach(Other::fairing());
+    assert!(matches!(failure(same_cookie).await, ErrorKind::FailedFairings(_)));
+    let figment = rocket().figment().clone().merge(("sessions.other.cookie", "other"));
+    let apart = rocket().configure(figment).attach(Visit::fairing()).attach(Other::fairing());
+    assert!(Client::untracked(apart).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_database_that_is_attached_later_fails() {
+    use rocket_db_pools::Database;
+
+    #[derive(Database)]
+    #[database("main")]
+    struct Db(rocket_typed_session::RedisPool);
+
+    let figment = rocket().figment().clone().merge(("databases.main.url", "redis://127.0.0.1:1"));
+    let rocket = rocket()
+        .configure(figment)
+        .attach(Visit::fairing().database::<Db>())
+        .attach(Db::init());
+    assert!(matches!(failure(rocket).await, ErrorKind::FailedFairings(_)));
+}

@@ -1,0 +1,234 @@
+//! What Redis sees: how many commands, which keys, what is in them, and how long they live.
+
+use crate::app::{App, MINUTE, Visit};
+use crate::support::redis::Monitor;
+
+/// The names of the commands of sessions since the last time.
+fn commands(monitor: &Monitor<'_>) -> Vec<String> {
+    let received = monitor.take();
+    let sessions = received.iter().filter(|command| !command.is_about_the_connection());
+    sessions.map(|command| command.name().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_request_costs_no_command_more_than_it_must() {
+    let app = App::on_redis().await;
+    let mut browser = app.browser();
+    // The first call of a script loads it.
+    browser.get("/view").await;
+    browser.get("/view").await;
+    let monitor = app.redis().monitor();
+    let mut stranger = app.browser();
+    for (path, expected) in [
+        ("/static", &[][..]),
+        ("/absent", &[]),
+        ("/read", &["HMGET"]),
+        ("/teapot", &["HMGET"]),
+        ("/forwarded", &["HMGET", "EVALSHA"]),
+        ("/same", &["HMGET"]),
+        ("/view", &["HMGET", "EVALSHA"]),
+        ("/note/x", &["HMGET", "EVALSHA"]),
+        ("/note/x", &["HMGET"]),
+        ("/two", &["HMGET", "EVALSHA"]),
+    ] {
+        browser.get(path).await;
+        assert_eq!(commands(&monitor), expected, "{path}");
+        if !path.starts_with("/view") {
+            continue;
+        }
+        stranger.get(path).await;
+        assert_eq!(commands(&monitor), ["EVALSHA"], "a stranger has nothing to be read");
+        stranger.jar = Default::default();
+    }
+    for path in ["/static", "/read", "/same"] {
+        stranger.get(path).await;
+        assert_eq!(commands(&monitor), [""; 0], "{path} without a cookie");
+        stranger.jar.set("visit", "malformed");
+        stranger.get(path).await;
+        assert_eq!(commands(&monitor), [""; 0], "{path} with a malformed cookie");
+        stranger.jar = Default::default();
+    }
+    browser.post("/login/alice", &[]).await;
+    assert_eq!(commands(&monitor), ["HMGET", "EVALSHA"]);
+    app.clock.advance(3 * MINUTE);
+    browser.get("/read").await;
+    assert_eq!(commands(&monitor), ["HMGET", "EVALSHA"], "a touch");
+    browser.post("/logout", &[]).await;
+    assert_eq!(commands(&monitor), ["HMGET", "DEL"]);
+    browser.post("/logout", &[]).await;
+    assert_eq!(commands(&monitor), [""; 0]);
+}
+
+#[tokio::test]
+async fn one_session_is_one_small_hash_of_json() {
+    let app = App::on_redis().await;
+    let redis = app.redis();
+    let mut browser = app.browser();
+    browser.get("/view").await;
+    browser.get("/dark").await;
+    browser.post("/login/alice", &[]).await;
+    let id = browser.get("/id").await.text();
+    let key = format!("session:visit:{id}");
+    assert_eq!(redis.keys(), [key.clone()]);
+    let field = |name| -> Option<String> { redis.command(&["HGET", &key, name]) };
+    assert_eq!(field("views").as_deref(), Some("1"));
+    assert_eq!(field("user").as_deref(), Some("\"alice\""));
+    assert_eq!(field("theme").as_deref(), Some("\"Dark\""));
+    assert_eq!(field("note"), None, "what is at its default was never written");
+    assert_eq!(field("scratch"), None);
+    let metadata: Vec<u8> = redis.command(&["HGET", &key, "@"]);
+    assert_eq!(metadata.len(), 64);
+    let encoding: String = redis.command(&["OBJECT", "ENCODING", &key]);
+    assert_eq!(encoding, "listpack");
+    browser.post("/leave", &[]).await;
+    assert_eq!(field("user"), None, "`None` is absent");
+}
+
+#[tokio::test]
+async fn no_secret_is_at_rest_and_every_key_has_a_time_to_live() {
+    let app = App::on_redis().await;
+    let mut tokens = Vec::new();
+    let mut browsers: Vec<_> = (0..5).map(|_| app.browser()).collect();
+    for (number, browser) in browsers.iter_mut().enumerate() {
+        let steps = [
+            "/view", "/note/x", "/dark", "POST /login/alice", "/view", "POST /rotate",
+            "POST /remember/alice", "/save", "POST /fail/panic/rotate", "/two",
+        ];
+        for step in steps.iter().cycle().skip(number).take(12) {
+            match step.strip_prefix("POST ") {
+                Some(path) => browser.post(path, &[]).await,
+                None => browser.get(step).await,
+            };
+            tokens.extend(browser.jar.get("visit").map(str::to_owned));
+            app.clock.advance(MINUTE);
+            let ttls = app.redis().ttls();
+            assert!(ttls.values().all(|ttl| *ttl > 0), "{step}: {ttls:?}");
+        }
+    }
+    browsers[0].post("/logout", &[]).await;
+    tokens.sort();
+    tokens.dedup();
+    assert!(tokens.len() > 10);
+    let entries = app.redis().dump_all();
+    assert_eq!(entries.len(), 4);
+    for token in tokens {
+        let bytes = decode(&token);
+        let secret = &bytes[16..];
+        for entry in &entries {
+            assert!(!entry.contains(token[22..].as_bytes()), "{}", entry.key);
+            assert!(!entry.contains(secret), "{}", entry.key);
+        }
+    }
+}
+
+/// base64url, as the cookie has it.
+fn decode(text: &str) -> Vec<u8> {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bits = 0_u32;
+    let mut count = 0;
+    let mut bytes = Vec::new();
+    for symbol in text.bytes() {
+        let value = alphabet.iter().position(|known| *known == symbol).unwrap();
+        bits = bits << 6 | u32::try_from(value).unwrap();
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from(bits >> count & 0xff).unwrap());
+        }
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn the_deadlines_hold_without_the_keys_time_to_live() {
+    let app = App::on_redis().await;
+    let mut browser = app.browser();
+    browser.get("/view").await;
+    let key = app.redis().keys().pop().unwrap();
+    let _: i64 = app.redis().command(&["PERSIST", &key]);
+    app.clock.advance(30 * MINUTE);
+    assert_eq!(browser.get("/result").await.text(), "views=0");
+    // And the next write of a living session gives it one again.
+    browser.get("/view").await;
+    let key = app.redis().keys().into_iter().find(|other| *other != key).unwrap();
+    let _: i64 = app.redis().command(&["PERSIST", &key]);
+    browser.get("/view").await;
+    assert!(app.redis().ttls()[&key] > 0);
+}
+
+#[tokio::test]
+async fn a_longer_life_is_not_shortened_by_a_request_that_did_not_know_of_it() {
+    let app = App::on_redis().await;
+    let mut browser = app.browser();
+    browser.post("/remember/alice", &[]).await;
+    let long = *app.redis().ttls().values().next().unwrap();
+    for path in ["/view", "/read"] {
+        app.clock.advance(24 * 60 * MINUTE);
+        browser.get(path).await;
+        let ttl = *app.redis().ttls().values().next().unwrap();
+        assert!(ttl >= long - 10_000, "{path}: {ttl} < {long}");
+    }
+}
+
+#[tokio::test]
+async fn fields_of_other_builds_are_left_alone() {
+    let app = App::on_redis().await;
+    let mut browser = app.browser();
+    browser.get("/view").await;
+    let key = app.redis().keys().pop().unwrap();
+    let _: i64 = app.redis().command(&["HSET", &key, "of_a_newer_build", "{}"]);
+    browser.get("/view").await;
+    browser.post("/login/alice", &[]).await;
+    browser.post("/clear", &[]).await;
+    let kept: String = app.redis().command(&["HGET", &key, "of_a_newer_build"]);
+    assert_eq!(kept, "{}");
+}
+
+#[tokio::test]
+async fn a_field_that_cannot_be_read_is_at_its_default_and_stays_until_it_is_written() {
+    let app = App::on_redis().await;
+    let mut browser = app.browser();
+    browser.get("/view").await;
+    let key = app.redis().keys().pop().unwrap();
+    for (field, junk) in [("views", "\"many\""), ("theme", "\"Blue\""), ("note", "{\"a\":")] {
+        let _: i64 = app.redis().command(&["HSET", &key, field, junk]);
+    }
+    assert_eq!(browser.get("/read").await.text(), "views=0 user=- theme=Light note=");
+    browser.get("/dark").await;
+    let note: String = app.redis().command(&["HGET", &key, "note"]);
+    assert_eq!(note, "{\"a\":");
+    assert_eq!(browser.get("/view").await.text(), "1");
+    assert_eq!(browser.get("/read").await.text(), "views=1 user=- theme=Dark note=");
+}
+
+#[tokio::test]
+async fn a_request_never_waits_for_a_free_connection_of_the_pool() {
+    use rocket_db_pools::Database;
+
+    #[derive(Database)]
+    #[database("main")]
+    struct Db(rocket_typed_session::RedisPool);
+
+    let redis = crate::support::redis::RedisServer::start();
+    let figment = crate::app::rocket()
+        .figment()
+        .clone()
+        .merge(("databases.main.url", redis.url()))
+        .merge(("databases.main.max_connections", 2));
+    let rocket = crate::app::rocket()
+        .configure(figment)
+        .attach(Db::init())
+        .attach(Visit::fairing().database::<Db>());
+    let server = crate::support::http::Server::launch(rocket).await;
+    let mut browser = server.browser();
+    browser.get("/view").await;
+    let requests = (0..32).map(|_| {
+        let mut browser = browser.clone();
+        tokio::spawn(async move { browser.get("/view").await.status })
+    });
+    for request in requests.collect::<Vec<_>>() {
+        assert_eq!(request.await.unwrap(), 200);
+    }
+    assert_eq!(browser.get("/result").await.text(), "views=33");
+    assert_eq!(redis.keys().len(), 1);
+}
