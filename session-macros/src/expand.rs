@@ -7,7 +7,7 @@ use std::time::Duration;
 use proc_macro_crate::FoundCrate;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Attribute, DeriveInput, Path};
+use syn::{Attribute, Data, DeriveInput};
 
 use crate::attr::{self, Attr};
 use crate::entry::SameSite;
@@ -33,11 +33,13 @@ pub(crate) fn expand(session: &Session<'_>) -> TokenStream {
     };
     let impls = impls(&krate, session.item, &schema);
     let ident = &session.item.ident;
+    let allow = allow_deprecated(session.item);
     quote! {
         #item
         #impls
         // Whether the application attaches it is not the compiler's business: this is a use of it,
         // where an `allow(dead_code)` would clash with a `forbid` of the user's.
+        #allow
         const _: fn() -> #krate::SessionFairing<#ident> = #ident::fairing;
     }
 }
@@ -189,11 +191,8 @@ fn default(field: &Field<'_>) -> TokenStream {
 
 /// Only where something is deprecated: elsewhere it would clash with a `forbid` of the user's.
 fn allow_deprecated(item: &DeriveInput) -> Option<TokenStream> {
-    let is_deprecated = |attr: &Attribute| {
-        let path: &Path = attr.path();
-        path.is_ident("deprecated")
-    };
-    let syn::Data::Struct(data) = &item.data else {
+    let is_deprecated = |attr: &Attribute| attr.path().is_ident("deprecated");
+    let Data::Struct(data) = &item.data else {
         return None;
     };
     let of_fields = data.fields.iter().flat_map(|field| &field.attrs);

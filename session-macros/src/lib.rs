@@ -107,3 +107,62 @@ fn declare(args: TokenStream, item: &TokenStream) -> TokenStream {
         Err(messages) => fallback::expand(&input, &messages),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::TokenStream;
+
+    use super::declare;
+
+    const ARGS: &[&str] = &[
+        "",
+        ",",
+        ",,idle = \"1h\",,",
+        "=",
+        "name",
+        "name =",
+        "name = ,",
+        "name = \"\"",
+        "cookie = \"__Hos\u{f6}\", path = \"\", domain = \"..\"",
+        "cookie = \"__Host-\", domain = \"\", secure = false",
+        "idle = \"18446744073709551615s 1000ms\", touch = \"584542046090y\"",
+        "idle = 1h30m, absolute = -1, touch = {}",
+        "idle(\"1h\"), [idle], {idle}",
+        "r#idle = \"1h\", fn = \"1h\", _ = 1, 'a = 2",
+        "idle = \"1h\" \"2h\" absolute = \"3h\"",
+        "same_site = \"\", secure = 'x', persistent = b\"\"",
+        "a::b::<c, d> = |e| f, ..",
+    ];
+
+    const ITEMS: &[&str] = &[
+        "",
+        "fn f() {}",
+        "impl S {}",
+        "struct",
+        "struct S",
+        "struct S;",
+        "struct S();",
+        "struct S {}",
+        "enum S { #[session] A { #[session(skip)] a: &u8 } }",
+        "union S { #[session(skip)] a: u8 }",
+        "pub(in a::b) struct r#fn<'a, 'b: 'a, T: ?Sized + 'a, const N: usize> where T: Copy { a: &'a T }",
+        "struct S { #[session(rename = \"\", alias = \"@\", alias = \"\\0\")] a: &&mut [&str], }",
+        "struct S { #[session(counter, identity, skip, default, rename, alias)] r#a: fn(&u8) -> &u8, }",
+        "struct S { #[session(default = a::<b, c>(|d| -> e { f }), skip)] #[cfg(g)] _a: dyn Fn(&u8), }",
+        "#[session] #[session = 1] #[session(idle = \"1s\")] struct S { #[session = 1] a: !, a: _ }",
+    ];
+
+    /// A panic would take the place of every message.
+    #[test]
+    fn nothing_makes_it_panic() {
+        let tokens = |text: &str| text.parse::<TokenStream>().expect("text of tokens");
+        for args in ARGS {
+            for item in ITEMS {
+                let _expanded = declare(tokens(args), &tokens(item));
+            }
+            let item = format!("struct S {{ #[session({args})] a: u8 }}");
+            let expanded = declare(tokens(""), &tokens(&item));
+            assert!(syn::parse2::<syn::File>(expanded).is_ok(), "{item}");
+        }
+    }
+}
