@@ -68,7 +68,7 @@ mod nearest;
 /// | `same_site = "Strict"` | With which requests from other sites browsers send the cookie: `"Lax"` (when a link is followed), `"Strict"` (none) or `"None"` (all; needs `secure` beside it, because without it browsers drop the cookie). | `"Lax"` |
 /// | `path = "/shop"` | Below which path browsers send the cookie. | `/` |
 /// | `domain = "example.com"` | To which host, and all below it, browsers send the cookie. Every application on one of them can read it. | only the host that set it |
-/// | `persistent`, `persistent = false` | Whether the cookie outlives the browser's own session, for as long as the session lives. | see the crate's documentation |
+/// | `persistent`, `persistent = false` | Whether the cookie outlives the browser's own session, for as long as the session lives. | not persistent |
 ///
 /// # Options on a field
 ///
