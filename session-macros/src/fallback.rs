@@ -1,9 +1,8 @@
 //! What a session with mistakes becomes: the messages, and enough of it that nobody complains about
 //! anything else, neither the compiler about a missing impl nor an editor that wants to complete.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::spanned::Spanned as _;
 use syn::visit_mut::{self, VisitMut};
 use syn::{DeriveInput, Item, Lifetime, TypeReference};
 
@@ -34,7 +33,11 @@ pub(crate) fn expand(item: &DeriveInput, messages: &TokenStream) -> TokenStream 
 pub(crate) fn no_type(item: &TokenStream, error: syn::Error) -> TokenStream {
     let mut errors = Errors::new();
     match syn::parse2::<Item>(item.clone()) {
-        Ok(_) => errors.report(item.span(), &Mistake::NotAStruct),
+        Ok(_) => {
+            let first = item.clone().into_iter().next();
+            let first = first.map_or_else(Span::call_site, |token| token.span());
+            errors.report(first, &Mistake::NotAStruct);
+        }
         Err(_) => errors.report_syntax(error),
     }
     let messages = errors.finish(()).err();
