@@ -1,0 +1,219 @@
+//! One entry of `#[session(…)]`: an option as it is written, and the value that it is read as.
+//!
+//! Nothing here returns an error early: every mistake is reported, and reading goes on behind it.
+
+use std::time::Duration;
+
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use syn::ext::IdentExt as _;
+use syn::parse::{ParseStream, Parser as _};
+use syn::spanned::Spanned as _;
+use syn::token::Paren;
+use syn::{Expr, ExprLit, Lit, Token};
+
+use crate::duration;
+use crate::errors::{Errors, Mistake};
+use crate::nearest::nearest;
+
+/// The entries of this list. What is none is reported and skipped, up to the next comma.
+pub(crate) fn entries(list: TokenStream, errors: &mut Errors) -> Vec<Entry> {
+    let read = |input: ParseStream<'_>| {
+        let mut found = Vec::new();
+        while !input.is_empty() {
+            match Entry::parse(input) {
+                Ok(entry) if is_over(input) => found.push(entry),
+                Ok(_) => errors.report(input.span(), &Mistake::Syntax),
+                Err(error) => errors.report_syntax(error),
+            }
+            skip(input)?;
+            input.parse::<Option<Token![,]>>()?;
+        }
+        Ok(found)
+    };
+    match read.parse2(list) {
+        Ok(found) => found,
+        Err(error) => {
+            errors.report_syntax(error);
+            Vec::new()
+        }
+    }
+}
+
+/// Goes on to the end of the entry.
+fn skip(input: ParseStream<'_>) -> syn::Result<()> {
+    while !is_over(input) {
+        input.parse::<TokenTree>()?;
+    }
+    Ok(())
+}
+
+fn is_over(input: ParseStream<'_>) -> bool {
+    input.is_empty() || input.peek(Token![,])
+}
+
+/// One option as it is written: `key`, `key = value` or `key(…)`.
+pub(crate) struct Entry {
+    pub(crate) key: Ident,
+    value: Value,
+}
+
+enum Value {
+    Absent,
+    Expression(Expr),
+    Unreadable(Span),
+}
+
+impl Entry {
+    /// `key`, and nothing else.
+    pub(crate) fn mark(&self, errors: &mut Errors) -> Option<Given<()>> {
+        match self.value {
+            Value::Absent => Some(self.given((), self.key.span())),
+            _ => self.refuse("no value", &self.key.to_string(), errors),
+        }
+    }
+
+    /// `key`, `key = true` or `key = false`.
+    pub(crate) fn switch(&self, errors: &mut Errors) -> Option<Given<bool>> {
+        match (&self.value, self.literal()) {
+            (Value::Absent, _) => Some(self.given(true, self.key.span())),
+            (_, Some(Lit::Bool(literal))) => Some(self.given(literal.value, literal.span)),
+            _ => {
+                let example = format!("{} = true", self.key);
+                self.refuse("`true` or `false`", &example, errors)
+            }
+        }
+    }
+
+    /// `key = "text"`.
+    pub(crate) fn text(&self, example: &str, errors: &mut Errors) -> Option<Given<String>> {
+        self.quoted("a text in quotes", example, errors)
+    }
+
+    pub(crate) fn duration(&self, errors: &mut Errors) -> Option<Given<Duration>> {
+        let given = self.quoted("a duration in quotes", "30m", errors)?;
+        let (text, key) = (&given.value, self.key.to_string());
+        match duration::parse(text) {
+            Ok(duration) if duration.as_millis() > 0 => {
+                return Some(self.given(duration, given.span));
+            }
+            Ok(_) => errors.report(given.span, &Mistake::DurationTooShort(&key)),
+            Err(reason) => {
+                let mistake = Mistake::DurationUnreadable(text, &reason, &key);
+                errors.report(given.span, &mistake);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn same_site(&self, errors: &mut Errors) -> Option<Given<SameSite>> {
+        let given = self.quoted("a text in quotes", "Lax", errors)?;
+        let same_site = match given.value.as_str() {
+            "Lax" => SameSite::Lax,
+            "None" => SameSite::None,
+            "Strict" => SameSite::Strict,
+            text => {
+                errors.report(given.span, &Mistake::SameSiteUnknown(text));
+                return None;
+            }
+        };
+        Some(self.given(same_site, given.span))
+    }
+
+    /// `key = any expression`.
+    pub(crate) fn expression(&self, errors: &mut Errors) -> Option<Given<Expr>> {
+        match &self.value {
+            Value::Expression(value) => Some(self.given(value.clone(), value.span())),
+            _ => self.refuse("an expression", &format!("{} = …", self.key), errors),
+        }
+    }
+
+    fn quoted(&self, wanted: &str, example: &str, errors: &mut Errors) -> Option<Given<String>> {
+        match self.literal() {
+            Some(Lit::Str(literal)) => Some(self.given(literal.value(), literal.span())),
+            _ => {
+                let example = format!("{} = \"{example}\"", self.key);
+                self.refuse(wanted, &example, errors)
+            }
+        }
+    }
+
+    fn literal(&self) -> Option<&Lit> {
+        let Value::Expression(value) = &self.value else {
+            return None;
+        };
+        let mut value = value;
+        // What a `macro_rules!` passes on stands in an invisible group.
+        while let Expr::Group(group) = value {
+            value = &group.expr;
+        }
+        match value {
+            Expr::Lit(ExprLit { lit, .. }) => Some(lit),
+            _ => None,
+        }
+    }
+
+    fn refuse<T>(&self, wanted: &str, example: &str, errors: &mut Errors) -> Option<T> {
+        let key = self.key.to_string();
+        let mistake = Mistake::Value(&key, wanted, example);
+        match &self.value {
+            Value::Absent => errors.report(self.key.span(), &mistake),
+            Value::Expression(value) => errors.report_over(value, &mistake),
+            Value::Unreadable(span) => errors.report(*span, &mistake),
+        }
+        None
+    }
+
+    pub(crate) fn unknown(&self, known: &[&str], errors: &mut Errors) {
+        let key = self.key.to_string();
+        let mistake = match nearest(&key, known) {
+            Some(near) => Mistake::OptionUnknownNear(&key, near),
+            None => Mistake::OptionUnknown(&key, known),
+        };
+        errors.report(self.key.span(), &mistake);
+    }
+
+    fn given<T>(&self, value: T, span: Span) -> Given<T> {
+        Given {
+            value,
+            key: self.key.span(),
+            span,
+        }
+    }
+
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let start = input.span();
+        let key = Ident::parse_any(input);
+        let key = key.map_err(|_| syn::Error::new(start, Mistake::Syntax))?;
+        let value = if input.peek(Paren) {
+            Value::Unreadable(input.parse::<Group>()?.span())
+        } else if input.parse::<Option<Token![=]>>()?.is_none() || is_over(input) {
+            // `idle =` lacks its value just as `idle` does, and is told the same.
+            Value::Absent
+        } else {
+            match input.parse() {
+                Ok(value) => Value::Expression(value),
+                Err(error) => {
+                    skip(input)?;
+                    Value::Unreadable(error.span())
+                }
+            }
+        };
+        Ok(Self { key, value })
+    }
+}
+
+/// The cookie's `SameSite`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SameSite {
+    Lax,
+    None,
+    Strict,
+}
+
+/// An option's value, and where it stands.
+pub(crate) struct Given<T> {
+    pub(crate) value: T,
+    pub(crate) key: Span,
+    /// The value's place; the key's where there is no value.
+    pub(crate) span: Span,
+}

@@ -1,0 +1,59 @@
+//! What a session with mistakes becomes: the messages, and enough of it that nobody complains about
+//! anything else, neither the compiler about a missing impl nor an editor that wants to complete.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::visit_mut::{self, VisitMut};
+use syn::{DeriveInput, Item, Lifetime, TypeReference};
+
+use crate::attr;
+use crate::errors::{Errors, Mistake};
+use crate::expand;
+
+/// The type without our attributes and with an empty schema, beside the messages.
+pub(crate) fn expand(item: &DeriveInput, messages: &TokenStream) -> TokenStream {
+    let mut item = item.clone();
+    attr::strip(&mut item);
+    Elided.visit_derive_input_mut(&mut item);
+
+    let krate = expand::krate();
+    let schema = quote! {
+        #krate::__private::Schema::new(
+            "",
+            #krate::__private::Options::new(),
+            &[],
+            || ::core::unreachable!(),
+        )
+    };
+    let impls = expand::impls(&krate, &item, &schema);
+    quote!(#messages #item #impls)
+}
+
+/// What is no type at all, or one that `syn` does not understand, as it was.
+pub(crate) fn no_type(item: &TokenStream, error: syn::Error) -> TokenStream {
+    let mut errors = Errors::new();
+    match syn::parse2::<Item>(item.clone()) {
+        Ok(_) => {
+            let first = item.clone().into_iter().next();
+            let first = first.map_or_else(Span::call_site, |token| token.span());
+            errors.report(first, &Mistake::NotAStruct);
+        }
+        Err(_) => errors.report_syntax(error),
+    }
+    let messages = errors.finish(()).err();
+    quote!(#messages #item)
+}
+
+/// We have refused `&str`; without a lifetime, so would the compiler.
+struct Elided;
+
+impl VisitMut for Elided {
+    fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
+        let span = reference.and_token.span;
+        let lifetime = &mut reference.lifetime;
+        lifetime.get_or_insert_with(|| Lifetime::new("'static", span));
+        visit_mut::visit_type_reference_mut(self, reference);
+    }
+
+    fn visit_type_fn_ptr_mut(&mut self, _: &mut syn::TypeFnPtr) {}
+}

@@ -1,0 +1,77 @@
+//! The generated code is no business of the user's lints, however strict.
+
+// Turned on here rather than for the whole test, which is not about style.
+#![deny(
+    warnings,
+    keyword_idents,
+    let_underscore,
+    missing_docs,
+    nonstandard_style,
+    rust_2018_idioms,
+    single_use_lifetimes,
+    trivial_casts,
+    trivial_numeric_casts,
+    unit_bindings,
+    unnameable_types,
+    unreachable_pub,
+    unsafe_code,
+    unused,
+    unused_import_braces,
+    unused_lifetimes,
+    unused_qualifications,
+    unused_results,
+    variant_size_differences,
+    clippy::all,
+    clippy::nursery,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::absolute_paths,
+    clippy::missing_docs_in_private_items,
+    clippy::missing_inline_in_public_items,
+    clippy::missing_trait_methods,
+    clippy::ref_patterns,
+    clippy::same_name_method,
+    clippy::single_call_fn,
+    clippy::unreachable
+)]
+#![expect(clippy::redundant_pub_crate, reason = "`unreachable_pub` wants it")]
+
+use rocket_typed_session::session;
+
+/// A session of nobody's.
+#[session(idle = "1h", same_site = "Strict")]
+#[derive(Debug)]
+pub(crate) struct Strict {
+    /// Counted.
+    #[session(counter)]
+    pub(crate) views: u64,
+    /// Named.
+    #[session(identity, alias = "name")]
+    pub(crate) user: Option<String>,
+    /// Given.
+    #[session(default = 3)]
+    pub(crate) tries: u8,
+    /// Not stored.
+    #[session(skip)]
+    pub(crate) cached: Option<String>,
+    /// No longer used.
+    #[deprecated = "use `tries`"]
+    pub(crate) attempts: u8,
+}
+
+#[session]
+struct Private {
+    views: u64,
+}
+
+/// Reads what would be dead code otherwise, which is the user's business.
+#[test]
+fn is_used() {
+    use rocket_typed_session::SessionData;
+
+    let strict = Strict::SCHEMA.defaults();
+    assert_eq!((strict.views, strict.tries), (0, 3));
+    assert_eq!((strict.user, strict.cached), (None, None));
+    assert_eq!(Private::SCHEMA.defaults().views, 0);
+}

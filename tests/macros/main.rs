@@ -1,0 +1,4 @@
+//! What `#[session]` declares is what the schema says.
+
+mod lints;
+mod schema;

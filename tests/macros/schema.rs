@@ -1,0 +1,160 @@
+//! The schema holds what was declared, field by field and option by option.
+
+use std::time::Duration;
+
+use rocket_typed_session::{SessionData, session};
+use session_core::record::Fields;
+use session_core::schema::SameSite;
+
+#[session(
+    name = "visits",
+    cookie = "__Host-sid",
+    idle = "1h 30m",
+    absolute = "1day",
+    touch = "1500ms",
+    same_site = "None",
+    secure,
+    path = "/",
+    persistent = false
+)]
+#[derive(Clone, Debug, PartialEq)]
+struct Visit {
+    #[session(counter)]
+    views: u64,
+    #[session(identity)]
+    user: Option<String>,
+    #[session(default = "light".to_owned(), rename = "look")]
+    #[session(alias = "theme", alias = "skin")]
+    theme: String,
+    #[session(skip)]
+    cached: Option<std::time::Instant>,
+    r#type: Vec<u8>,
+}
+
+#[session(domain = "example.com")]
+#[session(persistent)]
+struct HTTPVisitor2 {}
+
+fn fields(pairs: &[(&'static str, &str)]) -> Fields {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(name, value)| ((*name).into(), value.as_bytes().to_vec()))
+        .collect()
+}
+
+#[test]
+fn declared_options_arrive() {
+    let options = Visit::SCHEMA.options();
+    assert_eq!(Visit::SCHEMA.name(), "visits");
+    assert_eq!(options.cookie, Some("__Host-sid"));
+    assert_eq!(options.idle, Some(Duration::from_secs(5400)));
+    assert_eq!(options.absolute, Some(Duration::from_secs(86_400)));
+    assert_eq!(options.touch, Some(Duration::from_millis(1500)));
+    assert_eq!(options.same_site, Some(SameSite::None));
+    assert_eq!(options.secure, Some(true));
+    assert_eq!(options.path, Some("/"));
+    assert_eq!(options.domain, None);
+    assert_eq!(options.persistent, Some(false));
+}
+
+#[test]
+fn undeclared_options_are_left_open() {
+    let options = HTTPVisitor2::SCHEMA.options();
+    assert_eq!(HTTPVisitor2::SCHEMA.name(), "http_visitor2");
+    assert_eq!(options.domain, Some("example.com"));
+    assert_eq!(options.cookie, None);
+    assert_eq!(options.idle, None);
+    assert_eq!(options.secure, None);
+    assert_eq!(options.persistent, Some(true));
+    assert!(HTTPVisitor2::SCHEMA.stored_names().is_empty());
+}
+
+#[test]
+fn a_new_session_has_the_declared_defaults() {
+    let visit = Visit::SCHEMA.defaults();
+    assert_eq!(visit.views, 0);
+    assert_eq!(visit.user, None);
+    assert_eq!(visit.theme, "light");
+    assert_eq!(visit.cached, None);
+    assert!(visit.r#type.is_empty());
+}
+
+#[test]
+fn fields_are_stored_by_name_and_skipped_ones_are_not() {
+    let names = ["look", "skin", "theme", "type", "user", "views"];
+    assert_eq!(Visit::SCHEMA.stored_names(), names);
+}
+
+#[test]
+fn a_session_is_read_back_as_it_was_written() {
+    let visit = Visit {
+        views: 7,
+        user: Some("ada".into()),
+        theme: "dark".into(),
+        cached: None,
+        r#type: vec![1],
+    };
+    let written = Visit::SCHEMA.encode(&visit).expect("all fields encode");
+    let expected = [
+        ("look", "\"dark\""),
+        ("type", "[1]"),
+        ("user", "\"ada\""),
+        ("views", "7"),
+    ];
+    assert_eq!(written, fields(&expected));
+    assert_eq!(Visit::SCHEMA.decode(&written), (visit, Vec::new()));
+}
+
+#[test]
+fn a_renamed_field_is_read_under_its_old_names() {
+    for name in ["look", "theme", "skin"] {
+        let (visit, unreadable) = Visit::SCHEMA.decode(&fields(&[(name, "\"dark\"")]));
+        assert_eq!(visit.theme, "dark", "stored as {name}");
+        assert!(unreadable.is_empty());
+    }
+}
+
+#[test]
+fn counters_and_the_identity_are_marked() {
+    let table = format!("{:?}", Visit::SCHEMA);
+    assert_eq!(table.matches("Counter(").count(), 1, "{table}");
+    assert_eq!(table.matches("is_identity: true").count(), 1, "{table}");
+}
+
+#[test]
+fn a_cfg_removes_the_field_from_the_schema_too() {
+    #[session]
+    struct Configured {
+        #[cfg(any())]
+        #[session(identity)]
+        never: Option<missing::Type>,
+        #[cfg(not(any()))]
+        always: u8,
+        #[cfg(any())]
+        either: missing::Type,
+        #[cfg(not(any()))]
+        #[session(counter, default = 5)]
+        either: u8,
+    }
+    assert_eq!(Configured::SCHEMA.stored_names(), ["always", "either"]);
+    let defaults = Configured::SCHEMA.defaults();
+    assert_eq!((defaults.always, defaults.either), (0, 5));
+}
+
+#[test]
+fn values_may_come_from_a_macro() {
+    macro_rules! declare {
+        ($name:ident, $idle:literal, $secure:literal, $field:ident: $type:ty = $default:expr) => {
+            #[session(idle = $idle, secure = $secure)]
+            struct $name {
+                #[session(default = $default)]
+                $field: $type,
+            }
+        };
+    }
+    declare!(Generated, "2h", false, size: Vec<u8> = [1u8, 2].to_vec());
+    let options = Generated::SCHEMA.options();
+    assert_eq!(options.idle, Some(Duration::from_secs(7200)));
+    assert_eq!(options.secure, Some(false));
+    assert_eq!(Generated::SCHEMA.defaults().size, [1, 2]);
+}

@@ -1,0 +1,22 @@
+//! `#[session]` finds the library under whichever name `Cargo.toml` gives it.
+
+use sessions::{SessionData, session};
+
+#[session(idle = "10m", same_site = "Lax")]
+#[derive(Debug)]
+#[non_exhaustive]
+/// Declared with every kind of path that the macro generates.
+pub struct Visit {
+    /// Counted.
+    #[session(counter)]
+    pub views: u64,
+    /// Who it is.
+    #[session(identity)]
+    pub user: Option<String>,
+}
+
+/// The name under which visits are stored.
+#[must_use]
+pub const fn name() -> &'static str {
+    Visit::SCHEMA.name()
+}

@@ -1,0 +1,9 @@
+use rocket_typed_session::session;
+
+#[session(cookie = "my id")]
+struct Visit {}
+
+#[session(cookie = "")]
+struct Cart {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use rocket_typed_session::session;
+
+#[session]
+fn visit() {}
+
+fn main() {}

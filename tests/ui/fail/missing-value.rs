@@ -1,0 +1,11 @@
+use rocket_typed_session::session;
+
+#[session(idle, cookie =, same_site)]
+struct Visit {
+    #[session(default)]
+    views: u64,
+    #[session(rename)]
+    theme: String,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use rocket_typed_session::session;
+
+#[session(counter)]
+struct Visit {
+    #[session(idle = "30m")]
+    views: u64,
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use rocket_typed_session::session;
+
+#[session(idel = "30m")]
+struct Visit {
+    #[session(conter)]
+    views: u64,
+    #[session(colour)]
+    theme: String,
+}
+
+fn main() {}

@@ -1,0 +1,29 @@
+use rocket_typed_session::{SessionData, session};
+use serde::{Deserialize, Serialize};
+
+/// Documented.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[session]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+struct Visit {
+    /// Documented too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[session(identity)]
+    user_name: Option<String>,
+    #[session(counter)]
+    #[serde(rename = "count")]
+    page_views: u64,
+}
+
+impl Default for Visit {
+    fn default() -> Self {
+        Self::SCHEMA.defaults()
+    }
+}
+
+fn main() {
+    let visit = Visit::default();
+    assert_eq!(serde_json::to_string(&visit).unwrap(), r#"{"count":0}"#);
+    assert_eq!(Visit::SCHEMA.stored_names(), ["page_views", "user_name"]);
+}

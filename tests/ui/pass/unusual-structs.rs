@@ -1,0 +1,81 @@
+#![deny(warnings)]
+
+use rocket_typed_session::{SessionData, session};
+
+#[session]
+#[derive(Clone)]
+struct Empty {}
+
+#[session]
+struct WithAWhereClause
+where
+    u64: Copy,
+{
+    views: [u64; {
+        let borrowed = &1;
+        *borrowed
+    }],
+}
+
+#[derive(Default, serde::Deserialize, serde::Serialize)]
+struct Tree {
+    branches: Vec<Tree>,
+}
+
+#[session]
+struct Recursive {
+    #[session(skip)]
+    before: Option<Box<Self>>,
+    tree: Tree,
+}
+
+#[session]
+#[deprecated]
+pub struct Old {
+    #[deprecated]
+    pub views: u64,
+}
+
+#[rustfmt::skip]
+#[session(idle = r"30m", cookie = r#"id"#, secure = true,)]
+struct Commas {
+    #[session(default = Vec::<(u8, u8)>::new(), alias = "old",)]
+    pairs: Vec<(u8, u8)>,
+    #[session(skip, default = std::time::Instant::now())]
+    started: std::time::Instant,
+    #[session(default = if true { 1 } else { 2 })]
+    #[session()]
+    views: u64,
+}
+
+macro_rules! declare {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$of_field:meta])* $field:ident: $ty:ty),* }) => {
+        #[session]
+        $(#[$meta])*
+        $vis struct $name {
+            $($(#[$of_field])* $field: $ty),*
+        }
+    };
+}
+
+declare! {
+    /// By a macro.
+    #[derive(Debug)]
+    pub struct ByAMacro {
+        #[session(counter)]
+        views: u64,
+        #[session(identity)]
+        user: Option<String>
+    }
+}
+
+fn main() {
+    let _empty = Empty::SCHEMA.defaults().clone();
+    assert_eq!(WithAWhereClause::SCHEMA.defaults().views, [0]);
+    let recursive = Recursive::SCHEMA.defaults();
+    assert!(recursive.before.is_none() && recursive.tree.branches.is_empty());
+    let commas = Commas::SCHEMA.defaults();
+    assert!(commas.pairs.is_empty() && commas.started <= std::time::Instant::now());
+    assert_eq!(commas.views, 1);
+    assert_eq!(ByAMacro::SCHEMA.stored_names(), ["user", "views"]);
+}

@@ -1,0 +1,48 @@
+#![deny(warnings, missing_docs, unreachable_pub, private_interfaces)]
+
+//! What may see a session may see its fairing.
+
+mod outer {
+    pub(crate) mod inner {
+        #[rocket_typed_session::session]
+        pub(crate) struct OfTheCrate {
+            pub(crate) views: u64,
+        }
+
+        #[rocket_typed_session::session]
+        pub(super) struct OfTheParent {
+            pub(super) views: u64,
+        }
+
+        #[rocket_typed_session::session]
+        pub(in crate::outer) struct OfAPath {
+            pub(in crate::outer) views: u64,
+        }
+
+        #[rocket_typed_session::session]
+        struct Private {
+            views: u64,
+        }
+
+        pub(crate) fn private() {
+            let _fairing = Private::fairing();
+        }
+    }
+
+    pub(crate) fn seen_from_the_parent() {
+        let _fairings = (inner::OfTheParent::fairing(), inner::OfAPath::fairing());
+    }
+}
+
+/// Seen by everyone.
+#[rocket_typed_session::session]
+pub struct Public {
+    /// Counted.
+    pub views: u64,
+}
+
+fn main() {
+    let _fairings = (Public::fairing(), outer::inner::OfTheCrate::fairing());
+    outer::inner::private();
+    outer::seen_from_the_parent();
+}

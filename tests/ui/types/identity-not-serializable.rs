@@ -1,0 +1,11 @@
+use rocket_typed_session::session;
+
+struct User;
+
+#[session]
+struct Visit {
+    #[session(identity)]
+    user: Option<User>,
+}
+
+fn main() {}
