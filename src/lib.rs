@@ -1,15 +1,41 @@
 //! Typed, declared sessions for Rocket.
-extern crate self as rocket_typed_session;
+
+mod catch;
+mod config;
+mod cookie;
+#[cfg(feature = "redis")]
+mod database;
+mod fairing;
+mod guard;
+mod private;
+mod session;
+mod sessions;
+mod slot;
+
+// The public interface is:
+pub use session_core::clock::{Clock, SystemClock, Timestamp};
+pub use session_core::error::Error;
+pub use session_core::expiry::Expiry;
 pub use session_core::schema::SessionData;
+pub use session_core::store::Store;
+pub use session_core::store::memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use session_core::store::redis::RedisStore;
+#[cfg(feature = "testing")]
+pub use session_core::testing;
+pub use session_core::token::SessionId;
 pub use session_macros::session;
-/// stub
-#[derive(Debug)]
-pub struct SessionFairing<T>(std::marker::PhantomData<fn() -> T>);
+
+#[cfg(feature = "redis")]
+pub use crate::database::RedisPool;
+pub use crate::fairing::SessionFairing;
+pub use crate::session::Session;
+
+#[cfg(feature = "redis")]
+pub use deadpool_redis;
+
 #[doc(hidden)]
 pub mod __private {
-    pub use core;
-    pub use session_core::field::{Field, accessor};
-    pub use session_core::schema::{Options, SameSite, Schema, SessionData};
-    #[must_use]
-    pub fn fairing<T: SessionData>() -> crate::SessionFairing<T> { crate::SessionFairing(std::marker::PhantomData) }
+    pub use crate::private::*;
+    pub use session_core::schema::SessionData;
 }

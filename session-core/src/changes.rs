@@ -207,7 +207,7 @@ impl Changes {
     }
 }
 
-fn add(
+pub(crate) fn add(
     name: &str,
     stored: Option<&[u8]>,
     delta: i64,
@@ -227,4 +227,134 @@ fn counter(name: &str, encoded: &[u8]) -> Result<i64, Error> {
 /// The value of a counter as it is stored: a decimal integer of 64 bits.
 pub(crate) fn parse_counter(encoded: &[u8]) -> Option<i64> {
     str::from_utf8(encoded).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ANY: CounterRange = CounterRange::new(i64::MIN, i64::MAX);
+
+    fn rule(name: &str) -> Rule {
+        if name.starts_with('c') {
+            Rule::Counter(ANY)
+        } else {
+            Rule::Last
+        }
+    }
+
+    /// Three counters, which always have a value, and three other fields, which may be absent.
+    fn fields() -> impl Strategy<Value = Fields> {
+        let counters = proptest::array::uniform3(-1000_i64..1000);
+        let others = proptest::array::uniform3(proptest::option::of("[a-c]{0,2}"));
+        (counters, others).prop_map(|(counters, others)| {
+            let counters = ["c0", "c1", "c2"]
+                .into_iter()
+                .zip(counters.map(|c| Some(c.to_string())));
+            let others = ["o0", "o1", "o2"].into_iter().zip(others);
+            let present = counters.chain(others);
+            present
+                .filter_map(|(name, value)| Some((name.into(), value?.into_bytes())))
+                .collect()
+        })
+    }
+
+    fn number(fields: &Fields, name: &str) -> i64 {
+        parse_counter(fields.get(name).unwrap()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_applied_makes_the_other(before in fields(), after in fields()) {
+            let changes = Changes::diff(&before, &after, rule).unwrap();
+            let mut applied = before.clone();
+            changes.apply(&mut applied).unwrap();
+            prop_assert_eq!(&applied, &after);
+            prop_assert_eq!(changes.is_empty(), before == after);
+        }
+
+        #[test]
+        fn merged_is_one_after_the_other(a in fields(), b in fields(), c in fields()) {
+            let mut merged = Changes::diff(&a, &b, rule).unwrap();
+            merged.merge(Changes::diff(&b, &c, rule).unwrap()).unwrap();
+            let mut applied = a;
+            merged.apply(&mut applied).unwrap();
+            prop_assert_eq!(applied, c);
+        }
+
+        #[test]
+        fn two_requests_lose_no_counter_and_no_other_field(
+            base in fields(), mine in fields(), theirs in fields(),
+        ) {
+            let mut stored = base.clone();
+            Changes::diff(&base, &mine, rule).unwrap().apply(&mut stored).unwrap();
+            Changes::diff(&base, &theirs, rule).unwrap().apply(&mut stored).unwrap();
+            for name in ["c0", "c1", "c2"] {
+                let expected = number(&mine, name) + number(&theirs, name) - number(&base, name);
+                prop_assert_eq!(number(&stored, name), expected);
+            }
+            for name in ["o0", "o1", "o2"] {
+                let theirs_changed = theirs.get(name) != base.get(name);
+                let last = if theirs_changed { &theirs } else { &mine };
+                prop_assert_eq!(stored.get(name), last.get(name));
+            }
+        }
+    }
+
+    #[test]
+    fn an_overflow_applies_nothing() {
+        let range = CounterRange::new(0, 255);
+        let mut changes = Changes::new();
+        changes.insert("a".into(), Change::Set(b"1".to_vec()));
+        changes.insert(
+            "c".into(),
+            Change::Add {
+                delta: 2,
+                base: 0,
+                range,
+            },
+        );
+        let mut fields = Fields::from_iter([("c".into(), b"254".to_vec())]);
+        let untouched = fields.clone();
+        assert!(changes.apply(&mut fields).unwrap_err().is_overflow());
+        assert_eq!(fields, untouched);
+    }
+
+    #[test]
+    fn a_counter_that_is_not_stored_starts_at_its_base() {
+        let mut fields = Fields::new();
+        let mut changes = Changes::new();
+        changes.insert(
+            "c".into(),
+            Change::Add {
+                delta: 2,
+                base: 40,
+                range: ANY,
+            },
+        );
+        let counters = changes.apply(&mut fields).unwrap();
+        assert_eq!(counters.get("c"), Some(b"42".as_slice()));
+        assert_eq!(fields, counters);
+    }
+
+    #[test]
+    fn forth_and_back_is_no_change() {
+        let add = |delta| {
+            let mut changes = Changes::new();
+            changes.insert(
+                "c".into(),
+                Change::Add {
+                    delta,
+                    base: 0,
+                    range: ANY,
+                },
+            );
+            changes
+        };
+        let mut changes = add(3);
+        changes.merge(add(-3)).unwrap();
+        assert!(changes.is_empty());
+    }
 }

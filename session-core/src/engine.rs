@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::expiry::{Expiry, Lifetime};
 use crate::record::{Fields, Metadata, Record};
 use crate::schema::SessionData;
-use crate::state::{Commit, CookieStep, Origin, State, plan};
+use crate::state::{Commit, CookieStep, Origin, Plan, State, plan};
 use crate::store::{Created, Key, Rotation, Store, Update, Updated};
 use crate::token::Token;
 
@@ -45,10 +45,11 @@ pub enum Opened {
     Absent,
     /// A living session.
     Live(Live),
+    /// Nothing, and nothing more: this request ended the session, or another one ended it or
+    /// rotated its token a moment ago.
+    Over,
     /// Nothing: the token was rotated away long ago.
     Stale,
-    /// Nothing: the token was rotated away a moment ago.
-    StaleInGrace,
 }
 
 /// A living session.
@@ -78,6 +79,31 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// These changes, and nothing else.
+    #[must_use]
+    pub fn of(changes: Changes) -> Self {
+        Self {
+            changes,
+            ..Self::default()
+        }
+    }
+
+    /// Adds what the same request did later. Nothing comes after the end of a session.
+    ///
+    /// # Errors
+    ///
+    /// If a counter would leave its range; nothing is added then.
+    pub fn merge(&mut self, later: Self) -> Result<(), Error> {
+        if self.destroyed {
+            return Ok(());
+        }
+        self.changes.merge(later.changes)?;
+        self.lifetime = later.lifetime.or(self.lifetime);
+        self.rotate |= later.rotate;
+        self.destroyed = later.destroyed;
+        Ok(())
+    }
+
     /// Whether there is nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -136,6 +162,12 @@ impl<T: SessionData> Engine<T> {
         self.clock.now()
     }
 
+    /// The key of the session that a token opens.
+    #[must_use]
+    pub fn key(&self, token: &Token) -> Key {
+        Key::new(T::SCHEMA.name(), token.id())
+    }
+
     /// How long sessions live that have no lifetime of their own.
     #[must_use]
     pub fn expiry(&self) -> &Expiry {
@@ -169,13 +201,31 @@ impl<T: SessionData> Engine<T> {
         }
         let since_rotation = now.since(metadata.rotated_at);
         if metadata.rotated_at != Timestamp::default() && since_rotation < GRACE {
-            return Ok(Opened::StaleInGrace);
+            return Ok(Opened::Over);
         }
         warn!(
             "session {key}: a request brought a token that is not the session's; \
              it was rotated away, {since_rotation:.0?} ago at least, and replayed or stolen since"
         );
         Ok(Opened::Stale)
+    }
+
+    /// Whether the commit of this would change the cookie.
+    #[must_use]
+    pub fn changes_cookie(&self, opened: &Opened, pending: &Pending) -> bool {
+        self.plan(opened, pending, self.now()).cookie != CookieStep::Keep
+    }
+
+    fn plan(&self, opened: &Opened, pending: &Pending, now: Timestamp) -> Plan {
+        plan(State {
+            origin: self.origin(opened, now),
+            changed: !pending.changes.is_empty(),
+            identity_changed: T::SCHEMA.identity_change(&pending.changes).is_some(),
+            lifetime_changed: pending.lifetime.is_some(),
+            rotate: pending.rotate,
+            destroyed: pending.destroyed,
+            failed: pending.failed,
+        })
     }
 
     /// Commits what a request did to the session that it opened: at most one call to the store,
@@ -188,20 +238,12 @@ impl<T: SessionData> Engine<T> {
     pub async fn commit(&self, opened: Opened, pending: &Pending) -> Result<Committed, Error> {
         let now = self.now();
         let identity = T::SCHEMA.identity_change(&pending.changes);
-        let plan = plan(State {
-            origin: self.origin(&opened, now),
-            changed: !pending.changes.is_empty(),
-            identity_changed: identity.is_some(),
-            lifetime_changed: pending.lifetime.is_some(),
-            rotate: pending.rotate,
-            destroyed: pending.destroyed,
-            failed: pending.failed,
-        });
+        let plan = self.plan(&opened, pending, now);
         let committed = match (plan.commit, opened) {
             (Commit::Create, _) => self.create(pending, identity, now).await?,
             (Commit::Delete, Opened::Live(live)) => {
                 self.store.delete(self.key(&live.token)).await?;
-                Committed::of(Opened::Absent)
+                Committed::of(Opened::Over)
             }
             (Commit::Touch, Opened::Live(live)) => self.touch(live, now).await,
             (Commit::Update { rotate, write }, Opened::Live(live)) => {
@@ -210,11 +252,10 @@ impl<T: SessionData> Engine<T> {
                 self.update(live, pending, rotate, identity, now).await?
             }
             (Commit::Delete | Commit::Nothing | Commit::Touch | Commit::Update { .. }, opened) => {
-                let gone = matches!(opened, Opened::StaleInGrace) && !pending.is_empty();
+                let gone = matches!(opened, Opened::Over) && !pending.is_empty();
                 if gone {
                     warn!(
-                        "session type {}: dropped what a request did whose token was rotated \
-                         away while it was under way",
+                        "session type {}: dropped what a request did after its session was over",
                         T::SCHEMA.name()
                     );
                 }
@@ -253,15 +294,12 @@ impl<T: SessionData> Engine<T> {
         let mut record = Record::new(
             Metadata {
                 identified: identity.unwrap_or(false),
-                created_at: now,
-                touched_at: now,
-                absolute_deadline: now.plus(expiry.absolute_timeout),
                 lifetime: pending
                     .lifetime
                     .as_ref()
                     .map(own_lifetime)
                     .unwrap_or_default(),
-                ..Metadata::default()
+                ..Metadata::created_now(now, expiry.absolute_timeout)
             },
             fields,
         );
@@ -348,10 +386,9 @@ impl<T: SessionData> Engine<T> {
                     "session {key}: dropped what a request did, since another one had ended the \
                      session or rotated its token in the meantime"
                 );
-                // From here on this request is one with a token of before.
                 Ok(Committed {
                     gone: true,
-                    ..Committed::of(Opened::StaleInGrace)
+                    ..Committed::of(Opened::Over)
                 })
             }
         }
@@ -364,12 +401,8 @@ impl<T: SessionData> Engine<T> {
                 touch_due: self.expiry.touch_due(&live.record.metadata, now),
             },
             Opened::Stale => Origin::Stale,
-            Opened::StaleInGrace => Origin::StaleInGrace,
+            Opened::Over => Origin::Over,
         }
-    }
-
-    fn key(&self, token: &Token) -> Key {
-        Key::new(T::SCHEMA.name(), token.id())
     }
 
     fn ttl(&self, metadata: &Metadata, now: Timestamp) -> Duration {

@@ -119,6 +119,19 @@ pub struct Metadata {
     pub lifetime: Lifetime,
 }
 
+impl Metadata {
+    /// The metadata of a session that is created now.
+    #[must_use]
+    pub fn created_now(now: Timestamp, absolute_timeout: Duration) -> Self {
+        Self {
+            created_at: now,
+            touched_at: now,
+            absolute_deadline: now.plus(absolute_timeout),
+            ..Self::default()
+        }
+    }
+}
+
 /// For tests and for struct update syntax: a record of nobody, that expired in 1970.
 impl Default for Metadata {
     fn default() -> Self {

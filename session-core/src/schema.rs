@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::changes::{Change, Changes, Rule, parse_counter};
+use crate::changes::{Change, Changes, Rule, add, parse_counter};
 use crate::error::Error;
 use crate::field::Field;
 use crate::record::Fields;
@@ -76,19 +76,25 @@ impl<T> Schema<T> {
     #[must_use]
     pub fn decode(&self, stored: &Fields) -> (T, Vec<&'static str>) {
         let mut data = self.defaults();
+        let unreadable = self.decode_into(&mut data, stored);
+        (data, unreadable)
+    }
+
+    /// Sets those fields of a session that are stored here, and tells which could not be read.
+    pub fn decode_into(&self, data: &mut T, stored: &Fields) -> Vec<&'static str> {
         let mut unreadable = Vec::new();
         if stored.is_empty() {
-            return (data, unreadable);
+            return unreadable;
         }
         for field in self.fields {
             let Some(bytes) = field.names().find_map(|name| stored.get(name)) else {
                 continue;
             };
-            if field.codec.decode(&mut data, bytes).is_err() {
+            if field.codec.decode(data, bytes).is_err() {
                 unreadable.push(field.name);
             }
         }
-        (data, unreadable)
+        unreadable
     }
 
     /// All fields of a session, encoded. A `None` whose default is `None` is absent.
@@ -119,6 +125,9 @@ impl<T> Schema<T> {
         after: &Fields,
     ) -> Result<Changes, Error> {
         let mut changes = Changes::diff(before, after, |name| self.rule(name, stored))?;
+        if self.switches_user(before, after) {
+            self.forget_previous_user(&mut changes, before)?;
+        }
         for field in self.fields {
             if changes.get(field.name).is_none() {
                 continue;
@@ -139,6 +148,34 @@ impl<T> Schema<T> {
         let field = self.fields.iter().find(|field| field.is_identity)?;
         let change = changes.get(field.name)?;
         Some(*change != Change::Unset)
+    }
+
+    /// Whether one user's session becomes another user's, without a logout in between.
+    fn switches_user(&self, before: &Fields, after: &Fields) -> bool {
+        let identity = self.fields.iter().find(|field| field.is_identity);
+        identity.is_some_and(|field| {
+            let (before, after) = (before.get(field.name), after.get(field.name));
+            before.is_some() && after.is_some() && before != after
+        })
+    }
+
+    /// What this request did not write was the previous user's: it goes back to its default.
+    fn forget_previous_user(&self, changes: &mut Changes, before: &Fields) -> Result<(), Error> {
+        let defaults = self.encode(&self.defaults())?;
+        for field in self.fields.iter().filter(|field| !field.is_identity) {
+            let default = defaults.get(field.name);
+            let change = match changes.get(field.name) {
+                None if before.get(field.name) == default => continue,
+                None => default.map_or(Change::Unset, |default| Change::Set(default.to_vec())),
+                Some(Change::Add { delta, range, .. }) => {
+                    let sum = add(field.name, default, *delta, 0, *range)?;
+                    Change::Set(sum)
+                }
+                Some(Change::Set(_) | Change::Unset) => continue,
+            };
+            changes.insert(field.name.into(), change);
+        }
+        Ok(())
     }
 
     /// A counter whose stored value cannot be read is replaced: nothing can be added to it.
@@ -236,4 +273,173 @@ declared_options! {
     path: &'static str,
     domain: &'static str,
     persistent: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::accessor;
+    use crate::record::Name;
+
+    #[derive(Debug, Default, PartialEq)]
+    struct Visit {
+        views: u8,
+        user: Option<String>,
+        theme: String,
+        limit: Option<u32>,
+    }
+
+    const SCHEMA: &Schema<Visit> = &Schema::new(
+        "visit",
+        Options::new(),
+        &[
+            Field::new(
+                "views",
+                &const { accessor::<u8, Visit>(|v| &v.views, |v| &mut v.views) },
+            )
+            .counter::<u8>(),
+            Field::new(
+                "user",
+                &const { accessor::<Option<String>, Visit>(|v| &v.user, |v| &mut v.user) },
+            )
+            .identity::<Option<String>>(),
+            Field::new(
+                "theme",
+                &const { accessor::<String, Visit>(|v| &v.theme, |v| &mut v.theme) },
+            )
+            .aliases(&["colour", "color"]),
+            Field::new(
+                "limit",
+                &const { accessor::<Option<u32>, Visit>(|v| &v.limit, |v| &mut v.limit) },
+            ),
+        ],
+        || Visit {
+            limit: Some(10),
+            ..Visit::default()
+        },
+    );
+
+    fn stored(fields: &[(&'static str, &str)]) -> Fields {
+        let fields = fields.iter();
+        fields
+            .map(|(name, value)| (Name::from(*name), value.as_bytes().to_vec()))
+            .collect()
+    }
+
+    /// What `change` does to the session that is stored like this.
+    fn changes(fields: &Fields, change: impl FnOnce(&mut Visit)) -> Changes {
+        let (mut data, _) = SCHEMA.decode(fields);
+        let before = SCHEMA.encode(&data).unwrap();
+        change(&mut data);
+        SCHEMA
+            .changes(fields, &before, &SCHEMA.encode(&data).unwrap())
+            .unwrap()
+    }
+
+    fn set(value: &str) -> Option<Change> {
+        Some(Change::Set(value.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn absent_fields_have_their_default_and_defaults_of_none_are_absent() {
+        let (data, unreadable) = SCHEMA.decode(&Fields::new());
+        assert_eq!(data.limit, Some(10));
+        assert!(unreadable.is_empty());
+        let encoded = SCHEMA.encode(&data).unwrap();
+        assert_eq!(encoded.get("user"), None);
+        assert_eq!(encoded.get("limit"), Some(b"10".as_slice()));
+    }
+
+    #[test]
+    fn none_is_stored_where_the_default_is_something() {
+        let changes = changes(&Fields::new(), |visit| visit.limit = None);
+        assert_eq!(changes.get("limit").cloned(), set("null"));
+        let (data, _) = SCHEMA.decode(&stored(&[("limit", "null")]));
+        assert_eq!(data.limit, None);
+    }
+
+    #[test]
+    fn only_what_differs_is_a_change() {
+        let fields = stored(&[("views", "3"), ("theme", "\"dark\"")]);
+        assert!(changes(&fields, |visit| visit.theme = "dark".into()).is_empty());
+        let changes = changes(&fields, |visit| visit.views += 2);
+        assert_eq!(changes.iter().count(), 1);
+        assert!(matches!(
+            changes.get("views"),
+            Some(Change::Add {
+                delta: 2,
+                base: 3,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn an_old_name_is_read_and_moved_by_the_next_write() {
+        let fields = stored(&[("color", "\"red\"")]);
+        assert_eq!(SCHEMA.decode(&fields).0.theme, "red");
+        assert!(
+            changes(&fields, |visit| visit.user = Some("a".into()))
+                .get("color")
+                .is_none()
+        );
+        let changes = changes(&fields, |visit| visit.theme = "blue".into());
+        assert_eq!(changes.get("theme").cloned(), set("\"blue\""));
+        assert_eq!(changes.get("color"), Some(&Change::Unset));
+        assert_eq!(changes.get("colour"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_its_default_and_stays_until_it_is_written() {
+        let fields = stored(&[("views", "\"many\""), ("theme", "7"), ("limit", "{}")]);
+        let (data, unreadable) = SCHEMA.decode(&fields);
+        assert_eq!(data, SCHEMA.defaults());
+        assert_eq!(unreadable, ["views", "theme", "limit"]);
+        assert_eq!(
+            changes(&fields, |visit| visit.limit = Some(1))
+                .iter()
+                .count(),
+            1
+        );
+        // Nothing can be added to what is no number.
+        assert_eq!(
+            changes(&fields, |visit| visit.views = 1)
+                .get("views")
+                .cloned(),
+            set("1")
+        );
+    }
+
+    #[test]
+    fn nothing_of_one_user_is_left_to_the_next() {
+        let fields = stored(&[
+            ("views", "9"),
+            ("user", "\"alice\""),
+            ("theme", "\"dark\""),
+            ("limit", "99"),
+        ]);
+        let changes = changes(&fields, |visit| {
+            visit.user = Some("bob".into());
+            visit.views += 1;
+        });
+        assert_eq!(changes.get("views").cloned(), set("1"));
+        assert_eq!(changes.get("theme").cloned(), set("\"\""));
+        assert_eq!(changes.get("limit").cloned(), set("10"));
+        assert_eq!(SCHEMA.identity_change(&changes), Some(true));
+    }
+
+    #[test]
+    fn a_login_keeps_what_the_visitor_had() {
+        let fields = stored(&[("views", "9"), ("theme", "\"dark\"")]);
+        let changes = changes(&fields, |visit| visit.user = Some("alice".into()));
+        assert_eq!(changes.iter().count(), 1);
+        assert_eq!(SCHEMA.identity_change(&changes), Some(true));
+    }
+
+    #[test]
+    fn a_logout_by_hand_is_a_change_of_identity() {
+        let fields = stored(&[("user", "\"alice\"")]);
+        let changes = changes(&fields, |visit| visit.user = None);
+        assert_eq!(SCHEMA.identity_change(&changes), Some(false));
+    }
 }

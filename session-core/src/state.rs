@@ -13,10 +13,11 @@ pub enum Origin {
         /// Whether a request that only reads is to extend the session.
         touch_due: bool,
     },
+    /// A session that is over for this request: it ended it, or another request ended it or
+    /// rotated its token a moment ago.
+    Over,
     /// A token that was rotated away long ago.
     Stale,
-    /// A token that was rotated away a moment ago: a request that was under way at the same time.
-    StaleInGrace,
 }
 
 /// What happened to a session in one request. Facts only; what follows from them says [`plan`].
@@ -94,7 +95,7 @@ impl Plan {
 ///
 /// | the request brought | and | store | cookie |
 /// |---|---|---|---|
-/// | a token rotated a moment ago | whatever it did | nothing | left alone |
+/// | a session that is over for it | whatever it did | nothing | left alone |
 /// | no living session | destroyed it | nothing | removed |
 /// | no living session | failed, or changed no data | nothing | left alone |
 /// | no living session | changed data | create | set |
@@ -110,7 +111,7 @@ impl Plan {
 #[must_use]
 pub fn plan(state: State) -> Plan {
     match state.origin {
-        Origin::StaleInGrace => Plan::NOTHING,
+        Origin::Over => Plan::NOTHING,
         Origin::Absent | Origin::Stale => plan_absent(state),
         Origin::Live { touch_due } => plan_live(state, touch_due),
     }
@@ -156,7 +157,7 @@ mod tests {
         let origins = [
             Origin::Absent,
             Origin::Stale,
-            Origin::StaleInGrace,
+            Origin::Over,
             Origin::Live { touch_due: false },
             Origin::Live { touch_due: true },
         ];
@@ -178,8 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn a_parallel_request_of_before_a_rotation_does_nothing() {
-        for state in all().filter(|state| state.origin == Origin::StaleInGrace) {
+    fn a_request_whose_session_is_over_does_nothing() {
+        for state in all().filter(|state| state.origin == Origin::Over) {
             assert_eq!(plan(state), Plan::NOTHING, "{state:?}");
         }
     }
@@ -201,7 +202,7 @@ mod tests {
             let plan = plan(state);
             assert_eq!(plan.commit == Commit::Delete, is_live(state), "{state:?}");
             let removed = plan.cookie == CookieStep::Remove;
-            assert_eq!(removed, state.origin != Origin::StaleInGrace, "{state:?}");
+            assert_eq!(removed, state.origin != Origin::Over, "{state:?}");
         }
     }
 

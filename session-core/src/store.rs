@@ -77,6 +77,30 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn describe(&self) -> String;
 }
 
+/// So that a caller can keep a handle on the store that it hands over.
+#[async_trait]
+impl<S: Store + ?Sized> Store for Arc<S> {
+    async fn load(&self, key: Key, names: &[&'static str]) -> Result<Option<Arc<Record>>, Error> {
+        S::load(self, key, names).await
+    }
+
+    async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
+        S::create(self, key, record, ttl).await
+    }
+
+    async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
+        S::update(self, key, update).await
+    }
+
+    async fn delete(&self, key: Key) -> Result<(), Error> {
+        S::delete(self, key).await
+    }
+
+    fn describe(&self) -> String {
+        S::describe(self)
+    }
+}
+
 /// Under what a store finds a session. Its `Display` is good for logs.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]

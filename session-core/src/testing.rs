@@ -41,10 +41,3 @@ impl Clock for ManualClock {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// So that a test can keep the clock that it hands over.
-impl<C: Clock> Clock for std::sync::Arc<C> {
-    fn now(&self) -> Timestamp {
-        C::now(self)
-    }
-}

@@ -1,0 +1,40 @@
+//! Answers with the application's own catcher where Rocket would not call it any more.
+
+use std::panic::AssertUnwindSafe;
+
+use log::error;
+use rocket::catcher::Catcher;
+use rocket::futures::FutureExt as _;
+use rocket::http::Status;
+use rocket::{Request, Response};
+
+/// The response of the catcher that Rocket would call for this status. Where it fails or panics, the
+/// one for 500, and at last Rocket's own.
+pub(crate) async fn catch<'r>(request: &'r Request<'_>, status: Status) -> Response<'r> {
+    for status in [status, Status::InternalServerError] {
+        let Some(catcher) = catcher(request, status) else {
+            break;
+        };
+        let response = AssertUnwindSafe(catcher.handler.handle(status, request));
+        match response.catch_unwind().await {
+            Ok(Ok(response)) => return response,
+            Ok(Err(_)) | Err(_) => error!("The catcher for {status} failed."),
+        }
+    }
+    let rockets_own = Catcher::default();
+    let response = rockets_own.handler.handle(status, request).await;
+    response.unwrap_or_else(|status| Response::build().status(status).finalize())
+}
+
+/// Rocket's own rule, which is private: the longer base wins, then the explicit status.
+fn catcher<'r>(request: &'r Request<'_>, status: Status) -> Option<&'r Catcher> {
+    let path = request.uri().path();
+    let matching = request.rocket().catchers().filter(|catcher| {
+        let segments = catcher.base.path().segments();
+        catcher.code.is_none_or(|code| code == status.code) && segments.prefix_of(path.segments())
+    });
+    matching.max_by_key(|catcher| {
+        let length = catcher.base.path().segments().len();
+        (length, catcher.code.is_some())
+    })
+}

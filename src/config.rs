@@ -1,0 +1,401 @@
+//! Declared options and `[default.sessions.<name>]` make one checked, immutable [`Settings`].
+
+use std::time::Duration;
+
+use rocket::Config;
+use rocket::figment::Figment;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use session_core::expiry::Expiry;
+use session_core::schema::{Options, SameSite};
+
+use crate::cookie::CookieSettings;
+
+/// How the sessions of one type are kept, and how their cookie looks. Valid by construction.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) cookie: CookieSettings,
+    pub(crate) expiry: Expiry,
+    /// How many sessions the memory store holds; `None`: its default.
+    pub(crate) capacity: Option<usize>,
+    /// The prefix of all keys in Redis; `None`: the store's default.
+    pub(crate) prefix: Option<String>,
+    /// The deadline of an operation of the Redis store; `None`: the store's default.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// The table `sessions.<name>` of the configuration: whatever is there wins over the declaration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    cookie: Option<String>,
+    #[serde(default, deserialize_with = "duration")]
+    idle: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    absolute: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    touch: Option<Duration>,
+    #[serde(default, deserialize_with = "same_site")]
+    same_site: Option<SameSite>,
+    secure: Option<bool>,
+    path: Option<String>,
+    domain: Option<String>,
+    persistent: Option<bool>,
+    capacity: Option<usize>,
+    prefix: Option<String>,
+    #[serde(default, deserialize_with = "duration")]
+    timeout: Option<Duration>,
+}
+
+impl Settings {
+    /// The settings of the session type `name`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong in words that name the key and the fix.
+    pub(crate) fn read(figment: &Figment, name: &str, declared: &Options) -> Result<Self, String> {
+        let key = format!("sessions.{name}");
+        let table = match figment.contains(&key) {
+            true => figment
+                .extract_inner(&key)
+                .map_err(|error| error.to_string())?,
+            false => Table::default(),
+        };
+        // Browsers drop `Secure` cookies that come over plain HTTP, so while debugging without TLS
+        // no session would be kept. Decided by configuration, never by a request's headers.
+        let tls = Config::try_from(figment).is_ok_and(|config| config.tls_enabled());
+        let debugging = figment.profile() == Config::DEBUG_PROFILE && !tls;
+        Self::merge(table, declared, debugging).map_err(|Fault { option, fix }| {
+            format!("`{key}.{option}`: {fix}; set it in `[default.{key}]` or on the struct")
+        })
+    }
+
+    fn merge(table: Table, declared: &Options, debugging: bool) -> Result<Self, Fault> {
+        let expiry = expiry(&table, declared)?;
+        let cookie = cookie(&table, declared, debugging)?;
+        let prefix = table.prefix;
+        if table.capacity == Some(0) {
+            return Err(Fault::new("capacity", "must be at least 1"));
+        }
+        positive("timeout", table.timeout)?;
+        Ok(Self {
+            cookie,
+            expiry,
+            capacity: table.capacity,
+            prefix,
+            timeout: table.timeout,
+        })
+    }
+}
+
+/// What is wrong with an option.
+#[derive(Debug)]
+struct Fault {
+    option: &'static str,
+    fix: String,
+}
+
+impl Fault {
+    fn new(option: &'static str, fix: impl Into<String>) -> Self {
+        let fix = fix.into();
+        Self { option, fix }
+    }
+}
+
+fn expiry(table: &Table, declared: &Options) -> Result<Expiry, Fault> {
+    let default = Expiry::default();
+    let idle = table.idle.or(declared.idle).unwrap_or(default.idle_timeout);
+    let absolute = table.absolute.or(declared.absolute);
+    let absolute = absolute.unwrap_or(default.absolute_timeout);
+    let mut expiry = Expiry::new(idle, absolute);
+    if let Some(touch) = table.touch.or(declared.touch) {
+        expiry.touch_interval = touch;
+    }
+    expiry.persistent = table.persistent.or(declared.persistent).unwrap_or(false);
+
+    positive("idle", Some(idle))?;
+    positive("absolute", Some(absolute))?;
+    positive("touch", Some(expiry.touch_interval))?;
+    let text = humantime::format_duration;
+    if idle > absolute {
+        return Err(Fault::new(
+            "idle",
+            format!(
+                "{} is longer than the absolute lifetime of {}; make it shorter, or `absolute` longer",
+                text(idle),
+                text(absolute)
+            ),
+        ));
+    }
+    if expiry.touch_interval > idle {
+        return Err(Fault::new(
+            "touch",
+            format!(
+                "{} is longer than the idle time of {}, so a session in use would end; \
+                 make it shorter",
+                text(expiry.touch_interval),
+                text(idle)
+            ),
+        ));
+    }
+    Ok(expiry)
+}
+
+fn positive(option: &'static str, duration: Option<Duration>) -> Result<(), Fault> {
+    match duration {
+        Some(Duration::ZERO) => Err(Fault::new(option, "must be longer than zero")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+const HOST: &str = "__Host-";
+const SECURE: &str = "__Secure-";
+
+fn cookie(table: &Table, declared: &Options, debugging: bool) -> Result<CookieSettings, Fault> {
+    let path = table.path.as_deref().or(declared.path).unwrap_or("/");
+    let domain = table.domain.as_deref().or(declared.domain);
+    let same_site = table
+        .same_site
+        .or(declared.same_site)
+        .unwrap_or(SameSite::Lax);
+    let asked_secure = table.secure.or(declared.secure);
+    let secure = asked_secure.unwrap_or(!debugging);
+    let asked_name = table.cookie.as_deref().or(declared.cookie);
+    let name = match asked_name {
+        // Not asked to be insecure, just debugging: such a name would be refused by browsers.
+        Some(name) if asked_secure.is_none() && debugging => {
+            let bare = name.strip_prefix(HOST).or(name.strip_prefix(SECURE));
+            bare.unwrap_or(name).to_owned()
+        }
+        Some(name) => name.to_owned(),
+        None if !secure => "id".to_owned(),
+        None if path == "/" && domain.is_none() => format!("{HOST}id"),
+        None => format!("{SECURE}id"),
+    };
+
+    if !is_token(&name) {
+        return Err(Fault::new(
+            "cookie",
+            "a cookie's name has letters, digits and !#$%&'*+-.^_`|~ only (RFC 6265, 4.1.1)",
+        ));
+    }
+    if !path.starts_with('/') || !is_attribute(path) {
+        return Err(Fault::new(
+            "path",
+            "must begin with `/`, without `;` and control characters; \"/\" is the whole site",
+        ));
+    }
+    if domain.is_some_and(|domain| !is_domain(domain)) {
+        return Err(Fault::new(
+            "domain",
+            "must be a host name like \"example.com\", without scheme, port and path",
+        ));
+    }
+    if name.starts_with(HOST) && (path != "/" || domain.is_some() || !secure) {
+        return Err(Fault::new(
+            "cookie",
+            "browsers refuse a `__Host-` cookie with a path other than \"/\", with a domain, or \
+             without `secure`; remove those, or the prefix",
+        ));
+    }
+    if name.starts_with(SECURE) && !secure {
+        return Err(Fault::new(
+            "cookie",
+            "browsers refuse a `__Secure-` cookie without `secure`; set it, or remove the prefix",
+        ));
+    }
+    if same_site == SameSite::None && !secure {
+        return Err(Fault::new(
+            "same_site",
+            "browsers refuse `SameSite=None` without `secure`; set `secure = true` and use TLS, or \
+             choose \"Lax\"",
+        ));
+    }
+    Ok(CookieSettings {
+        name,
+        path: path.to_owned(),
+        domain: domain.map(str::to_owned),
+        same_site,
+        secure,
+    })
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token(name: &str) -> bool {
+    let special = |byte| b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || special(byte))
+}
+
+fn is_attribute(value: &str) -> bool {
+    value
+        .bytes()
+        .all(|byte| (b' '..=b'~').contains(&byte) && byte != b';')
+}
+
+fn is_domain(domain: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    !domain.is_empty() && domain.bytes().all(plain)
+}
+
+fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(value)?;
+    let duration = humantime::parse_duration(&text).map_err(|error| {
+        D::Error::custom(format!(
+            "\"{text}\" is no duration ({error}); write one like \"90s\", \"30m\" or \"12h\""
+        ))
+    })?;
+    Ok(Some(duration))
+}
+
+fn same_site<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SameSite>, D::Error> {
+    match String::deserialize(value)?.as_str() {
+        "Lax" => Ok(Some(SameSite::Lax)),
+        "None" => Ok(Some(SameSite::None)),
+        "Strict" => Ok(Some(SameSite::Strict)),
+        other => Err(D::Error::custom(format!(
+            "\"{other}\" is no SameSite; write \"Lax\", \"Strict\" or \"None\""
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rocket::figment::Profile;
+    use rocket::figment::providers::{Format as _, Toml};
+
+    use super::*;
+
+    fn read(profile: &str, declared: &Options, toml: &str) -> Result<Settings, String> {
+        let figment = Figment::from(Config::debug_default())
+            .merge(Toml::string(toml).nested())
+            .select(Profile::new(profile));
+        Settings::read(&figment, "visit", declared)
+    }
+
+    #[test]
+    fn defaults_are_secure_in_release_and_work_without_tls_in_debug() {
+        let release = read("release", &Options::new(), "").unwrap();
+        assert_eq!(release.cookie.name, "__Host-id");
+        assert!(release.cookie.secure);
+        assert_eq!(release.cookie.same_site, SameSite::Lax);
+        assert_eq!(release.cookie.path, "/");
+        assert_eq!(release.expiry, Expiry::default());
+        let debug = read("debug", &Options::new(), "").unwrap();
+        assert_eq!(debug.cookie.name, "id");
+        assert!(!debug.cookie.secure);
+        let declared = Options::new().cookie("__Host-visit");
+        assert_eq!(read("debug", &declared, "").unwrap().cookie.name, "visit");
+        assert_eq!(
+            read("release", &declared, "").unwrap().cookie.name,
+            "__Host-visit"
+        );
+        let elsewhere = Options::new().path("/app");
+        assert_eq!(
+            read("release", &elsewhere, "").unwrap().cookie.name,
+            "__Secure-id"
+        );
+    }
+
+    #[test]
+    fn the_configuration_overrides_every_declared_option() {
+        let declared = Options::new()
+            .cookie("a")
+            .idle(Duration::from_secs(1))
+            .absolute(Duration::from_secs(2))
+            .touch(Duration::from_secs(1))
+            .same_site(SameSite::Lax)
+            .secure(false)
+            .path("/a")
+            .domain("a.example")
+            .persistent(false);
+        let toml = r#"
+            [default.sessions.visit]
+            cookie = "b"
+            idle = "1h"
+            absolute = "1day"
+            touch = "1m 30s"
+            same_site = "Strict"
+            secure = true
+            path = "/b"
+            domain = "b.example"
+            persistent = true
+            capacity = 7
+            prefix = "b:"
+            timeout = "250ms"
+        "#;
+        let settings = read("release", &declared, toml).unwrap();
+        let mut expiry = Expiry::new(Duration::from_secs(3600), Duration::from_secs(86_400));
+        expiry.touch_interval = Duration::from_secs(90);
+        expiry.persistent = true;
+        assert_eq!(
+            settings,
+            Settings {
+                cookie: CookieSettings {
+                    name: "b".into(),
+                    path: "/b".into(),
+                    domain: Some("b.example".into()),
+                    same_site: SameSite::Strict,
+                    secure: true,
+                },
+                expiry,
+                capacity: Some(7),
+                prefix: Some("b:".into()),
+                timeout: Some(Duration::from_millis(250)),
+            }
+        );
+    }
+
+    #[test]
+    fn faults_name_the_key_and_the_fix() {
+        for (line, key, fix) in [
+            ("idel = \"1h\"", "idel", "idle"),
+            ("idle = \"1 fortnight\"", "idle", "30m"),
+            ("idle = 30", "idle", "string"),
+            ("idle = \"0s\"", "idle", "longer than zero"),
+            ("absolute = \"0s\"", "absolute", "longer than zero"),
+            ("idle = \"13h\"", "idle", "shorter"),
+            ("absolute = \"1m\"", "idle", "shorter"),
+            ("touch = \"31m\"", "touch", "shorter"),
+            ("same_site = \"lax\"", "same_site", "\"Lax\""),
+            (
+                "same_site = \"None\"\nsecure = false",
+                "same_site",
+                "secure = true",
+            ),
+            ("cookie = \"a b\"", "cookie", "letters"),
+            ("cookie = \"\"", "cookie", "letters"),
+            (
+                "cookie = \"__Host-id\"\npath = \"/app\"",
+                "cookie",
+                "remove",
+            ),
+            (
+                "cookie = \"__Host-id\"\ndomain = \"a.b\"",
+                "cookie",
+                "remove",
+            ),
+            ("cookie = \"__Host-id\"\nsecure = false", "cookie", "remove"),
+            (
+                "cookie = \"__Secure-id\"\nsecure = false",
+                "cookie",
+                "remove",
+            ),
+            ("path = \"app\"", "path", "begin with `/`"),
+            ("path = \"/;Domain=evil\"", "path", "without `;`"),
+            ("domain = \"https://a.b\"", "domain", "example.com"),
+            ("domain = \"\"", "domain", "example.com"),
+            ("capacity = 0", "capacity", "at least 1"),
+            ("timeout = \"0s\"", "timeout", "longer than zero"),
+            ("secure = \"yes\"", "secure", "bool"),
+        ] {
+            let toml = format!("[default.sessions.visit]\n{line}");
+            let message = read("release", &Options::new(), &toml).unwrap_err();
+            assert!(message.contains("sessions.visit"), "{line}: {message}");
+            assert!(message.contains(key), "{line}: {message}");
+            assert!(message.contains(fix), "{line}: {message}");
+        }
+    }
+}

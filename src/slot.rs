@@ -1,0 +1,291 @@
+//! What all guards of one request share: the session as it was opened, and what was done to it.
+
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use log::{error, warn};
+use session_core::changes::Changes;
+use session_core::clock::Timestamp;
+use session_core::engine::{Committed, CookieChange, Engine, Live, Opened, Pending};
+use session_core::error::Error;
+use session_core::expiry::Expiry;
+use session_core::record::Record;
+use session_core::schema::SessionData;
+use tokio::sync::OnceCell;
+
+use crate::cookie::Tokens;
+
+/// The session of one request. Each guard has its own copy of the data and hands over what it
+/// changed; no lock is held while an application's code runs.
+pub(crate) struct Slot<T: SessionData> {
+    pub(crate) engine: Arc<Engine<T>>,
+    /// When the request first asked for its session.
+    pub(crate) opened_at: Timestamp,
+    opening: OnceCell<Result<(), Error>>,
+    /// Held during a commit, so that two of them do not send the same changes.
+    committing: tokio::sync::Mutex<()>,
+    work: Mutex<Work>,
+}
+
+struct Work {
+    opened: Opened,
+    /// What is being sent to the store. Stays here if the one who sends it is cancelled.
+    sending: Pending,
+    /// What is not sent yet.
+    pending: Pending,
+    cookie: CookieChange,
+    /// What a guard could not hand over.
+    failure: Option<Error>,
+    /// Whether the response has been decided, so that no header can be added.
+    answered: bool,
+}
+
+/// The session's data as a guard begins with it.
+pub(crate) struct View<T> {
+    pub(crate) data: T,
+    /// What the store held when it was read; `None`: no session.
+    pub(crate) record: Option<Arc<Record>>,
+}
+
+/// What is to become of the response.
+pub(crate) struct Answer {
+    /// What it is to say about the cookie, error or not: all of this is in the store.
+    pub(crate) cookie: CookieChange,
+    /// Why it has to become an error.
+    pub(crate) result: Result<(), Error>,
+}
+
+impl<T: SessionData> Slot<T> {
+    pub(crate) fn new(engine: Arc<Engine<T>>) -> Self {
+        Self {
+            opened_at: engine.now(),
+            engine,
+            opening: OnceCell::new(),
+            committing: tokio::sync::Mutex::default(),
+            work: Mutex::new(Work {
+                opened: Opened::Absent,
+                sending: Pending::default(),
+                pending: Pending::default(),
+                cookie: CookieChange::Keep,
+                failure: None,
+                answered: false,
+            }),
+        }
+    }
+
+    /// Opens the session, the first time; later it answers what it answered then.
+    pub(crate) async fn open(&self, tokens: impl FnOnce() -> Tokens) -> Result<(), Error> {
+        let opening = self.opening.get_or_init(|| async {
+            let tokens = tokens();
+            if tokens.tampered {
+                warn!(
+                    "session type {}: a request brought several cookies where a browser sends \
+                     one; none is believed",
+                    T::SCHEMA.name()
+                );
+            }
+            let opened = self.open_one_of(&tokens).await?;
+            self.work().opened = opened;
+            Ok(())
+        });
+        opening.await.clone()
+    }
+
+    /// Opens the session that just one of these tokens opens. Where two do, somebody may have
+    /// planted one: neither is believed.
+    async fn open_one_of(&self, tokens: &Tokens) -> Result<Opened, Error> {
+        let mut best = Opened::Absent;
+        for token in &tokens.candidates {
+            let opened = self.engine.open(token).await?;
+            best = match (best, opened) {
+                (Opened::Live(_), Opened::Live(_)) => {
+                    warn!(
+                        "session type {}: a request brought the cookies of two sessions; neither \
+                         is believed",
+                        T::SCHEMA.name()
+                    );
+                    return Ok(Opened::Absent);
+                }
+                (Opened::Live(live), _) | (_, Opened::Live(live)) => Opened::Live(live),
+                (Opened::Over, _) | (_, Opened::Over) => Opened::Over,
+                (Opened::Stale, _) | (_, Opened::Stale) => Opened::Stale,
+                (Opened::Absent, Opened::Absent) => Opened::Absent,
+            };
+        }
+        Ok(best)
+    }
+
+    /// Whether this request used its session.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.opening.get(), Some(Ok(())))
+    }
+
+    /// The living session that the request has now.
+    pub(crate) fn live(&self) -> Option<Live> {
+        self.work().live().cloned()
+    }
+
+    /// Whether something waits to be committed.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.work().pending.is_empty()
+    }
+
+    /// The lifetime that the session got in this request.
+    pub(crate) fn pending_lifetime(&self) -> Option<Expiry> {
+        self.work().pending.lifetime
+    }
+
+    /// The data as it is now: what was read, and over it what this request changed so far.
+    pub(crate) fn view(&self) -> Result<View<T>, Error> {
+        let (live, changes) = self.work().seen()?;
+        let record = live.as_ref().map(|live| Arc::clone(&live.record));
+        let (data, unreadable) = match (&record, changes.is_empty()) {
+            (None, true) => (T::SCHEMA.defaults(), Vec::new()),
+            (Some(record), true) => T::SCHEMA.decode(&record.fields),
+            (_, false) => {
+                let mut fields = record.as_ref().map(|record| record.fields.clone());
+                let fields = fields.get_or_insert_default();
+                changes.apply(fields)?;
+                T::SCHEMA.decode(fields)
+            }
+        };
+        if let Some(live) = &live {
+            self.warn_of(&unreadable, live);
+        }
+        Ok(View { data, record })
+    }
+
+    fn warn_of(&self, unreadable: &[&str], live: &Live) {
+        for field in unreadable {
+            warn!(
+                "session {}: field `{field}` cannot be read as what it is declared; it has its \
+                 default, and what is stored stays until the field is written",
+                self.engine.key(&live.token)
+            );
+        }
+    }
+
+    /// Takes over what a guard did.
+    pub(crate) fn merge(&self, later: Pending) -> Result<(), Error> {
+        let mut work = self.work();
+        if work.answered && !later.is_empty() {
+            drop(work);
+            error!(
+                "session type {}: a session was modified after the response was decided, so the \
+                 change is lost; in a stream, call `save().await`",
+                T::SCHEMA.name()
+            );
+            return Ok(());
+        }
+        work.pending.merge(later)
+    }
+
+    /// Takes over that a guard's changes could not be told; the response will be an error.
+    pub(crate) fn fail(&self, failure: Error) {
+        self.work().failure.get_or_insert(failure);
+    }
+
+    /// Commits at once. Fails with [`Error::is_gone`] if another request ended the session.
+    pub(crate) async fn save(&self, later: Pending) -> Result<Committed, Error> {
+        {
+            let mut work = self.work();
+            let mut pending = work.pending.clone();
+            pending.merge(later)?;
+            if work.answered && self.engine.changes_cookie(&work.opened, &pending) {
+                return Err(Error::usage(
+                    "the response has begun, so its cookie cannot change any more: create, rotate \
+                     and end a session before",
+                ));
+            }
+            work.pending = pending;
+        }
+        let committed = self.commit(false).await?;
+        if committed.gone {
+            Err(Error::gone())
+        } else {
+            Ok(committed)
+        }
+    }
+
+    /// Commits what was done; nothing can be done any more after it.
+    pub(crate) async fn answer(&self, failed: bool) -> Answer {
+        let failure = {
+            let mut work = self.work();
+            work.answered = true;
+            work.failure.take()
+        };
+        // What a guard could not hand over is missing: only what is for safety is done then.
+        let committed = self.commit(failed || failure.is_some()).await;
+        let result = match failure {
+            Some(failure) => Err(failure),
+            None => committed.map(drop),
+        };
+        let cookie = mem::take(&mut self.work().cookie);
+        Answer { cookie, result }
+    }
+
+    async fn commit(&self, failed: bool) -> Result<Committed, Error> {
+        let _committing = self.committing.lock().await;
+        let (opened, sending) = self.work().send(failed)?;
+        let committed = self.engine.commit(opened, &sending).await?;
+        let mut work = self.work();
+        work.sending = Pending::default();
+        work.opened = committed.opened.clone();
+        match &committed.cookie {
+            CookieChange::Keep => {}
+            change => work.cookie = change.clone(),
+        }
+        Ok(committed)
+    }
+
+    /// Reads the session afresh.
+    pub(crate) async fn reload(&self) -> Result<(), Error> {
+        let Some(live) = self.live() else {
+            return Ok(());
+        };
+        match self.engine.open(&live.token).await? {
+            opened @ Opened::Live(_) => {
+                self.work().opened = opened;
+                Ok(())
+            }
+            Opened::Absent | Opened::Stale | Opened::Over => Err(Error::gone()),
+        }
+    }
+
+    /// No code of others runs while the lock is held, so what a panic left is whole.
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Work {
+    fn live(&self) -> Option<&Live> {
+        match &self.opened {
+            Opened::Live(live) if !self.pending.destroyed => Some(live),
+            Opened::Absent | Opened::Live(_) | Opened::Over | Opened::Stale => None,
+        }
+    }
+
+    /// What a guard begins with: the living session, and what this request changed so far.
+    fn seen(&self) -> Result<(Option<Live>, Changes), Error> {
+        let mut changes = Changes::new();
+        if !self.pending.destroyed {
+            changes = self.sending.changes.clone();
+            changes.merge(self.pending.changes.clone())?;
+        }
+        Ok((self.live().cloned(), changes))
+    }
+
+    fn send(&mut self, failed: bool) -> Result<(Opened, Pending), Error> {
+        self.sending.merge(mem::take(&mut self.pending))?;
+        self.sending.failed = failed;
+        Ok((self.opened.clone(), self.sending.clone()))
+    }
+}
+
+impl<T: SessionData> fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").finish_non_exhaustive()
+    }
+}
