@@ -1,0 +1,10 @@
+//! What tests of sessions need: programs that end with the test, a real Redis, and a browser that
+//! shows every byte.
+#![allow(
+    dead_code,
+    reason = "a box of tools: with some features, or some tests left out, not each is used"
+)]
+
+pub(crate) mod http;
+pub(crate) mod process;
+pub(crate) mod redis;

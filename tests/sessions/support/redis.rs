@@ -1,0 +1,462 @@
+//! A real Redis server of one's own.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use deadpool_redis::redis::{self, FromRedisValue, Parser, Value};
+
+use super::process::{Folder, PATIENCE, Process, free_port, wait_for};
+
+const MISSING: &str = "these tests need the program `redis-server`: run `scripts/test`, which \
+                       installs it, or `apt-get install redis-server` / `brew install redis`";
+
+/// How often another port is tried when somebody else was faster.
+const PORT_ATTEMPTS: usize = 10;
+
+/// A Redis server on a port of its own, empty at first. It ends when this is dropped, and with the
+/// test process however that ends.
+///
+/// Its methods block for the moment that a local server takes; they can be called in async tests.
+#[derive(Debug)]
+pub(crate) struct RedisServer {
+    port: u16,
+    folder: Folder,
+    process: Option<Process>,
+    connection: Mutex<Option<TcpStream>>,
+    /// Our own addresses, so that a monitor can leave out what the test itself asks.
+    own: Arc<Mutex<HashSet<SocketAddr>>>,
+}
+
+impl RedisServer {
+    pub(crate) fn start() -> Self {
+        let found = Command::new("redis-server")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status();
+        assert!(found.is_ok_and(|status| status.success()), "{MISSING}");
+        let folder = Folder::new("redis");
+        for _ in 0..PORT_ATTEMPTS {
+            let port = free_port();
+            if let Some(process) = launch(port, &folder) {
+                return Self {
+                    port,
+                    folder,
+                    process: Some(process),
+                    connection: Mutex::default(),
+                    own: Arc::default(),
+                };
+            }
+        }
+        panic!("no free port for redis-server in {PORT_ATTEMPTS} attempts");
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `redis://127.0.0.1:…`.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Sends a command and gives its answer as a type of one's choice, [`Value`] for instance.
+    pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        self.ask(&words)
+    }
+
+    /// All keys, in order.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        let mut cursor = String::from("0");
+        loop {
+            let (next, found): (String, Vec<String>) =
+                self.command(&["SCAN", &cursor, "COUNT", "1000"]);
+            keys.extend(found);
+            if next == "0" {
+                break;
+            }
+            cursor = next;
+        }
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
+    /// How long each key has to live, in milliseconds; -1 is for ever.
+    pub(crate) fn ttls(&self) -> BTreeMap<String, i64> {
+        let ttl = |key: String| (self.command::<i64>(&["PTTL", &key]), key);
+        let ttls = self.keys().into_iter().map(ttl);
+        ttls.map(|(ttl, key)| (key, ttl)).collect()
+    }
+
+    /// Everything that the server holds.
+    pub(crate) fn dump_all(&self) -> Vec<Entry> {
+        let entry = |key: String| {
+            let kind: String = self.command(&["TYPE", &key]);
+            let values = match &*kind {
+                "hash" => self.command(&["HGETALL", &key]),
+                "list" => self.command(&["LRANGE", &key, "0", "-1"]),
+                "set" => self.command(&["SMEMBERS", &key]),
+                "string" => vec![self.command(&["GET", &key])],
+                "zset" => self.command(&["ZRANGE", &key, "0", "-1", "WITHSCORES"]),
+                _ => panic!("a key of type {kind}"),
+            };
+            let dump = self.command(&["DUMP", &key]);
+            Entry { key, dump, values }
+        };
+        self.keys().into_iter().map(entry).collect()
+    }
+
+    /// Records the commands that the server receives from now on.
+    pub(crate) fn monitor(&self) -> Monitor<'_> {
+        let mut stream = self.connect();
+        stream.write_all(b"MONITOR\r\n").unwrap();
+        // A monitor waits as long as nobody says anything.
+        stream.set_read_timeout(None).unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap());
+        let mut answer = String::new();
+        lines.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "+OK\r\n");
+        let (sender, received) = mpsc::channel();
+        thread::spawn(move || {
+            let parsed = lines.lines().map_while(Result::ok);
+            for command in parsed.filter_map(|line| Received::parse(&line)) {
+                if sender.send(command).is_err() {
+                    break;
+                }
+            }
+        });
+        Monitor {
+            server: self,
+            stream,
+            received,
+        }
+    }
+
+    /// Stops the server in its tracks: it accepts connections and commands and answers nothing,
+    /// until [`resume`](Self::resume).
+    pub(crate) fn pause(&self) {
+        self.running().signal("STOP");
+    }
+
+    pub(crate) fn resume(&self) {
+        self.running().signal("CONT");
+    }
+
+    /// Ends the server at once: its connections break and its port refuses new ones.
+    pub(crate) fn stop(&mut self) {
+        drop(self.process.take());
+        *lock(&self.connection) = None;
+    }
+
+    /// Starts the server again, empty, on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        let (port, folder) = (self.port, &self.folder);
+        let process = wait_for("the port of before", || launch(port, folder));
+        self.process = Some(process);
+    }
+
+    /// What the server said, for when a test fails.
+    pub(crate) fn log(&self) -> String {
+        self.running().log()
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("this server is stopped")
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = connect(self.port).unwrap();
+        lock(&self.own).insert(stream.local_addr().unwrap());
+        stream
+    }
+
+    fn ask<T: FromRedisValue>(&self, words: &[&[u8]]) -> T {
+        let mut connection = lock(&self.connection);
+        let stream = connection.get_or_insert_with(|| self.connect());
+        let answer = ask(stream, words).unwrap();
+        redis::from_redis_value(answer.extract_error().unwrap()).unwrap()
+    }
+}
+
+/// What the server holds under one key.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    /// As Redis would write it to disk.
+    pub(crate) dump: Vec<u8>,
+    /// The names and values of a hash, one after the other; the members of a set; …
+    pub(crate) values: Vec<Vec<u8>>,
+}
+
+impl Entry {
+    /// Whether these bytes stand anywhere in it: in the key, the values or the dump.
+    pub(crate) fn contains(&self, bytes: &[u8]) -> bool {
+        let texts = [self.key.as_bytes(), &self.dump];
+        let values = self.values.iter().map(|value| &value[..]);
+        let mut all = texts.into_iter().chain(values);
+        all.any(|text| text.windows(bytes.len()).any(|part| part == bytes))
+    }
+}
+
+/// Records what a server receives, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Monitor<'r> {
+    server: &'r RedisServer,
+    stream: TcpStream,
+    received: Receiver<Received>,
+}
+
+impl Monitor<'_> {
+    /// The commands of clients since the last time, in order: a script counts once, whatever it
+    /// calls; what the test asked through [`RedisServer`] is left out.
+    pub(crate) fn take(&self) -> Vec<Received> {
+        let marker = format!("marker {:?}", std::time::Instant::now());
+        let _: String = self.server.command(&["ECHO", &marker]);
+        let mut commands = Vec::new();
+        loop {
+            let command = self.received.recv_timeout(PATIENCE).unwrap();
+            if command.words == ["ECHO", &*marker] {
+                return commands;
+            }
+            if !self.is_own(&command) && !command.in_script() {
+                commands.push(command);
+            }
+        }
+    }
+
+    fn is_own(&self, command: &Received) -> bool {
+        let address = command.client.parse().ok();
+        address.is_some_and(|address| lock(&self.server.own).contains(&address))
+    }
+}
+
+impl Drop for Monitor<'_> {
+    fn drop(&mut self) {
+        // Ends the thread that reads.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// A command that the server received.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Received {
+    /// The address of the client, or `lua`.
+    pub(crate) client: String,
+    /// The name of the command, in upper case, and its arguments; other bytes than UTF-8 replaced.
+    pub(crate) words: Vec<String>,
+}
+
+impl Received {
+    /// `HMGET`, `EVALSHA`, …
+    pub(crate) fn name(&self) -> &str {
+        &self.words[0]
+    }
+
+    /// Whether a client says this once when it connects, or a pool to see whether it lives.
+    pub(crate) fn is_about_the_connection(&self) -> bool {
+        ["AUTH", "CLIENT", "HELLO", "PING", "SELECT", "UNWATCH"].contains(&self.name())
+    }
+
+    fn in_script(&self) -> bool {
+        self.client == "lua"
+    }
+
+    /// Reads `+1700000000.123456 [0 127.0.0.1:50000] "HMGET" "key" "field"`.
+    fn parse(line: &str) -> Option<Self> {
+        let (_, line) = line.split_once('[')?;
+        let (origin, line) = line.split_once("] ")?;
+        let (_, client) = origin.split_once(' ')?;
+        let mut words = Vec::new();
+        let mut rest = line.bytes();
+        while rest.find(|byte| *byte == b'"').is_some() {
+            words.push(parse_word(&mut rest)?);
+        }
+        words.first_mut()?.make_ascii_uppercase();
+        let client = client.into();
+        Some(Self { client, words })
+    }
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words.join(" "))
+    }
+}
+
+/// Reads on to the closing quote.
+fn parse_word(rest: &mut impl Iterator<Item = u8>) -> Option<String> {
+    let mut word = Vec::new();
+    loop {
+        let byte = match rest.next()? {
+            b'"' => return Some(String::from_utf8_lossy(&word).into_owned()),
+            b'\\' => match rest.next()? {
+                b'a' => 0x07,
+                b'b' => 0x08,
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'x' => {
+                    let digits = [rest.next()?, rest.next()?];
+                    u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                }
+                other => other,
+            },
+            byte => byte,
+        };
+        word.push(byte);
+    }
+}
+
+/// Starts a server and waits until it answers. `None`: the port is taken.
+fn launch(port: u16, folder: &Folder) -> Option<Process> {
+    let mut command = Command::new("redis-server");
+    command
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+        .arg("--dir")
+        .arg(folder.path());
+    let mut process = Process::start(&command, folder.path().join("log"));
+    let ready = wait_for("redis-server", || {
+        // Whoever answers on this port may be a stranger.
+        let id = format!("process_id:{}\r\n", process.id());
+        if process.exited() {
+            return Some(false);
+        }
+        let info = connect(port).and_then(|mut stream| ask(&mut stream, &[b"INFO", b"server"]));
+        let info = info
+            .ok()
+            .and_then(|info| redis::from_redis_value::<String>(info).ok());
+        info.filter(|info| info.contains(&id)).map(|_| true)
+    });
+    let log = process.log();
+    assert!(
+        ready || log.contains("Address already in use"),
+        "redis-server ended:\n{log}"
+    );
+    ready.then_some(process)
+}
+
+fn connect(port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Not redis-rs' connection: that says something to the server by itself when it connects.
+fn ask(stream: &mut TcpStream, words: &[&[u8]]) -> io::Result<Value> {
+    let mut command = redis::Cmd::new();
+    command.arg(words);
+    stream.write_all(&command.get_packed_command())?;
+    Parser::new()
+        .parse_value(stream)
+        .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn a_server_starts_empty_and_ends_with_its_handle() {
+    let server = RedisServer::start();
+    assert!(server.keys().is_empty());
+    assert_eq!(server.command::<String>(&["PING"]), "PONG");
+    let port = server.port();
+    drop(server);
+    assert!(connect(port).is_err());
+}
+
+#[test]
+fn two_servers_do_not_meet() {
+    let (one, other) = (RedisServer::start(), RedisServer::start());
+    one.command::<()>(&["SET", "key", "value"]);
+    assert_eq!(one.keys(), ["key"]);
+    assert!(other.keys().is_empty());
+}
+
+#[test]
+fn keys_values_and_lifetimes_are_seen() {
+    let server = RedisServer::start();
+    server.command::<()>(&["HSET", "hash", "name", "value"]);
+    server.command::<()>(&["PEXPIRE", "hash", "60000"]);
+    server.command::<()>(&["SADD", "set", "member"]);
+    assert_eq!(server.keys(), ["hash", "set"]);
+    let ttls = server.ttls();
+    assert!((1..=60_000).contains(&ttls["hash"]));
+    assert_eq!(ttls["set"], -1);
+    let entries = server.dump_all();
+    assert_eq!(entries[0].values, [b"name".to_vec(), b"value".to_vec()]);
+    assert!(entries[0].contains(b"value") && !entries[0].contains(b"member"));
+    assert!(entries[1].contains(b"member") && entries[1].contains(b"set"));
+}
+
+#[test]
+fn a_monitor_records_clients_and_counts_a_script_once() {
+    let server = RedisServer::start();
+    server.command::<()>(&["SET", "before", "1"]);
+    let monitor = server.monitor();
+    server.command::<()>(&["SET", "by the test itself", "1"]);
+    let mut client = connect(server.port()).unwrap();
+    let script = "redis.call('SET', KEYS[1], 'x'); return redis.call('GET', KEYS[1])";
+    ask(
+        &mut client,
+        &[b"eval", script.as_bytes(), b"1", b"odd \"\\\n\x01\xff"],
+    )
+    .unwrap();
+    ask(&mut client, &[b"HMGET", b"key", b"@", b"views"]).unwrap();
+    let commands = monitor.take();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    assert_eq!(commands[0].name(), "EVAL");
+    assert_eq!(commands[0].words[3], "odd \"\\\n\x01\u{fffd}");
+    assert_eq!(commands[1].to_string(), "HMGET key @ views");
+    assert!(monitor.take().is_empty());
+    drop(monitor);
+    assert_eq!(server.command::<String>(&["PING"]), "PONG");
+}
+
+#[test]
+fn a_paused_server_is_silent_until_it_is_resumed() {
+    let server = RedisServer::start();
+    let mut client = connect(server.port()).unwrap();
+    let silence = std::time::Duration::from_millis(50);
+    client.set_read_timeout(Some(silence)).unwrap();
+    server.pause();
+    client.write_all(b"PING\r\n").unwrap();
+    assert!(client.read(&mut [0; 16]).is_err());
+    server.resume();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = [0; 7];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+PONG\r\n");
+}
+
+#[test]
+fn a_paused_server_can_be_dropped() {
+    let server = RedisServer::start();
+    server.pause();
+    let port = server.port();
+    drop(server);
+    assert!(connect(port).is_err());
+}
+
+#[test]
+fn a_stopped_server_comes_back_empty_on_the_same_port() {
+    let mut server = RedisServer::start();
+    server.command::<()>(&["SET", "key", "value"]);
+    let url = server.url();
+    server.stop();
+    assert!(connect(server.port()).is_err());
+    server.restart();
+    assert_eq!(server.url(), url);
+    assert!(server.keys().is_empty());
+}
