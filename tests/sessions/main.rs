@@ -4,4 +4,12 @@
     reason = "a test that cannot go on says so best by stopping there"
 )]
 
+mod app;
+mod contract;
+mod cookies;
+mod launch;
+mod lifecycle;
+mod outage;
+mod races;
+mod redis;
 mod support;

@@ -275,6 +275,11 @@ impl Browser {
         Self { address, jar }
     }
 
+    /// Where it goes.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> Response {
         self.send(Request::get(path)).await
     }
