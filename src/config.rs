@@ -1,5 +1,6 @@
 //! Declared options and `[default.sessions.<name>]` make one checked, immutable [`Settings`].
 
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use rocket::Config;
@@ -77,7 +78,7 @@ impl Settings {
         if table.capacity == Some(0) {
             return Err(Fault::new("capacity", "must be at least 1"));
         }
-        positive("timeout", table.timeout)?;
+        at_least_a_millisecond("timeout", table.timeout)?;
         Ok(Self {
             cookie,
             expiry,
@@ -113,9 +114,9 @@ fn expiry(table: &Table, declared: &Options) -> Result<Expiry, Fault> {
     }
     expiry.persistent = table.persistent.or(declared.persistent).unwrap_or(false);
 
-    positive("idle", Some(idle))?;
-    positive("absolute", Some(absolute))?;
-    positive("touch", Some(expiry.touch_interval))?;
+    at_least_a_millisecond("idle", Some(idle))?;
+    at_least_a_millisecond("absolute", Some(absolute))?;
+    at_least_a_millisecond("touch", Some(expiry.touch_interval))?;
     let text = humantime::format_duration;
     if idle > absolute {
         return Err(Fault::new(
@@ -141,9 +142,11 @@ fn expiry(table: &Table, declared: &Options) -> Result<Expiry, Fault> {
     Ok(expiry)
 }
 
-fn positive(option: &'static str, duration: Option<Duration>) -> Result<(), Fault> {
+fn at_least_a_millisecond(option: &'static str, duration: Option<Duration>) -> Result<(), Fault> {
     match duration {
-        Some(Duration::ZERO) => Err(Fault::new(option, "must be longer than zero")),
+        Some(duration) if duration < Duration::from_millis(1) => {
+            Err(Fault::new(option, "must be a millisecond at least"))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -164,8 +167,8 @@ fn cookie(table: &Table, declared: &Options, debugging: bool) -> Result<CookieSe
     let name = match asked_name {
         // Not asked to be insecure, just debugging: such a name would be refused by browsers.
         Some(name) if asked_secure.is_none() && debugging => {
-            let bare = name.strip_prefix(HOST).or(name.strip_prefix(SECURE));
-            bare.unwrap_or(name).to_owned()
+            let prefix = [HOST, SECURE].into_iter().find(|prefix| has_prefix(name, prefix));
+            name[prefix.map_or(0, str::len)..].to_owned()
         }
         Some(name) => name.to_owned(),
         None if !secure => "id".to_owned(),
@@ -191,14 +194,14 @@ fn cookie(table: &Table, declared: &Options, debugging: bool) -> Result<CookieSe
             "must be a host name like \"example.com\", without scheme, port and path",
         ));
     }
-    if name.starts_with(HOST) && (path != "/" || domain.is_some() || !secure) {
+    if has_prefix(&name, HOST) && (path != "/" || domain.is_some() || !secure) {
         return Err(Fault::new(
             "cookie",
             "browsers refuse a `__Host-` cookie with a path other than \"/\", with a domain, or \
              without `secure`; remove those, or the prefix",
         ));
     }
-    if name.starts_with(SECURE) && !secure {
+    if has_prefix(&name, SECURE) && !secure {
         return Err(Fault::new(
             "cookie",
             "browsers refuse a `__Secure-` cookie without `secure`; set it, or remove the prefix",
@@ -236,15 +239,24 @@ fn is_attribute(value: &str) -> bool {
 }
 
 fn is_domain(domain: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
-    !domain.is_empty() && domain.bytes().all(plain)
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let mut labels = domain.split('.');
+    labels.all(|label| !label.is_empty() && label.bytes().all(plain))
+}
+
+/// Browsers compare these prefixes in any case (RFC 6265bis, 5.7).
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    let start = name.get(..prefix.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(value)?;
-    let duration = humantime::parse_duration(&text).map_err(|error| {
+    // Some sums overflow inside of it, which is a panic there.
+    let parsed = catch_unwind(|| humantime::parse_duration(&text).ok());
+    let duration = parsed.ok().flatten().ok_or_else(|| {
         D::Error::custom(format!(
-            "\"{text}\" is no duration ({error}); write one like \"90s\", \"30m\" or \"12h\""
+            "\"{text}\" is no duration; write one like \"90s\", \"30m\" or \"12h\""
         ))
     })?;
     Ok(Some(duration))
@@ -354,8 +366,12 @@ mod tests {
             ("idel = \"1h\"", "idel", "idle"),
             ("idle = \"1 fortnight\"", "idle", "30m"),
             ("idle = 30", "idle", "string"),
-            ("idle = \"0s\"", "idle", "longer than zero"),
-            ("absolute = \"0s\"", "absolute", "longer than zero"),
+            ("idle = \"0s\"", "idle", "a millisecond"),
+            ("idle = \"1ns\"", "idle", "a millisecond"),
+            ("idle = \"18446744073709551615s 1000ms\"", "idle", "30m"),
+            ("cookie = \"__host-id\"\nsecure = false", "cookie", "remove"),
+            ("domain = \"a..b\"", "domain", "example.com"),
+            ("absolute = \"0s\"", "absolute", "a millisecond"),
             ("idle = \"13h\"", "idle", "shorter"),
             ("absolute = \"1m\"", "idle", "shorter"),
             ("touch = \"31m\"", "touch", "shorter"),
@@ -388,7 +404,7 @@ mod tests {
             ("domain = \"https://a.b\"", "domain", "example.com"),
             ("domain = \"\"", "domain", "example.com"),
             ("capacity = 0", "capacity", "at least 1"),
-            ("timeout = \"0s\"", "timeout", "longer than zero"),
+            ("timeout = \"0s\"", "timeout", "a millisecond"),
             ("secure = \"yes\"", "secure", "bool"),
         ] {
             let toml = format!("[default.sessions.visit]\n{line}");

@@ -10,7 +10,7 @@ use rocket::response::{self, Responder};
 /// Why a session could not be read or stored.
 ///
 /// It is a responder, so that `session.save().await?` works in a handler: a 503 by your catcher
-/// where the store is to blame, and else a 500.
+/// where trying again may help, since the store or another request is to blame, and else a 500.
 ///
 /// Neither its `Display` nor its `Debug` contains a token, session data, or a password, so it can be
 /// logged as it is. That there is no session is no error.
@@ -50,7 +50,8 @@ impl Error {
 
     /// What a request is answered that could not have its session, or not store it.
     pub(crate) fn status(&self) -> Status {
-        if self.is_store() {
+        // Whoever met a rotation by another request can try again, with the new cookie.
+        if self.is_store() || self.is_gone() {
             Status::ServiceUnavailable
         } else {
             Status::InternalServerError

@@ -9,7 +9,8 @@ use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::http::Header;
 use rocket::{Build, Config, Orbit, Request, Response, Rocket};
 use session_core::clock::{Clock, SystemClock};
-use session_core::engine::{CookieChange, Engine};
+use session_core::commit::CookieChange;
+use session_core::engine::Engine;
 use session_core::schema::SessionData;
 use session_core::store::Store;
 use session_core::store::memory::MemoryStore;
@@ -22,7 +23,7 @@ use crate::config::Settings;
 use crate::database::RedisPool;
 use crate::error::Error;
 use crate::session::Session;
-use crate::sessions::{CookieNames, Sessions, slot_of};
+use crate::sessions::{Registry, Sessions, slot_of};
 
 /// The key of the database that sessions use by default.
 const DATABASE: &str = "databases.sessions";
@@ -100,15 +101,9 @@ impl<T: SessionData> SessionFairing<T> {
             return Err("its fairing is attached twice; attach it once".into());
         }
         let settings = Settings::read(rocket.figment(), name, T::SCHEMA.options())?;
-        let cookie = &settings.cookie.name;
-        let names = rocket.state::<CookieNames>();
-        let taken = names.map_or(Ok(()), |names| names.take(cookie, name));
-        taken.map_err(|owner| {
-            format!(
-                "its cookie `{cookie}` is that of session type {owner}; give it one of its own: \
-                 `#[session(cookie = \"…\")]`"
-            )
-        })?;
+        if let Some(registry) = rocket.state::<Registry>() {
+            registry.register::<T>(&settings.cookie.name)?;
+        }
         let store = self.make_store(rocket, &settings).await?;
         let engine = Engine::new(store, Arc::clone(&self.clock), settings.expiry);
         Ok(Sessions {
@@ -136,7 +131,9 @@ impl<T: SessionData> SessionFairing<T> {
                 let figment = rocket.figment().focus(DATABASE);
                 let pool = crate::database::init(&figment, rocket.figment()).await;
                 let pool = pool.map_err(|error| {
-                    format!("`{DATABASE}`: {error}; write `url = \"redis://127.0.0.1:6379\"`")
+                    format!(
+                        "`{DATABASE}`: {error}; it needs an `url` like \"redis://127.0.0.1:6379\""
+                    )
                 })?;
                 Ok(redis_store(&pool, settings).await)
             }
@@ -191,8 +188,8 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
     }
 
     async fn on_ignite(&self, mut rocket: Rocket<Build>) -> fairing::Result {
-        if rocket.state::<CookieNames>().is_none() {
-            rocket = rocket.manage(CookieNames::default());
+        if rocket.state::<Registry>().is_none() {
+            rocket = rocket.manage(Registry::default());
         }
         match self.sessions(&rocket).await {
             Ok(sessions) => Ok(rocket.manage(sessions)),

@@ -9,7 +9,7 @@ use std::{mem, thread};
 use chrono::{DateTime, Utc};
 use session_core::changes::Changes;
 use session_core::clock::Timestamp;
-use session_core::engine::Pending;
+use session_core::commit::Pending;
 use session_core::error::Error as EngineError;
 use session_core::expiry::Expiry;
 use session_core::record::{Fields, Metadata, Record};

@@ -54,18 +54,44 @@ fn cell<'r, T: SessionData>(request: &'r Request<'_>) -> &'r OnceLock<Arc<Slot<T
     &request.local_cache(|| Cell::<T>(OnceLock::new())).0
 }
 
-/// Which cookie belongs to which session type: two with one cookie would end each other's sessions.
+/// The names and cookies of all session types: two types with one name would open each other's
+/// sessions, and two with one cookie end them.
 #[derive(Debug, Default)]
-pub(crate) struct CookieNames(Mutex<Vec<(String, &'static str)>>);
+pub(crate) struct Registry(Mutex<Vec<Registered>>);
 
-impl CookieNames {
-    /// Takes a cookie's name for a session type, or tells whose it is.
-    pub(crate) fn take(&self, cookie: &str, session: &'static str) -> Result<(), &'static str> {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, owner)) = names.iter().find(|(known, _)| known == cookie) {
-            return Err(owner);
+#[derive(Debug)]
+struct Registered {
+    name: &'static str,
+    cookie: String,
+    data: &'static str,
+}
+
+impl Registry {
+    /// Registers the session type `T`, or tells what it has in common with another one.
+    pub(crate) fn register<T: SessionData>(&self, cookie: &str) -> Result<(), String> {
+        let name = T::SCHEMA.name();
+        let data = std::any::type_name::<T>();
+        let mut registered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for other in registered.iter() {
+            if other.name == name {
+                return Err(format!(
+                    "`{}` has the same name; give one of them another: `#[session(name = \"…\")]`",
+                    other.data
+                ));
+            }
+            if other.cookie == cookie {
+                return Err(format!(
+                    "`{}` has the same cookie, `{cookie}`; give one of them another: \
+                     `#[session(cookie = \"…\")]`",
+                    other.data
+                ));
+            }
         }
-        names.push((cookie.to_owned(), session));
+        registered.push(Registered {
+            name,
+            cookie: cookie.to_owned(),
+            data,
+        });
         Ok(())
     }
 }

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use log::{error, warn};
 use session_core::changes::Changes;
 use session_core::clock::Timestamp;
-use session_core::engine::{Committed, CookieChange, Engine, Live, Opened, Pending};
+use session_core::commit::{Committed, CookieChange, Live, Opened, Pending, Prepared};
+use session_core::engine::Engine;
 use session_core::error::Error;
 use session_core::expiry::Expiry;
-use session_core::record::Record;
+use session_core::record::{Fields, Record};
 use session_core::schema::SessionData;
 use tokio::sync::OnceCell;
 
@@ -30,9 +31,10 @@ pub(crate) struct Slot<T: SessionData> {
 
 struct Work {
     opened: Opened,
-    /// What is being sent to the store. Stays here if the one who sends it is cancelled.
-    sending: Pending,
-    /// What is not sent yet.
+    /// A commit of which it is not known that it was done: its call failed or was cancelled, or is
+    /// under way. Before anything else is committed, it is sent again, as it is.
+    unsettled: Option<Prepared>,
+    /// What is not decided yet.
     pending: Pending,
     cookie: CookieChange,
     /// What a guard could not hand over.
@@ -65,7 +67,7 @@ impl<T: SessionData> Slot<T> {
             committing: tokio::sync::Mutex::default(),
             work: Mutex::new(Work {
                 opened: Opened::Absent,
-                sending: Pending::default(),
+                unsettled: None,
                 pending: Pending::default(),
                 cookie: CookieChange::Keep,
                 failure: None,
@@ -107,10 +109,10 @@ impl<T: SessionData> Slot<T> {
                     );
                     return Ok(Opened::Absent);
                 }
-                (Opened::Live(live), _) | (_, Opened::Live(live)) => Opened::Live(live),
-                (Opened::Over, _) | (_, Opened::Over) => Opened::Over,
-                (Opened::Stale, _) | (_, Opened::Stale) => Opened::Stale,
-                (Opened::Absent, Opened::Absent) => Opened::Absent,
+                (Opened::Live(live), _) => Opened::Live(live),
+                (best, Opened::Absent | Opened::Over(_)) => best,
+                (Opened::StaleInGrace, Opened::Stale) => Opened::StaleInGrace,
+                (_, opened) => opened,
             };
         }
         Ok(best)
@@ -138,18 +140,24 @@ impl<T: SessionData> Slot<T> {
 
     /// The data as it is now: what was read, and over it what this request changed so far.
     pub(crate) fn view(&self) -> Result<View<T>, Error> {
-        let (live, changes) = self.work().seen()?;
-        let record = live.as_ref().map(|live| Arc::clone(&live.record));
-        let (data, unreadable) = match (&record, changes.is_empty()) {
+        let seen = self.work().seen();
+        let record = seen.live.as_ref().map(|live| Arc::clone(&live.record));
+        let (data, unreadable) = match (&record, seen.is_as_read()) {
             (None, true) => (T::SCHEMA.defaults(), Vec::new()),
             (Some(record), true) => T::SCHEMA.decode(&record.fields),
             (_, false) => {
-                let mut fields = record.as_ref().map(|record| record.fields.clone());
-                let fields = fields.get_or_insert_default();
-                changes.apply(fields)?;
-                T::SCHEMA.decode(fields)
+                let mut fields = Fields::new();
+                if let Some(record) = &record {
+                    fields.clone_from(&record.fields);
+                }
+                if let Some(unsettled) = &seen.unsettled {
+                    unsettled.overlay(&mut fields)?;
+                }
+                seen.changes.apply(&mut fields)?;
+                T::SCHEMA.decode(&fields)
             }
         };
+        let live = seen.live;
         if let Some(live) = &live {
             self.warn_of(&unreadable, live);
         }
@@ -227,10 +235,28 @@ impl<T: SessionData> Slot<T> {
 
     async fn commit(&self, failed: bool) -> Result<Committed, Error> {
         let _committing = self.committing.lock().await;
-        let (opened, sending) = self.work().send(failed)?;
-        let committed = self.engine.commit(opened, &sending).await?;
+        let unsettled = self.work().take_unsettled(failed);
+        if let Some(prepared) = unsettled {
+            self.settle(prepared).await?;
+        }
+        let prepared = {
+            let mut work = self.work();
+            let mut pending = mem::take(&mut work.pending);
+            pending.failed = failed;
+            self.engine.prepare(work.opened.clone(), &pending)?
+        };
+        self.settle(prepared).await
+    }
+
+    async fn settle(&self, prepared: Prepared) -> Result<Committed, Error> {
+        self.work().unsettled = Some(prepared.clone());
+        let committed = self.engine.execute(&prepared).await;
         let mut work = self.work();
-        work.sending = Pending::default();
+        // After a failure of the store nobody knows whether it was done; any other is a refusal.
+        if !committed.as_ref().is_err_and(Error::is_store) {
+            work.unsettled = None;
+        }
+        let committed = committed?;
         work.opened = committed.opened.clone();
         match &committed.cookie {
             CookieChange::Keep => {}
@@ -249,7 +275,9 @@ impl<T: SessionData> Slot<T> {
                 self.work().opened = opened;
                 Ok(())
             }
-            Opened::Absent | Opened::Stale | Opened::Over => Err(Error::gone()),
+            Opened::Absent | Opened::Over(_) | Opened::Stale | Opened::StaleInGrace => {
+                Err(Error::gone())
+            }
         }
     }
 
@@ -261,26 +289,38 @@ impl<T: SessionData> Slot<T> {
 
 impl Work {
     fn live(&self) -> Option<&Live> {
-        match &self.opened {
-            Opened::Live(live) if !self.pending.destroyed => Some(live),
-            Opened::Absent | Opened::Live(_) | Opened::Over | Opened::Stale => None,
+        self.opened.live().filter(|_| !self.pending.destroyed)
+    }
+
+    /// What a guard begins with: the living session, and what this request did to it so far.
+    fn seen(&self) -> Seen {
+        let over = self.pending.destroyed;
+        Seen {
+            live: self.live().cloned(),
+            unsettled: self.unsettled.clone().filter(|_| !over),
+            changes: match over {
+                true => Changes::new(),
+                false => self.pending.changes.clone(),
+            },
         }
     }
 
-    /// What a guard begins with: the living session, and what this request changed so far.
-    fn seen(&self) -> Result<(Option<Live>, Changes), Error> {
-        let mut changes = Changes::new();
-        if !self.pending.destroyed {
-            changes = self.sending.changes.clone();
-            changes.merge(self.pending.changes.clone())?;
-        }
-        Ok((self.live().cloned(), changes))
+    /// What has to be sent again. A request that failed drops its data, but not what is for safety.
+    fn take_unsettled(&mut self, failed: bool) -> Option<Prepared> {
+        let unsettled = self.unsettled.take();
+        unsettled.filter(|prepared| !failed || prepared.is_for_safety())
     }
+}
 
-    fn send(&mut self, failed: bool) -> Result<(Opened, Pending), Error> {
-        self.sending.merge(mem::take(&mut self.pending))?;
-        self.sending.failed = failed;
-        Ok((self.opened.clone(), self.sending.clone()))
+struct Seen {
+    live: Option<Live>,
+    unsettled: Option<Prepared>,
+    changes: Changes,
+}
+
+impl Seen {
+    fn is_as_read(&self) -> bool {
+        self.unsettled.is_none() && self.changes.is_empty()
     }
 }
 

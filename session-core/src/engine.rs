@@ -1,15 +1,17 @@
 //! Opens a session and commits what a request did to it: asks [`plan`], then acts on its answer.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::warn;
 
-use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
+use crate::commit::{Action, Committed, CookieChange, Live, Opened, Pending, Prepared, UpdateOf};
 use crate::error::Error;
 use crate::expiry::{Expiry, Lifetime};
+use crate::recent::CommitId;
 use crate::record::{Fields, Metadata, Record};
 use crate::schema::SessionData;
 use crate::state::{Commit, CookieStep, Origin, Plan, State, plan};
@@ -34,113 +36,7 @@ pub struct Engine<T: SessionData> {
     clock: Arc<dyn Clock>,
     expiry: Expiry,
     names: Vec<&'static str>,
-    data: std::marker::PhantomData<fn() -> T>,
-}
-
-/// What a token opened.
-#[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "every caller decides for each")]
-pub enum Opened {
-    /// Nothing: there is no token, or none that a living session knows.
-    Absent,
-    /// A living session.
-    Live(Live),
-    /// Nothing, and nothing more: this request ended the session, or another one ended it or
-    /// rotated its token a moment ago.
-    Over,
-    /// Nothing: the token was rotated away long ago.
-    Stale,
-}
-
-/// A living session.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Live {
-    /// The token that opens it.
-    pub token: Token,
-    /// What the store held when it was read.
-    pub record: Arc<Record>,
-}
-
-/// What a request did to a session that is not committed yet.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Pending {
-    /// What changed in its data.
-    pub changes: Changes,
-    /// The lifetime that it got of its own.
-    pub lifetime: Option<Expiry>,
-    /// Whether a new token was asked for.
-    pub rotate: bool,
-    /// Whether it was ended.
-    pub destroyed: bool,
-    /// Whether the handler panicked, or the response is a server error.
-    pub failed: bool,
-}
-
-impl Pending {
-    /// These changes, and nothing else.
-    #[must_use]
-    pub fn of(changes: Changes) -> Self {
-        Self {
-            changes,
-            ..Self::default()
-        }
-    }
-
-    /// Adds what the same request did later. Nothing comes after the end of a session.
-    ///
-    /// # Errors
-    ///
-    /// If a counter would leave its range; nothing is added then.
-    pub fn merge(&mut self, later: Self) -> Result<(), Error> {
-        if self.destroyed {
-            return Ok(());
-        }
-        self.changes.merge(later.changes)?;
-        self.lifetime = later.lifetime.or(self.lifetime);
-        self.rotate |= later.rotate;
-        self.destroyed = later.destroyed;
-        Ok(())
-    }
-
-    /// Whether there is nothing to commit.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.lifetime.is_none() && !self.rotate && !self.destroyed
-    }
-}
-
-/// What a commit left.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Committed {
-    /// The session as it is now.
-    pub opened: Opened,
-    /// What the response is to say about the cookie.
-    pub cookie: CookieChange,
-    /// The values that the counters which moved have now.
-    pub counters: Fields,
-    /// Whether changes were dropped: another request had ended the session or rotated its token.
-    pub gone: bool,
-}
-
-/// What a response is to say about the cookie.
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::exhaustive_enums, reason = "whoever acts on it acts on each")]
-pub enum CookieChange {
-    /// Nothing.
-    #[default]
-    Keep,
-    /// That it is to be removed.
-    Remove,
-    /// That it carries this token.
-    Set {
-        /// The token.
-        token: Token,
-        /// For how long; `None`: for as long as the browser's session.
-        max_age: Option<Duration>,
-    },
+    data: PhantomData<fn() -> T>,
 }
 
 impl<T: SessionData> Engine<T> {
@@ -152,7 +48,7 @@ impl<T: SessionData> Engine<T> {
             clock,
             expiry,
             names: T::SCHEMA.stored_names(),
-            data: std::marker::PhantomData,
+            data: PhantomData,
         }
     }
 
@@ -199,13 +95,17 @@ impl<T: SessionData> Engine<T> {
             let token = token.clone();
             return Ok(Opened::Live(Live { token, record }));
         }
+        if metadata.epoch == 0 {
+            warn!("session {key}: a request brought a token with this id that nobody issued");
+            return Ok(Opened::Stale);
+        }
         let since_rotation = now.since(metadata.rotated_at);
-        if metadata.rotated_at != Timestamp::default() && since_rotation < GRACE {
-            return Ok(Opened::Over);
+        if since_rotation < GRACE {
+            return Ok(Opened::StaleInGrace);
         }
         warn!(
-            "session {key}: a request brought a token that is not the session's; \
-             it was rotated away, {since_rotation:.0?} ago at least, and replayed or stolen since"
+            "session {key}: a request brought a token that was rotated away, {since_rotation:.0?} \
+             ago or before: it is replayed, or stolen"
         );
         Ok(Opened::Stale)
     }
@@ -216,9 +116,91 @@ impl<T: SessionData> Engine<T> {
         self.plan(opened, pending, self.now()).cookie != CookieStep::Keep
     }
 
+    /// Decides what becomes of what a request did to the session that it opened.
+    ///
+    /// # Errors
+    ///
+    /// If the request wanted to end a session whose token another one was rotating: it must not
+    /// pass for done. Also if the operating system has no randomness to give.
+    pub fn prepare(&self, opened: Opened, pending: &Pending) -> Result<Prepared, Error> {
+        let now = self.now();
+        let plan = self.plan(&opened, pending, now);
+        let action = match (plan.commit, opened) {
+            (Commit::Create, _) => self.prepare_create(pending, now)?,
+            (Commit::Delete, Opened::Live(live)) => Action::Delete(self.key(&live.token)),
+            (Commit::Delete, Opened::Over(key)) => Action::Delete(key),
+            (Commit::Refuse, _) => return Err(Error::gone()),
+            (Commit::Touch, Opened::Live(live)) => self.prepare_touch(live, now)?,
+            (Commit::Update { rotate, write }, Opened::Live(live)) => {
+                let pending = Some(pending).filter(|_| write);
+                let sets_cookie = plan.cookie == CookieStep::Set;
+                self.prepare_update(live, pending, rotate, sets_cookie, now)?
+            }
+            (_, opened) => {
+                let over = matches!(opened, Opened::Over(_) | Opened::StaleInGrace);
+                let dropped = over && !pending.is_empty();
+                Action::Nothing { opened, dropped }
+            }
+        };
+        // Without a session there is nothing to delete, but there may be a cookie to remove.
+        let action = match action {
+            Action::Nothing { .. } if plan.cookie == CookieStep::Remove => Action::RemoveCookie,
+            action => action,
+        };
+        Ok(Prepared(action))
+    }
+
+    /// Does what was decided: at most one call to the store, atomic there. Doing it again does it
+    /// once: after a failure of which the outcome is unknown, and after none at all.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, or a counter would leave its range: nothing is to be told to the browser
+    /// then. After a time-out it is unknown whether it was done.
+    pub async fn execute(&self, prepared: &Prepared) -> Result<Committed, Error> {
+        match &prepared.0 {
+            Action::Create(token, record, ttl) => self.create(token, record, *ttl).await,
+            Action::Delete(key) => {
+                self.store.delete(*key).await?;
+                Ok(Committed {
+                    cookie: CookieChange::Remove,
+                    ..Committed::of(Opened::Over(*key))
+                })
+            }
+            Action::Nothing { opened, dropped } => {
+                if *dropped {
+                    warn!(
+                        "session type {}: dropped what a request did after its session was over, \
+                         or its token was rotated away",
+                        T::SCHEMA.name()
+                    );
+                }
+                Ok(Committed {
+                    gone: *dropped,
+                    ..Committed::of(opened.clone())
+                })
+            }
+            Action::RemoveCookie => Ok(Committed {
+                cookie: CookieChange::Remove,
+                ..Committed::of(Opened::Absent)
+            }),
+            Action::Touch(live, update) => Ok(self.touch(live, update).await),
+            Action::Update(of) => self.update(of).await,
+        }
+    }
+
     fn plan(&self, opened: &Opened, pending: &Pending, now: Timestamp) -> Plan {
+        let origin = match opened {
+            Opened::Absent => Origin::Absent,
+            Opened::Live(live) => Origin::Live {
+                touch_due: self.expiry.touch_due(&live.record.metadata, now),
+            },
+            Opened::Over(_) => Origin::Over,
+            Opened::Stale => Origin::Stale,
+            Opened::StaleInGrace => Origin::StaleInGrace,
+        };
         plan(State {
-            origin: self.origin(opened, now),
+            origin,
             changed: !pending.changes.is_empty(),
             identity_changed: T::SCHEMA.identity_change(&pending.changes).is_some(),
             lifetime_changed: pending.lifetime.is_some(),
@@ -228,90 +210,118 @@ impl<T: SessionData> Engine<T> {
         })
     }
 
-    /// Commits what a request did to the session that it opened: at most one call to the store,
-    /// atomic there.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails, or a counter would leave its range: nothing is to be told to the browser
-    /// then. After a time-out it is unknown whether it was done.
-    pub async fn commit(&self, opened: Opened, pending: &Pending) -> Result<Committed, Error> {
-        let now = self.now();
-        let identity = T::SCHEMA.identity_change(&pending.changes);
-        let plan = self.plan(&opened, pending, now);
-        let committed = match (plan.commit, opened) {
-            (Commit::Create, _) => self.create(pending, identity, now).await?,
-            (Commit::Delete, Opened::Live(live)) => {
-                self.store.delete(self.key(&live.token)).await?;
-                Committed::of(Opened::Over)
-            }
-            (Commit::Touch, Opened::Live(live)) => self.touch(live, now).await,
-            (Commit::Update { rotate, write }, Opened::Live(live)) => {
-                let identity = identity.filter(|_| write);
-                let pending = Some(pending).filter(|_| write);
-                self.update(live, pending, rotate, identity, now).await?
-            }
-            (Commit::Delete | Commit::Nothing | Commit::Touch | Commit::Update { .. }, opened) => {
-                let gone = matches!(opened, Opened::Over) && !pending.is_empty();
-                if gone {
-                    warn!(
-                        "session type {}: dropped what a request did after its session was over",
-                        T::SCHEMA.name()
-                    );
-                }
-                Committed {
-                    gone,
-                    ..Committed::of(opened)
-                }
-            }
+    fn prepare_create(&self, pending: &Pending, now: Timestamp) -> Result<Action, Error> {
+        let mut fields = Fields::new();
+        pending.changes.apply(&mut fields)?;
+        if fields.is_empty() {
+            let opened = Opened::Absent;
+            return Ok(Action::Nothing {
+                opened,
+                dropped: false,
+            });
+        }
+        let token = Token::generate()?;
+        let lifetime = pending.lifetime.as_ref();
+        let expiry = lifetime.unwrap_or(&self.expiry);
+        let metadata = Metadata {
+            digest: token.digest(),
+            identified: T::SCHEMA.identity_change(&pending.changes) == Some(true),
+            lifetime: lifetime.map(own_lifetime).unwrap_or_default(),
+            ..Metadata::created_now(now, expiry.absolute_timeout)
         };
-        let cookie = match (plan.cookie, &committed.opened) {
-            (CookieStep::Set, Opened::Live(live)) => CookieChange::Set {
-                token: live.token.clone(),
-                max_age: self.expiry.cookie_max_age(&live.record.metadata, now),
-            },
-            (CookieStep::Remove, _) => CookieChange::Remove,
-            (CookieStep::Keep | CookieStep::Set, _) => CookieChange::Keep,
+        let ttl = self.ttl(&metadata, now);
+        Ok(Action::Create(token, Record::new(metadata, fields), ttl))
+    }
+
+    fn prepare_touch(&self, live: Live, now: Timestamp) -> Result<Action, Error> {
+        let metadata = Metadata {
+            touched_at: now,
+            ..live.record.metadata
         };
-        Ok(Committed {
-            cookie,
-            ..committed
-        })
+        let ttl = self.ttl(&metadata, now);
+        let update = Update::touch(CommitId::generate(now)?, metadata.epoch, now, ttl);
+        Ok(Action::Touch(live, update))
+    }
+
+    /// `pending` is `None` where the data is dropped, and only the token rotates.
+    fn prepare_update(
+        &self,
+        live: Live,
+        pending: Option<&Pending>,
+        rotate: bool,
+        sets_cookie: bool,
+        now: Timestamp,
+    ) -> Result<Action, Error> {
+        let before = &live.record.metadata;
+        let token = if rotate {
+            live.token.rotate()?
+        } else {
+            live.token.clone()
+        };
+        let changes = pending
+            .map(|pending| pending.changes.clone())
+            .unwrap_or_default();
+        let identity = T::SCHEMA.identity_change(&changes);
+        let identified = identity.unwrap_or(before.identified);
+        let (absolute_deadline, lifetime) = match pending.and_then(|pending| pending.lifetime) {
+            Some(own) => (
+                Some(now.plus(own.absolute_timeout)),
+                Some(own_lifetime(&own)),
+            ),
+            None => self.renewed(before, identity, now),
+        };
+        let mut update = Update {
+            changes,
+            rotation: rotate.then(|| Rotation::of(before, token.digest(), now, identified)),
+            absolute_deadline,
+            lifetime,
+            ..Update::touch(CommitId::generate(now)?, before.epoch, now, Duration::ZERO)
+        };
+        update.ttl = self.ttl(&update.metadata_after(before), now);
+        Ok(Action::Update(Box::new(UpdateOf {
+            live,
+            token,
+            update,
+            sets_cookie,
+        })))
+    }
+
+    /// The absolute deadline and the lifetime of a session in which somebody logs in or out.
+    fn renewed(
+        &self,
+        before: &Metadata,
+        identity: Option<bool>,
+        now: Timestamp,
+    ) -> (Option<Timestamp>, Option<Lifetime>) {
+        let renewed = now.plus(self.expiry.absolute_timeout);
+        match identity {
+            // "Remember me" was said by somebody who is not here any more.
+            Some(_) if before.identified => (Some(renewed), Some(Lifetime::default())),
+            // A login begins a new life: it must not end because its anonymous past was long.
+            Some(true) => (Some(renewed.max(before.absolute_deadline)), None),
+            Some(false) | None => (None, None),
+        }
     }
 
     async fn create(
         &self,
-        pending: &Pending,
-        identity: Option<bool>,
-        now: Timestamp,
+        token: &Token,
+        record: &Record,
+        ttl: Duration,
     ) -> Result<Committed, Error> {
-        let mut fields = Fields::new();
-        pending.changes.apply(&mut fields)?;
-        if fields.is_empty() {
-            return Ok(Committed::of(Opened::Absent));
-        }
-        let expiry = pending.lifetime.as_ref().unwrap_or(&self.expiry);
-        let mut record = Record::new(
-            Metadata {
-                identified: identity.unwrap_or(false),
-                lifetime: pending
-                    .lifetime
-                    .as_ref()
-                    .map(own_lifetime)
-                    .unwrap_or_default(),
-                ..Metadata::created_now(now, expiry.absolute_timeout)
-            },
-            fields,
-        );
-        let ttl = self.ttl(&record.metadata, now);
+        let (mut token, mut record) = (token.clone(), record.clone());
         for _ in 0..CREATE_ATTEMPTS {
-            let token = Token::generate()?;
-            record.metadata.digest = token.digest();
             let created = self.store.create(self.key(&token), record.clone(), ttl);
             if created.await? == Created::Done {
-                let record = Arc::new(record);
-                return Ok(Committed::of(Opened::Live(Live { token, record })));
+                let cookie = self.cookie(&token, &record.metadata);
+                let opened = Opened::Live(Live::new(token, record));
+                return Ok(Committed {
+                    cookie,
+                    ..Committed::of(opened)
+                });
             }
+            token = Token::generate()?;
+            record.metadata.digest = token.digest();
         }
         Err(Error::store(
             "every new session id was taken: the random source repeats itself",
@@ -319,64 +329,35 @@ impl<T: SessionData> Engine<T> {
     }
 
     /// A touch that fails costs the session a little of its idle time: it is logged, no more.
-    async fn touch(&self, live: Live, now: Timestamp) -> Committed {
+    async fn touch(&self, live: &Live, update: &Update) -> Committed {
         let key = self.key(&live.token);
-        let metadata = Metadata {
-            touched_at: now,
-            ..live.record.metadata
-        };
-        let update = Update::touch(metadata.epoch, now, self.ttl(&metadata, now));
-        if let Err(error) = self.store.update(key, &update).await {
+        if let Err(error) = self.store.update(key, update).await {
             warn!("session {key}: its idle time could not be extended: {error}");
         }
-        Committed::of(Opened::Live(live))
+        Committed::of(Opened::Live(live.clone()))
     }
 
-    async fn update(
-        &self,
-        live: Live,
-        pending: Option<&Pending>,
-        rotate: bool,
-        identity: Option<bool>,
-        now: Timestamp,
-    ) -> Result<Committed, Error> {
-        let before = &live.record.metadata;
-        let token = if rotate {
-            live.token.rotate()?
-        } else {
-            live.token
-        };
-        let lifetime = pending.and_then(|pending| pending.lifetime.as_ref());
-        let identified = identity.unwrap_or(before.identified);
-        let absolute_deadline = match lifetime {
-            Some(expiry) => Some(now.plus(expiry.absolute_timeout)),
-            // A login begins a new life: it must not end because its anonymous past was long.
-            None if identity == Some(true) => {
-                let renewed = now.plus(self.expiry.absolute_timeout);
-                Some(renewed.max(before.absolute_deadline))
-            }
-            None => None,
-        };
-        let mut update = Update {
-            changes: pending
-                .map(|pending| pending.changes.clone())
-                .unwrap_or_default(),
-            rotation: rotate.then(|| Rotation::of(before, token.digest(), now, identified)),
-            absolute_deadline,
-            lifetime: lifetime.map(own_lifetime),
-            ..Update::touch(before.epoch, now, Duration::ZERO)
-        };
-        let metadata = update.metadata_after(before);
-        update.ttl = self.ttl(&metadata, now);
-        let key = self.key(&token);
-        match self.store.update(key, &update).await? {
+    async fn update(&self, of: &UpdateOf) -> Result<Committed, Error> {
+        let UpdateOf {
+            live,
+            token,
+            update,
+            sets_cookie,
+        } = of;
+        let key = self.key(token);
+        match self.store.update(key, update).await? {
             Updated::Done(counters) => {
+                let metadata = update.metadata_after(&live.record.metadata);
+                let cookie = match sets_cookie {
+                    true => self.cookie(token, &metadata),
+                    false => CookieChange::Keep,
+                };
                 // What this request knows: what it read, what it wrote, and what the store said.
                 let mut fields = live.record.fields.clone();
                 update.changes.write(&mut fields, &counters);
-                let record = Arc::new(Record::new(metadata, fields));
-                let opened = Opened::Live(Live { token, record });
+                let opened = Opened::Live(Live::new(token.clone(), Record::new(metadata, fields)));
                 Ok(Committed {
+                    cookie,
                     counters,
                     ..Committed::of(opened)
                 })
@@ -388,20 +369,16 @@ impl<T: SessionData> Engine<T> {
                 );
                 Ok(Committed {
                     gone: true,
-                    ..Committed::of(Opened::Over)
+                    ..Committed::of(Opened::Over(key))
                 })
             }
         }
     }
 
-    fn origin(&self, opened: &Opened, now: Timestamp) -> Origin {
-        match opened {
-            Opened::Absent => Origin::Absent,
-            Opened::Live(live) => Origin::Live {
-                touch_due: self.expiry.touch_due(&live.record.metadata, now),
-            },
-            Opened::Stale => Origin::Stale,
-            Opened::Over => Origin::Over,
+    fn cookie(&self, token: &Token, metadata: &Metadata) -> CookieChange {
+        CookieChange::Set {
+            token: token.clone(),
+            max_age: self.expiry.cookie_max_age(metadata, self.now()),
         }
     }
 
@@ -418,17 +395,6 @@ impl<T: SessionData> fmt::Debug for Engine<T> {
             .field("store", &self.store)
             .field("expiry", &self.expiry)
             .finish_non_exhaustive()
-    }
-}
-
-impl Committed {
-    fn of(opened: Opened) -> Self {
-        Self {
-            opened,
-            cookie: CookieChange::Keep,
-            counters: Fields::new(),
-            gone: false,
-        }
     }
 }
 

@@ -13,10 +13,13 @@
 
 pub mod changes;
 pub mod clock;
+pub mod commit;
 pub mod engine;
 pub mod error;
 pub mod expiry;
 pub mod field;
+mod random;
+pub mod recent;
 pub mod record;
 pub mod schema;
 pub mod state;

@@ -163,8 +163,7 @@ impl Metadata {
     pub(crate) const ROTATION: usize = Self::EPOCH;
     /// The offset of the digest: 32 bytes.
     pub(crate) const DIGEST: usize = 5;
-    /// The offset of the time of the last rotation: 4 bytes.
-    pub(crate) const ROTATED: usize = 37;
+    const ROTATED: usize = 37;
     const IDENTIFIED: usize = 41;
     const CREATED: usize = 42;
     /// The offset of the time of the last touch: 6 bytes.

@@ -13,11 +13,13 @@ pub enum Origin {
         /// Whether a request that only reads is to extend the session.
         touch_due: bool,
     },
-    /// A session that is over for this request: it ended it, or another request ended it or
-    /// rotated its token a moment ago.
+    /// A session that was open and is over for this request: it was ended, or another request
+    /// rotated its token.
     Over,
     /// A token that was rotated away long ago.
     Stale,
+    /// A token that was rotated away a moment ago: a request that was under way at the same time.
+    StaleInGrace,
 }
 
 /// What happened to a session in one request. Facts only; what follows from them says [`plan`].
@@ -50,6 +52,8 @@ pub enum Commit {
     Delete,
     /// Nothing.
     Nothing,
+    /// Nothing, and say so: the request wanted to end a session that it could not open.
+    Refuse,
     /// Extend the session.
     Touch,
     /// Write what changed.
@@ -95,23 +99,30 @@ impl Plan {
 ///
 /// | the request brought | and | store | cookie |
 /// |---|---|---|---|
-/// | a session that is over for it | whatever it did | nothing | left alone |
+/// | a token rotated a moment ago | destroyed the session | refuse | left alone |
+/// | a token rotated a moment ago | whatever else it did | nothing | left alone |
+/// | a session that is over for it | destroyed it | delete | removed |
+/// | a session that is over for it | whatever else it did | nothing | left alone |
 /// | no living session | destroyed it | nothing | removed |
 /// | no living session | failed, or changed no data | nothing | left alone |
 /// | no living session | changed data | create | set |
 /// | a living session | destroyed it | delete | removed |
 /// | a living session | failed, and asked for a new token | rotate, drop the data | set |
-/// | a living session | changed data, identity, lifetime, or asked for a new token | update | set if the token or the lifetime is new |
-/// | a living session | only read it, and a touch is due | touch | left alone |
-/// | a living session | only read it, or failed | nothing | left alone |
+/// | a living session | did not fail, and changed data, identity, lifetime, or asked for a new token | update | set if the token or the lifetime is new |
+/// | a living session | did none of these, and a touch is due | touch | left alone |
+/// | a living session | did none of these | nothing | left alone |
 ///
 /// A parallel request with the token of before a login must not set a cookie, or it would overwrite
-/// the one that the login has just set: hence the first rule. Ending the session and rotating its
-/// token are for safety, so a failed request does them too; its data is dropped.
+/// the one that the login has just set: it is anonymous, and what it writes is dropped. Its logout
+/// must not pass for done, so it is refused: whoever sends it again sends it with the new cookie.
+/// Ending the session and rotating its token are for safety, so a failed request does them too; its
+/// data is dropped.
 #[must_use]
 pub fn plan(state: State) -> Plan {
     match state.origin {
-        Origin::Over => Plan::NOTHING,
+        Origin::Over if state.destroyed => Plan::new(Commit::Delete, CookieStep::Remove),
+        Origin::StaleInGrace if state.destroyed => Plan::new(Commit::Refuse, CookieStep::Keep),
+        Origin::Over | Origin::StaleInGrace => Plan::NOTHING,
         Origin::Absent | Origin::Stale => plan_absent(state),
         Origin::Live { touch_due } => plan_live(state, touch_due),
     }
@@ -152,12 +163,13 @@ fn plan_live(state: State, touch_due: bool) -> Plan {
 mod tests {
     use super::*;
 
-    /// All 320 inputs.
+    /// All 384 inputs.
     fn all() -> impl Iterator<Item = State> {
         let origins = [
             Origin::Absent,
-            Origin::Stale,
             Origin::Over,
+            Origin::Stale,
+            Origin::StaleInGrace,
             Origin::Live { touch_due: false },
             Origin::Live { touch_due: true },
         ];
@@ -179,9 +191,18 @@ mod tests {
     }
 
     #[test]
-    fn a_request_whose_session_is_over_does_nothing() {
-        for state in all().filter(|state| state.origin == Origin::Over) {
+    fn a_request_whose_session_is_over_writes_nothing() {
+        let over = [Origin::Over, Origin::StaleInGrace];
+        for state in all().filter(|state| over.contains(&state.origin) && !state.destroyed) {
             assert_eq!(plan(state), Plan::NOTHING, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_logout_with_the_token_of_before_a_rotation_does_not_pass_for_done() {
+        for state in all().filter(|state| state.destroyed) {
+            let refused = plan(state).commit == Commit::Refuse;
+            assert_eq!(refused, state.origin == Origin::StaleInGrace, "{state:?}");
         }
     }
 
@@ -200,9 +221,10 @@ mod tests {
     fn destroy_always_ends_a_living_session_and_removes_the_cookie() {
         for state in all().filter(|state| state.destroyed) {
             let plan = plan(state);
-            assert_eq!(plan.commit == Commit::Delete, is_live(state), "{state:?}");
+            let was_open = is_live(state) || state.origin == Origin::Over;
+            assert_eq!(plan.commit == Commit::Delete, was_open, "{state:?}");
             let removed = plan.cookie == CookieStep::Remove;
-            assert_eq!(removed, state.origin != Origin::Over, "{state:?}");
+            assert_eq!(removed, state.origin != Origin::StaleInGrace, "{state:?}");
         }
     }
 

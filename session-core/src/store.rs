@@ -10,6 +10,7 @@ use crate::changes::{Change, Changes};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::expiry::Lifetime;
+use crate::recent::CommitId;
 #[cfg(feature = "redis")]
 use crate::record::Name;
 use crate::record::{Fields, Metadata, Record};
@@ -32,6 +33,8 @@ pub mod redis;
 /// - **[`create`](Self::create) never overwrites** a session that exists.
 /// - **All or nothing.** A refused, failed or cancelled call leaves the session as it was or as the
 ///   call would have left it, never half of it.
+/// - **Once.** A call that is repeated, because its answer was not heard, leaves what it left and
+///   answers what it answered: [`Update::id`] names each update.
 /// - **Only the named fields are touched**; all others, an older or newer build's, stay.
 /// - **Every record has a time to live.** It is the duration that each call brings, relative to its
 ///   arrival; it has slack over the logical expiry, which the engine checks on every load. A record
@@ -152,6 +155,8 @@ pub enum Updated {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Update {
+    /// Names this update: a store that has done it does it no more, and answers as it did.
+    pub id: CommitId,
     /// The epoch that was loaded.
     pub epoch: u32,
     /// What changed in the session's fields.
@@ -171,8 +176,9 @@ pub struct Update {
 impl Update {
     /// The update that only touches a session of this epoch.
     #[must_use]
-    pub const fn touch(epoch: u32, touched_at: Timestamp, ttl: Duration) -> Self {
+    pub const fn touch(id: CommitId, epoch: u32, touched_at: Timestamp, ttl: Duration) -> Self {
         Self {
+            id,
             epoch,
             changes: Changes::new(),
             touched_at,
@@ -183,13 +189,10 @@ impl Update {
         }
     }
 
-    /// Whether a session with this metadata is as this update left it: it was sent twice, and has
-    /// been done.
+    /// Whether doing it twice would be another thing than doing it once.
     #[must_use]
-    pub fn is_done(&self, metadata: &Metadata) -> bool {
-        self.rotation.is_some_and(|rotation| {
-            rotation.epoch == metadata.epoch && rotation.digest.matches(&metadata.digest)
-        })
+    pub fn must_be_remembered(&self) -> bool {
+        self.rotation.is_some() || !self.changes.is_empty()
     }
 
     /// The values in `fields` of the counters that this update moves.

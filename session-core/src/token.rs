@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::error::Error;
+use crate::random::fill;
 
 const ID_LEN: usize = 16;
 const VERIFIER_LEN: usize = 24;
@@ -173,11 +174,6 @@ impl fmt::Debug for VerifierDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VerifierDigest(…)")
     }
-}
-
-fn fill(bytes: &mut [u8]) -> Result<(), Error> {
-    getrandom::fill(bytes)
-        .map_err(|error| Error::store("the operating system gave no randomness").with_source(error))
 }
 
 #[cfg(test)]

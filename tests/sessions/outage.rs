@@ -21,8 +21,16 @@ async fn what_needs_its_session_is_unavailable_and_the_rest_does_not_notice() {
     for path in ["/read", "/view", "/save"] {
         let began = Instant::now();
         let response = browser.get(path).await;
-        assert!(began.elapsed() < DEADLINE * 2, "{path}: {:?}", began.elapsed());
-        assert_eq!((response.status, response.text().as_str()), (503, "caught 503"), "{path}");
+        assert!(
+            began.elapsed() < DEADLINE * 2,
+            "{path}: {:?}",
+            began.elapsed()
+        );
+        assert_eq!(
+            (response.status, response.text().as_str()),
+            (503, "caught 503"),
+            "{path}"
+        );
         assert!(response.set_cookies().is_empty(), "{path}");
     }
     assert_eq!(browser.get("/result").await.text(), "store=true");
@@ -86,10 +94,17 @@ async fn a_commit_that_fails_is_told_by_the_applications_catcher() {
         app.redis_mut().stop();
         app.gate.release();
         let response = request.await.unwrap();
-        assert_eq!((response.status, response.text().as_str()), (503, "caught 503"));
+        assert_eq!(
+            (response.status, response.text().as_str()),
+            (503, "caught 503")
+        );
         assert!(response.set_cookies().is_empty(), "{response:?}");
         assert_eq!(response.header("Location"), None);
-        assert_eq!(response.header("X-Mark"), Some("seen"), "later fairings see the response");
+        assert_eq!(
+            response.header("X-Mark"),
+            Some("seen"),
+            "later fairings see the response"
+        );
         app.redis_mut().restart();
         browser.jar = jar.clone();
         browser.jar = Default::default();
@@ -103,7 +118,9 @@ async fn the_session_survives_an_outage_of_the_connection() {
     let mut browser = app.browser();
     browser.get("/view").await;
     for kind in ["normal", "normal", "normal"] {
-        let _: i64 = app.redis().command(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
+        let _: i64 = app
+            .redis()
+            .command(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
         assert_eq!(browser.get("/result").await.status, 200);
     }
     assert_eq!(browser.get("/view").await.text(), "2");
@@ -143,8 +160,10 @@ async fn what_is_no_session_under_a_sessions_key_is_none() {
         browser.get("/view").await;
         let key = redis.keys().pop().unwrap();
         let _: i64 = redis.command(&["DEL", &key]);
-        let command: Vec<&str> =
-            command.iter().map(|word| if *word == "KEY" { &*key } else { word }).collect();
+        let command: Vec<&str> = command
+            .iter()
+            .map(|word| if *word == "KEY" { &*key } else { word })
+            .collect();
         let _: rocket_typed_session::deadpool_redis::redis::Value = redis.command(&command);
         assert_eq!(browser.get("/result").await.text(), "views=0");
         assert_eq!(browser.get("/view").await.text(), "1");

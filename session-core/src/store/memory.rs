@@ -11,6 +11,7 @@ use log::warn;
 use super::{Created, Key, Store, Update, Updated};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::Error;
+use crate::recent::Recent;
 use crate::record::Record;
 
 /// A store in this process's memory. Its sessions end with the process, and no other process sees
@@ -103,20 +104,24 @@ impl Store for MemoryStore {
         let now = self.clock.now();
         let mut sessions = self.lock();
         sessions.sweep(now);
-        if sessions.entries.contains_key(&key) {
-            return Ok(Created::Exists);
+        if let Some(entry) = sessions.entries.get(&key) {
+            // Sent twice, or another session's: two of them never have one digest.
+            let digest = &entry.record.metadata.digest;
+            return Ok(if digest.matches(&record.metadata.digest) {
+                Created::Done
+            } else {
+                Created::Exists
+            });
         }
         if sessions.entries.len() >= self.capacity {
             sessions.displace_one(self.capacity);
         }
-        let removable_at = now.plus(ttl);
-        sessions.insert(
-            key,
-            Entry {
-                removable_at,
-                record: Arc::new(record),
-            },
-        );
+        let entry = Entry {
+            record: Arc::new(record),
+            recent: Recent::default(),
+            removable_at: now.plus(ttl),
+        };
+        sessions.insert(key, entry);
         Ok(Created::Done)
     }
 
@@ -130,26 +135,27 @@ impl Store for MemoryStore {
         let Some(entry) = entry else {
             return Ok(Updated::Gone);
         };
-        let metadata = &entry.record.metadata;
-        if metadata.epoch != update.epoch {
-            return Ok(if update.is_done(metadata) {
-                Updated::Done(update.counters(&entry.record.fields))
-            } else {
-                Updated::Gone
-            });
+        let record = &entry.record;
+        if entry.recent.contains(update.id) {
+            return Ok(Updated::Done(update.counters(&record.fields)));
         }
-        let mut record = Record::clone(&entry.record);
-        let counters = update.changes.apply(&mut record.fields)?;
-        record.metadata = update.metadata_after(&record.metadata);
-        let removable_at = entry.removable_at.max(now.plus(update.ttl));
+        if record.metadata.epoch != update.epoch {
+            return Ok(Updated::Gone);
+        }
+        let mut fields = record.fields.clone();
+        let counters = update.changes.apply(&mut fields)?;
+        let metadata = update.metadata_after(&record.metadata);
+        let mut recent = entry.recent.clone();
+        if update.must_be_remembered() {
+            recent.remember(update.id);
+        }
+        let entry = Entry {
+            record: Arc::new(Record::new(metadata, fields)),
+            recent,
+            removable_at: entry.removable_at.max(now.plus(update.ttl)),
+        };
         sessions.remove(key);
-        sessions.insert(
-            key,
-            Entry {
-                removable_at,
-                record: Arc::new(record),
-            },
-        );
+        sessions.insert(key, entry);
         Ok(Updated::Done(counters))
     }
 
@@ -172,6 +178,7 @@ struct Sessions {
 
 struct Entry {
     record: Arc<Record>,
+    recent: Recent,
     removable_at: Timestamp,
 }
 

@@ -13,6 +13,7 @@ use self::lease::{Call, Leases};
 use super::{Created, Key, Store, Update, Updated, present};
 use crate::changes::Change;
 use crate::error::Error;
+use crate::recent::Recent;
 use crate::record::{Fields, Metadata, Record, pack_lifetime, pack_millis};
 
 mod error;
@@ -88,15 +89,16 @@ impl RedisStore {
     /// Why it does not.
     pub async fn ping(&self) -> Result<(), Error> {
         let ping = redis::cmd("PING");
-        self.run(Call::Command(&ping), true).await.map(drop)
+        self.run(Call::Command(&ping)).await.map(drop)
     }
 
     fn key(&self, key: Key) -> String {
         format!("{}{key}", self.prefix)
     }
 
-    async fn run(&self, call: Call<'_>, repeatable: bool) -> Result<Value, Error> {
-        self.leases.run(call, repeatable, self.timeout).await
+    /// Every call may be repeated: what was done is not done again.
+    async fn run(&self, call: Call<'_>) -> Result<Value, Error> {
+        self.leases.run(call, self.timeout).await
     }
 }
 
@@ -115,7 +117,7 @@ impl Store for RedisStore {
     async fn load(&self, key: Key, names: &[&'static str]) -> Result<Option<Arc<Record>>, Error> {
         let mut command = redis::cmd("HMGET");
         command.arg(self.key(key)).arg(METADATA).arg(names);
-        let reply = match self.run(Call::Command(&command), true).await {
+        let reply = match self.run(Call::Command(&command)).await {
             Err(error) if error::is_wrong_type(&error) => {
                 warn!("session {key}: what is stored under its key is no session");
                 return Ok(None);
@@ -137,11 +139,13 @@ impl Store for RedisStore {
 
     async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
         let mut call = self.create.key(self.key(key));
-        call.arg(ttl_millis(ttl)).arg(&record.metadata.pack());
+        let metadata = &record.metadata;
+        call.arg(ttl_millis(ttl)).arg(&metadata.pack());
+        call.arg(metadata.digest.as_bytes());
         for (name, value) in record.fields.iter() {
             call.arg(&**name).arg(value);
         }
-        match self.run(Call::Script(&call), true).await? {
+        match self.run(Call::Script(&call)).await? {
             Value::Int(1) => Ok(Created::Done),
             Value::Int(0) => Ok(Created::Exists),
             _ => Err(error::unexpected()),
@@ -150,12 +154,9 @@ impl Store for RedisStore {
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
         let moved = |change: &Change| matches!(change, Change::Add { .. });
-        let adds = update.changes.iter().any(|(_, change)| moved(change));
-        // Adding twice is adding too much, unless a rotation tells that it has been done.
-        let repeatable = !adds || update.rotation.is_some();
         let mut call = self.update.key(self.key(key));
         write_update(&mut call, update);
-        let reply = match self.run(Call::Script(&call), repeatable).await {
+        let reply = match self.run(Call::Script(&call)).await {
             Ok(Value::Array(reply)) => reply,
             Ok(_) => return Err(error::unexpected()),
             Err(error) if error::is_wrong_type(&error) => return Ok(Updated::Gone),
@@ -186,7 +187,7 @@ impl Store for RedisStore {
     async fn delete(&self, key: Key) -> Result<(), Error> {
         let mut command = redis::cmd("DEL");
         command.arg(self.key(key));
-        self.run(Call::Command(&command), true).await.map(drop)
+        self.run(Call::Command(&command)).await.map(drop)
     }
 
     fn describe(&self) -> String {
@@ -201,14 +202,12 @@ fn write_update(call: &mut ScriptInvocation<'_>, update: &Update) {
         ..Metadata::default()
     };
     call.arg(&expected.pack()[..Metadata::DIGEST]);
-    let after = update
-        .rotation
-        .map(|rotation| rotation.metadata_after(&Metadata::default()));
-    match &after {
-        Some(after) => call.arg(&after.pack()[..Metadata::ROTATED]),
-        None => call.arg(""),
+    let id: &[u8] = match update.must_be_remembered() {
+        true => update.id.as_bytes(),
+        false => b"",
     };
-    call.arg(ttl_millis(update.ttl));
+    call.arg(id).arg(ttl_millis(update.ttl));
+    call.arg(Recent::SECONDS).arg(Recent::CAPACITY);
     for (name, change) in update.changes.iter() {
         let name = &**name;
         match change {
@@ -224,7 +223,8 @@ fn write_update(call: &mut ScriptInvocation<'_>, update: &Update) {
         call.arg("meta").arg(offset).arg(bytes);
     };
     meta(Metadata::TOUCHED, &pack_millis(update.touched_at));
-    if let Some(after) = &after {
+    if let Some(rotation) = update.rotation {
+        let after = rotation.metadata_after(&Metadata::default());
         meta(Metadata::ROTATION, &after.pack_rotation());
     }
     if let Some(deadline) = update.absolute_deadline {

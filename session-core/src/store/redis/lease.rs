@@ -57,16 +57,11 @@ impl Leases {
         }
     }
 
-    /// Runs a command within a deadline. Where the connection is to blame, it is replaced, and a
-    /// repeatable command is tried once more.
-    pub(super) async fn run(
-        &self,
-        call: Call<'_>,
-        repeatable: bool,
-        timeout: Duration,
-    ) -> Result<Value, Error> {
+    /// Makes a call within a deadline. Where the connection is to blame, it is replaced, and the
+    /// call made once more.
+    pub(super) async fn run(&self, call: Call<'_>, timeout: Duration) -> Result<Value, Error> {
         let deadline = Instant::now() + timeout;
-        let mut tries_left = if repeatable { 2 } else { 1 };
+        let mut tries_left = 2;
         loop {
             tries_left -= 1;
             let lease = timeout_at(deadline, self.lease()).await;

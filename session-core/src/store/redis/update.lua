@@ -2,10 +2,13 @@
 --
 -- KEYS[1]  the session
 -- ARGV[1]  how its metadata must begin: version and epoch
--- ARGV[2]  how its metadata begins after this update's rotation; empty without one
+-- ARGV[2]  the name of this commit, 8 bytes that begin with two of time in seconds; empty for a
+--          touch, which may be done again
 -- ARGV[3]  its time to live in milliseconds: extended to this, never shortened, since another
 --          request may have given the session a longer life in the meantime
--- ARGV[4]  onwards, for each step:
+-- ARGV[4]  for how many seconds commits are remembered
+-- ARGV[5]  how many of them
+-- ARGV[6]  onwards, for each step:
 --            'add' name delta base min max   a counter moves; base: its value where it has none
 --            'set' name value                a field gets a value
 --            'unset' name                    a field becomes absent
@@ -13,20 +16,16 @@
 --
 -- Answers {'done', the new values of the counters…} | {'gone'} | {'overflow', name}.
 -- Counters come first, since adding is the only step that can be refused; all is undone then.
-local key = KEYS[1]
+local key, commit = KEYS[1], ARGV[2]
 local meta = redis.call('HGET', key, '@')
 if not meta then
   return {'gone'}
 end
 
-local function begins_with(text, start)
-  return string.sub(text, 1, #start) == start
-end
-
 local arity = {add = 6, set = 3, unset = 2, meta = 3}
 
 local function steps()
-  local i = 4
+  local i = 6
   return function()
     local at = i
     if ARGV[at] then
@@ -36,18 +35,37 @@ local function steps()
   end
 end
 
-if not begins_with(meta, ARGV[1]) then
-  -- A client that did not hear the answer sends the update again: it is done already.
-  if ARGV[2] == '' or not begins_with(meta, ARGV[2]) then
-    return {'gone'}
-  end
-  local answer = {'done'}
-  for at, step in steps() do
-    if step == 'add' then
-      answer[#answer + 1] = redis.call('HGET', key, ARGV[at + 1])
+local function seconds(name)
+  return string.byte(name, 1) * 256 + string.byte(name, 2)
+end
+
+-- A client that did not hear the answer sends its commit again: it is done already.
+local recent = {}
+if commit ~= '' then
+  local stored = redis.call('HGET', key, '@c') or ''
+  for i = 1, #stored, #commit do
+    local name = string.sub(stored, i, i + #commit - 1)
+    if name == commit then
+      local answer = {'done'}
+      for at, step in steps() do
+        if step == 'add' then
+          answer[#answer + 1] = redis.call('HGET', key, ARGV[at + 1])
+        end
+      end
+      return answer
+    end
+    if (seconds(commit) - seconds(name)) % 65536 <= tonumber(ARGV[4]) then
+      recent[#recent + 1] = name
     end
   end
-  return answer
+  if #recent >= tonumber(ARGV[5]) then
+    table.remove(recent, 1)
+  end
+  recent[#recent + 1] = commit
+end
+
+if string.sub(meta, 1, #ARGV[1]) ~= ARGV[1] then
+  return {'gone'}
 end
 
 local answer = {'done'}
@@ -93,4 +111,7 @@ end
 -- so that sessions in use do not end because it is full.
 redis.call('PEXPIRE', key, math.max(redis.call('PTTL', key), tonumber(ARGV[3])))
 redis.call('HSET', key, '@', meta)
+if commit ~= '' then
+  redis.call('HSET', key, '@c', table.concat(recent))
+end
 return answer
