@@ -4,4 +4,5 @@
     reason = "a test that cannot go on says so best by stopping there"
 )]
 
+mod example;
 mod support;

@@ -275,6 +275,11 @@ impl Browser {
         Self { address, jar }
     }
 
+    /// Takes the cookies to another server, as browsers do among the ports of a host.
+    pub(crate) fn go_to(&mut self, address: SocketAddr) {
+        self.address = address;
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> Response {
         self.send(Request::get(path)).await
     }
