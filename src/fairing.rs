@@ -20,7 +20,7 @@ use crate::catch::catch;
 use crate::config::Settings;
 #[cfg(feature = "redis")]
 use crate::database::RedisPool;
-use crate::guard::status_of;
+use crate::error::Error;
 use crate::session::Session;
 use crate::sessions::{CookieNames, Sessions, slot_of};
 
@@ -238,7 +238,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         let answer = slot.answer(failed).await;
         if let Err(error) = answer.result {
             error!("session type {}: not stored: {error}", T::SCHEMA.name());
-            *response = catch(request, status_of(&error)).await;
+            *response = catch(request, Error::from(error).status()).await;
         }
         vary_by_cookie(response);
         let cookie = match answer.cookie {

@@ -4,9 +4,10 @@ use log::error;
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
-use session_core::error::Error;
+use session_core::error::Error as EngineError;
 use session_core::schema::SessionData;
 
+use crate::error::Error;
 use crate::session::Session;
 use crate::sessions::Sessions;
 
@@ -17,8 +18,8 @@ impl<'r, T: SessionData> FromRequest<'r> for Session<T> {
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
         let Some(sessions) = request.rocket().state::<Sessions<T>>() else {
             log_missing_fairing::<T>();
-            let error = Error::usage("the session's fairing is not attached");
-            return Outcome::Error((Status::InternalServerError, error));
+            let error = EngineError::usage("the session's fairing is not attached");
+            return Outcome::Error((Status::InternalServerError, error.into()));
         };
         let slot = sessions.slot(request);
         let opened = slot.open(|| sessions.tokens(request)).await;
@@ -26,7 +27,8 @@ impl<'r, T: SessionData> FromRequest<'r> for Session<T> {
             Ok(session) => Outcome::Success(session),
             Err(error) => {
                 error!("session type {}: {error}", T::SCHEMA.name());
-                Outcome::Error((status_of(&error), error))
+                let error = Error::from(error);
+                Outcome::Error((error.status(), error))
             }
         }
     }
@@ -50,13 +52,4 @@ fn log_missing_fairing<T>() {
         "`Session<{name}>` is used but its fairing is not attached: \
          add `.attach({name}::fairing())` to the rocket"
     );
-}
-
-/// What a request is answered that could not have its session, or not store it.
-pub(crate) fn status_of(error: &Error) -> Status {
-    if error.is_store() {
-        Status::ServiceUnavailable
-    } else {
-        Status::InternalServerError
-    }
 }

@@ -5,6 +5,7 @@ mod config;
 mod cookie;
 #[cfg(feature = "redis")]
 mod database;
+mod error;
 mod fairing;
 mod guard;
 mod private;
@@ -14,7 +15,6 @@ mod slot;
 
 // The public interface is:
 pub use session_core::clock::{Clock, SystemClock, Timestamp};
-pub use session_core::error::Error;
 pub use session_core::expiry::Expiry;
 pub use session_core::schema::SessionData;
 pub use session_core::store::Store;
@@ -28,6 +28,7 @@ pub use session_macros::session;
 
 #[cfg(feature = "redis")]
 pub use crate::database::RedisPool;
+pub use crate::error::Error;
 pub use crate::fairing::SessionFairing;
 pub use crate::session::Session;
 

@@ -10,12 +10,13 @@ use chrono::{DateTime, Utc};
 use session_core::changes::Changes;
 use session_core::clock::Timestamp;
 use session_core::engine::Pending;
-use session_core::error::Error;
+use session_core::error::Error as EngineError;
 use session_core::expiry::Expiry;
 use session_core::record::{Fields, Metadata, Record};
 use session_core::schema::SessionData;
 use session_core::token::SessionId;
 
+use crate::error::Error;
 use crate::slot::{Slot, View};
 
 /// The session of a request: a request guard that derefs to the application's struct.
@@ -78,11 +79,11 @@ pub struct Session<T: SessionData> {
     ///
     /// Not what was read from the store: the same value may have been encoded in another way, by a
     /// build with another type, or a map that iterates in another order.
-    before: Option<Result<Fields, Error>>,
+    before: Option<Result<Fields, EngineError>>,
 }
 
 impl<T: SessionData> Session<T> {
-    pub(crate) fn new(slot: Arc<Slot<T>>) -> Result<Self, Error> {
+    pub(crate) fn new(slot: Arc<Slot<T>>) -> Result<Self, EngineError> {
         let View { data, record } = slot.view()?;
         Ok(Self {
             slot,
@@ -249,7 +250,7 @@ impl<T: SessionData> Session<T> {
     }
 
     /// What changed since the guard began, or since the last time.
-    fn take_changes(&mut self) -> Result<Changes, Error> {
+    fn take_changes(&mut self) -> Result<Changes, EngineError> {
         let Some(before) = mem::take(&mut self.before) else {
             return Ok(Changes::new());
         };
@@ -287,7 +288,7 @@ impl<T: SessionData> Drop for Session<T> {
         match catch_unwind(AssertUnwindSafe(|| self.take_changes())) {
             Ok(Ok(changes)) => self.hand_over(Pending::of(changes)),
             Ok(Err(error)) => self.slot.fail(error),
-            Err(_) => self.slot.fail(Error::usage(
+            Err(_) => self.slot.fail(EngineError::usage(
                 "the `Serialize` of a session's field panicked",
             )),
         }

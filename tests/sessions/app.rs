@@ -7,9 +7,9 @@ use rocket::fairing::AdHoc;
 use rocket::http::Status;
 use rocket::response::Redirect;
 use rocket::{Build, Catcher, Request, Rocket, State, catch, catchers, get, post, routes};
-use rocket_typed_session::testing::ManualClock;
 use rocket_typed_session::{Error, Expiry, Session, session};
 use serde::{Deserialize, Serialize};
+use session_core::testing::ManualClock;
 use tokio::sync::Semaphore;
 
 use crate::support::http::{Browser, Server};
@@ -177,7 +177,10 @@ async fn slow_save(mut visit: Session<Visit>, gate: &State<Arc<Gate>>) -> String
     let saved = visit.save().await.is_ok();
     let views = visit.views;
     let reloaded = visit.reload().await.is_ok();
-    format!("saved={saved} views={views} reloaded={reloaded} note={}", visit.note)
+    format!(
+        "saved={saved} views={views} reloaded={reloaded} note={}",
+        visit.note
+    )
 }
 
 #[get("/slow/view")]
@@ -212,7 +215,11 @@ async fn slow_logout(mut visit: Session<Visit>, gate: &State<Arc<Gate>>) {
 
 /// Changes, and whatever else is asked for, then fails as asked.
 #[post("/fail/<how>/<verb>")]
-fn fail(mut visit: Session<Visit>, how: &str, verb: &str) -> Result<(Status, &'static str), Status> {
+fn fail(
+    mut visit: Session<Visit>,
+    how: &str,
+    verb: &str,
+) -> Result<(Status, &'static str), Status> {
     visit.note = "lost".into();
     match verb {
         "destroy" => visit.destroy(),
@@ -270,14 +277,16 @@ impl<'r> rocket::request::FromRequest<'r> for Never {
 }
 
 #[catch(default)]
-fn catch_all(status: Status) -> String {
+fn catch_all(status: Status, _: &Request<'_>) -> String {
     format!("caught {}", status.code)
 }
 
 #[catch(418)]
 async fn catch_teapot(request: &Request<'_>) -> String {
     let visit = request.guard::<Session<Visit>>().await;
-    visit.succeeded().map_or("-".into(), |visit| visit.views.to_string())
+    visit
+        .succeeded()
+        .map_or("-".into(), |visit| visit.views.to_string())
 }
 
 #[get("/teapot")]
@@ -289,12 +298,37 @@ fn teapot(_visit: Session<Visit>) -> Status {
 pub(crate) fn rocket() -> Rocket<Build> {
     let config = rocket::Config::figment().merge(("log_level", "off"));
     let catchers: Vec<Catcher> = catchers![catch_all, catch_teapot];
-    rocket::custom(config).register("/", catchers).mount(
+    let rocket = rocket::custom(config).manage(Arc::new(Gate::new()));
+    rocket.register("/", catchers).mount(
         "/",
         routes![
-            without_session, read, times, id, view, note, dark, same, login, remember, leave,
-            logout, rotate, clear, save, slow_save, slow_view, slow_note, slow_read, slow_login,
-            slow_logout, fail, two, result, forwards, forwarded, teapot,
+            without_session,
+            read,
+            times,
+            id,
+            view,
+            note,
+            dark,
+            same,
+            login,
+            remember,
+            leave,
+            logout,
+            rotate,
+            clear,
+            save,
+            slow_save,
+            slow_view,
+            slow_note,
+            slow_read,
+            slow_login,
+            slow_logout,
+            fail,
+            two,
+            result,
+            forwards,
+            forwarded,
+            teapot,
         ],
     )
 }
@@ -316,7 +350,10 @@ impl App {
 
     pub(crate) async fn on_redis() -> Self {
         let redis = RedisServer::start();
-        let figment = rocket().figment().clone().merge(("databases.sessions.url", redis.url()));
+        let figment = rocket()
+            .figment()
+            .clone()
+            .merge(("databases.sessions.url", redis.url()));
         Self::launch(rocket().configure(figment), Some(redis)).await
     }
 
@@ -332,9 +369,8 @@ impl App {
 
     async fn launch(rocket: Rocket<Build>, redis: Option<RedisServer>) -> Self {
         let clock = Arc::new(ManualClock::new());
-        let gate = Arc::new(Gate::new());
+        let gate = Arc::clone(rocket.state::<Arc<Gate>>().unwrap());
         let rocket = rocket
-            .manage(Arc::clone(&gate))
             .attach(Visit::fairing().clock(Arc::clone(&clock)))
             .attach(AdHoc::on_response("Mark", |_, response| {
                 Box::pin(async move {

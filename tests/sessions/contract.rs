@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Default, Deserialize, Serialize)]
 enum Theme {
-    #[expect(dead_code, reason = "as in the program that a user writes")]
     Dark,
     #[default]
     Light,

@@ -33,7 +33,10 @@ async fn attributes_are_exact_on_creation_rotation_and_removal() {
     assert_eq!(without_value(rotated.set_cookies()[0]), secure);
     let removed = browser.post("/logout", &[]).await;
     let removal = without_value(removed.set_cookies()[0]);
-    assert!(removal.starts_with(&format!("{secure}; Max-Age=0; Expires=")), "{removal}");
+    assert!(
+        removal.starts_with(&format!("{secure}; Max-Age=0; Expires=")),
+        "{removal}"
+    );
     for response in [created, rotated, removed] {
         assert_eq!(response.header("Cache-Control"), Some("no-store"));
         assert_eq!(response.all("Vary").collect::<Vec<_>>(), ["Cookie"]);
@@ -144,12 +147,18 @@ async fn of_two_plain_cookies_the_living_one_counts() {
     for (header, note) in [
         (format!("visit={dead}; visit={one}"), "note=first"),
         (format!("visit={one}; visit={dead}"), "note=first"),
-        (format!("visit=junk; visit={one}; visit={one}"), "note=first"),
+        (
+            format!("visit=junk; visit={one}; visit={one}"),
+            "note=first",
+        ),
         (format!("visit={one}; visit={two}"), "note="),
     ] {
         let request = Request::get("/read").header("Cookie", &header);
         let mut connection = Connection::open(first.address()).await.unwrap();
-        assert!(connection.send(&request).await.text().ends_with(note), "{header}");
+        assert!(
+            connection.send(&request).await.text().ends_with(note),
+            "{header}"
+        );
     }
 }
 
@@ -194,7 +203,9 @@ async fn a_reader_whose_cookies_cannot_be_read_keeps_them() {
     let good = browser.jar.header().unwrap();
     let header = [good.as_bytes(), b"; x=\xff"].concat();
     let mut connection = Connection::open(browser.address()).await.unwrap();
-    let response = connection.send(&Request::get("/read").header("Cookie", header)).await;
+    let response = connection
+        .send(&Request::get("/read").header("Cookie", header))
+        .await;
     assert_eq!(response.status, 200);
     assert!(response.set_cookies().is_empty());
     assert_eq!(browser.get("/result").await.text(), "views=1");

@@ -52,13 +52,18 @@ async fn failure(rocket: Rocket<Build>) -> ErrorKind {
 #[tokio::test]
 async fn a_missing_fairing_aborts() {
     for rocket in [rocket(), quiet().mount("/", routes![optional])] {
-        assert!(matches!(failure(rocket).await, ErrorKind::SentinelAborts(_)));
+        assert!(matches!(
+            failure(rocket).await,
+            ErrorKind::SentinelAborts(_)
+        ));
     }
 }
 
 #[tokio::test]
 async fn a_missing_fairing_that_no_sentinel_sees_is_a_500() {
-    let client = Client::untracked(quiet().mount("/", routes![user])).await.unwrap();
+    let client = Client::untracked(quiet().mount("/", routes![user]))
+        .await
+        .unwrap();
     let response = client.get("/user").dispatch().await;
     assert_eq!(response.status().code, 500);
 }
@@ -75,7 +80,10 @@ async fn bad_configuration_fails() {
     ] {
         let figment = rocket().figment().clone().merge((key, value));
         let rocket = rocket().configure(figment).attach(Visit::fairing());
-        assert!(matches!(failure(rocket).await, ErrorKind::FailedFairings(_)), "{key}");
+        assert!(
+            matches!(failure(rocket).await, ErrorKind::FailedFairings(_)),
+            "{key}"
+        );
     }
 }
 
@@ -84,9 +92,18 @@ async fn two_types_with_one_cookie_and_one_type_twice_fail() {
     let twice = rocket().attach(Visit::fairing()).attach(Visit::fairing());
     assert!(matches!(failure(twice).await, ErrorKind::FailedFairings(_)));
     let same_cookie = rocket().attach(Visit::fairing()).attach(Other::fairing());
-    assert!(matches!(failure(same_cookie).await, ErrorKind::FailedFairings(_)));
-    let figment = rocket().figment().clone().merge(("sessions.other.cookie", "other"));
-    let apart = rocket().configure(figment).attach(Visit::fairing()).attach(Other::fairing());
+    assert!(matches!(
+        failure(same_cookie).await,
+        ErrorKind::FailedFairings(_)
+    ));
+    let figment = rocket()
+        .figment()
+        .clone()
+        .merge(("sessions.other.cookie", "other"));
+    let apart = rocket()
+        .configure(figment)
+        .attach(Visit::fairing())
+        .attach(Other::fairing());
     assert!(Client::untracked(apart).await.is_ok());
 }
 
@@ -98,10 +115,16 @@ async fn a_database_that_is_attached_later_fails() {
     #[database("main")]
     struct Db(rocket_typed_session::RedisPool);
 
-    let figment = rocket().figment().clone().merge(("databases.main.url", "redis://127.0.0.1:1"));
+    let figment = rocket()
+        .figment()
+        .clone()
+        .merge(("databases.main.url", "redis://127.0.0.1:1"));
     let rocket = rocket()
         .configure(figment)
         .attach(Visit::fairing().database::<Db>())
         .attach(Db::init());
-    assert!(matches!(failure(rocket).await, ErrorKind::FailedFairings(_)));
+    assert!(matches!(
+        failure(rocket).await,
+        ErrorKind::FailedFairings(_)
+    ));
 }

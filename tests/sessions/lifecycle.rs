@@ -11,7 +11,10 @@ async fn a_visitor_who_changes_nothing_has_no_session() {
             assert!(browser.get(path).await.set_cookies().is_empty(), "{path}");
         }
         for path in ["/leave", "/rotate", "/clear"] {
-            assert!(browser.post(path, &[]).await.set_cookies().is_empty(), "{path}");
+            assert!(
+                browser.post(path, &[]).await.set_cookies().is_empty(),
+                "{path}"
+            );
         }
         assert_eq!(browser.get("/id").await.text(), "-");
         assert!(browser.jar.is_empty());
@@ -33,7 +36,10 @@ async fn a_change_creates_a_session_and_the_next_request_finds_it() {
         assert_eq!(read.text(), "views=1 user=- theme=Dark note=hello");
         assert!(read.set_cookies().is_empty());
         assert_ne!(browser.get("/id").await.text(), "-");
-        assert_eq!(app.browser().get("/read").await.text(), "views=0 user=- theme=Light note=");
+        assert_eq!(
+            app.browser().get("/read").await.text(),
+            "views=0 user=- theme=Light note="
+        );
     })
     .await;
 }
@@ -138,8 +144,14 @@ async fn times_are_told() {
         assert_eq!(browser.get("/times").await.text(), times(false, 0, 0, idle));
         app.clock.advance(MINUTE);
         let moved = (3 * MINUTE).as_millis();
-        assert_eq!(browser.get("/times").await.text(), times(false, 0, 0, moved + idle));
-        assert_eq!(browser.get("/times").await.text(), times(false, 0, moved, moved + idle));
+        assert_eq!(
+            browser.get("/times").await.text(),
+            times(false, 0, 0, moved + idle)
+        );
+        assert_eq!(
+            browser.get("/times").await.text(),
+            times(false, 0, moved, moved + idle)
+        );
     })
     .await;
 }
@@ -150,7 +162,10 @@ async fn remember_me_is_longer_and_persistent() {
         let mut browser = app.browser();
         let response = browser.post("/remember/alice", &[]).await;
         let max_age = format!("Max-Age={}", (100 * ABSOLUTE).as_secs());
-        assert!(response.set_cookies()[0].ends_with(&max_age), "{response:?}");
+        assert!(
+            response.set_cookies()[0].ends_with(&max_age),
+            "{response:?}"
+        );
         for _ in 0..20 {
             app.clock.advance(9 * ABSOLUTE / 2);
             assert!(browser.get("/read").await.text().contains("alice"));
@@ -170,11 +185,20 @@ async fn destroy_ends_the_session_and_removes_the_cookie() {
         let response = browser.post("/logout", &[]).await;
         assert_eq!(response.status, 303);
         assert_eq!(response.set_cookies().len(), 1);
-        assert!(response.set_cookies()[0].contains("Max-Age=0"), "{response:?}");
-        assert!(response.set_cookies()[0].contains("Expires="), "{response:?}");
+        assert!(
+            response.set_cookies()[0].contains("Max-Age=0"),
+            "{response:?}"
+        );
+        assert!(
+            response.set_cookies()[0].contains("Expires="),
+            "{response:?}"
+        );
         assert!(browser.jar.is_empty());
         browser.jar = old;
-        assert_eq!(browser.get("/read").await.text(), "views=0 user=- theme=Light note=");
+        assert_eq!(
+            browser.get("/read").await.text(),
+            "views=0 user=- theme=Light note="
+        );
         if let Some(redis) = &app.redis {
             assert!(redis.keys().is_empty());
         }
@@ -209,8 +233,14 @@ async fn clear_empties_the_session_and_keeps_it() {
         let id = browser.get("/id").await.text();
         let old = browser.jar.clone();
         browser.post("/clear", &[]).await;
-        assert_ne!(browser.jar, old, "nobody is logged in any more, so the token changes");
-        assert_eq!(browser.get("/read").await.text(), "views=0 user=- theme=Light note=");
+        assert_ne!(
+            browser.jar, old,
+            "nobody is logged in any more, so the token changes"
+        );
+        assert_eq!(
+            browser.get("/read").await.text(),
+            "views=0 user=- theme=Light note="
+        );
         assert_eq!(browser.get("/id").await.text(), id);
     })
     .await;
@@ -253,12 +283,18 @@ async fn a_failed_request_destroys_and_rotates_all_the_same() {
             let old = browser.jar.clone();
             browser.post(&format!("/fail/{how}/rotate"), &[]).await;
             assert_ne!(browser.jar, old, "{how}");
-            assert!(browser.get("/read").await.text().ends_with("note=kept"), "{how}");
+            assert!(
+                browser.get("/read").await.text().ends_with("note=kept"),
+                "{how}"
+            );
             let alive = browser.jar.clone();
             browser.post(&format!("/fail/{how}/destroy"), &[]).await;
             assert_eq!(browser.jar, Jar::default(), "{how}");
             browser.jar = alive;
-            assert!(browser.get("/read").await.text().ends_with("note="), "{how}");
+            assert!(
+                browser.get("/read").await.text().ends_with("note="),
+                "{how}"
+            );
         }
     })
     .await;
@@ -286,7 +322,13 @@ async fn save_stores_at_once_and_later_changes_are_stored_too() {
         assert_eq!(response.text(), "1");
         assert_eq!(response.set_cookies().len(), 1);
         assert!(browser.get("/read").await.text().contains("views=1 "));
-        assert!(browser.get("/read").await.text().ends_with("note=saved before"));
+        assert!(
+            browser
+                .get("/read")
+                .await
+                .text()
+                .ends_with("note=saved before")
+        );
         assert_eq!(browser.get("/save").await.text(), "2");
     })
     .await;
@@ -305,7 +347,10 @@ async fn nothing_is_left_of_one_user_when_another_logs_in() {
         browser.get("/note/of-alice").await;
         browser.get("/dark").await;
         browser.post("/login/bob", &[]).await;
-        assert_eq!(browser.get("/read").await.text(), "views=0 user=bob theme=Light note=");
+        assert_eq!(
+            browser.get("/read").await.text(),
+            "views=0 user=bob theme=Light note="
+        );
     })
     .await;
 }
@@ -319,20 +364,41 @@ async fn a_login_changes_the_token_and_the_old_one_is_anonymous_at_once() {
         let id = browser.get("/id").await.text();
         let response = browser.post("/login/alice", &[]).await;
         assert_eq!((response.status, response.set_cookies().len()), (303, 1));
-        assert!(browser.get("/read").await.text().contains("views=1 user=alice"));
+        assert!(
+            browser
+                .get("/read")
+                .await
+                .text()
+                .contains("views=1 user=alice")
+        );
         assert_eq!(browser.get("/id").await.text(), id);
         // The old token neither reads nor writes, and while a parallel request could have it, it
         // sets no cookie over the new one.
         assert!(planted.get("/read").await.text().contains("views=0 user=-"));
         assert!(planted.get("/view").await.set_cookies().is_empty());
         assert!(planted.post("/logout", &[]).await.set_cookies().is_empty());
-        assert!(browser.get("/read").await.text().contains("views=1 user=alice"));
+        assert!(
+            browser
+                .get("/read")
+                .await
+                .text()
+                .contains("views=1 user=alice")
+        );
         // Later it is as good as none: free to begin a session of its own.
         app.clock.advance(MINUTE);
         assert!(planted.get("/read").await.text().contains("views=0 user=-"));
         assert_eq!(planted.get("/view").await.set_cookies().len(), 1);
-        assert!(browser.get("/read").await.text().contains("views=1 user=alice"));
-        assert_eq!(planted.get("/read").await.text(), "views=1 user=- theme=Light note=");
+        assert!(
+            browser
+                .get("/read")
+                .await
+                .text()
+                .contains("views=1 user=alice")
+        );
+        assert_eq!(
+            planted.get("/read").await.text(),
+            "views=1 user=- theme=Light note="
+        );
     })
     .await;
 }

@@ -4,5 +4,13 @@
     reason = "a test that cannot go on says so best by stopping there"
 )]
 
+mod app;
+mod contract;
+mod cookies;
 mod example;
+mod launch;
+mod lifecycle;
+mod outage;
+mod races;
+mod redis;
 mod support;

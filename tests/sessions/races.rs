@@ -72,7 +72,10 @@ async fn save_tells_what_was_counted_and_reload_what_was_written_meanwhile() {
             other.get("/note/theirs").await;
         })
         .await;
-        assert_eq!(response.text(), "saved=true views=3 reloaded=true note=theirs");
+        assert_eq!(
+            response.text(),
+            "saved=true views=3 reloaded=true note=theirs"
+        );
     })
     .await;
 }
@@ -82,7 +85,12 @@ async fn save_tells_what_was_counted_and_reload_what_was_written_meanwhile() {
 #[tokio::test]
 async fn a_logout_during_a_slow_writer_is_final() {
     on_both_stores(async |app| {
-        for slow in ["/slow/note/back", "/slow/view", "/slow/save", "POST /slow/login/eve"] {
+        for slow in [
+            "/slow/note/back",
+            "/slow/view",
+            "/slow/save",
+            "POST /slow/login/eve",
+        ] {
             let mut browser = app.browser();
             browser.post("/login/alice", &[]).await;
             let mut other = browser.clone();
@@ -152,7 +160,13 @@ async fn a_logout_that_began_before_a_login_ends_the_session_all_the_same() {
         let mut browser = app.browser();
         browser.get("/view").await;
         let mut other = browser.clone();
-        during(&app, &browser, "POST /slow/logout", other.post("/login/alice", &[])).await;
+        during(
+            &app,
+            &browser,
+            "POST /slow/logout",
+            other.post("/login/alice", &[]),
+        )
+        .await;
         assert!(other.get("/read").await.text().contains("user=-"));
     })
     .await;
@@ -167,7 +181,11 @@ async fn a_request_that_began_in_time_finishes_after_the_deadline() {
             app.clock.advance(30 * MINUTE);
         })
         .await;
-        assert!(response.text().starts_with("saved=true views=2"), "{}", response.text());
+        assert!(
+            response.text().starts_with("saved=true views=2"),
+            "{}",
+            response.text()
+        );
         assert_eq!(browser.get("/result").await.text(), "views=2");
     })
     .await;

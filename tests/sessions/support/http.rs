@@ -280,6 +280,11 @@ impl Browser {
         self.address = address;
     }
 
+    /// Where it goes.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> Response {
         self.send(Request::get(path)).await
     }

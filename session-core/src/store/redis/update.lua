@@ -91,8 +91,6 @@ end
 
 -- Before the metadata: a server out of memory allows this first write, and then the next one too,
 -- so that sessions in use do not end because it is full.
-if redis.call('PTTL', key) < tonumber(ARGV[3]) then
-  redis.call('PEXPIRE', key, ARGV[3])
-end
+redis.call('PEXPIRE', key, math.max(redis.call('PTTL', key), tonumber(ARGV[3])))
 redis.call('HSET', key, '@', meta)
 return answer
