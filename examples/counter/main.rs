@@ -22,8 +22,8 @@
 //! curl --cookie ann.txt --cookie-jar ann.txt --request POST http://127.0.0.1:8000/logout
 //! ```
 //!
-//! With `--release` the cookie is `Secure`: browsers still send it to their own machine, curl only
-//! over HTTPS. `ROCKET_PROFILE=debug` makes it the one of a debug build.
+//! With `--release` the cookie is `Secure`: over plain HTTP some clients send it to their own
+//! machine, others nowhere. `ROCKET_PROFILE=debug` makes it the one of a debug build.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "guards are handed over by value"
