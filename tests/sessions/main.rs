@@ -7,6 +7,7 @@
 mod app;
 mod contract;
 mod cookies;
+mod example;
 mod launch;
 mod lifecycle;
 mod outage;

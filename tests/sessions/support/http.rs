@@ -275,6 +275,11 @@ impl Browser {
         Self { address, jar }
     }
 
+    /// Takes the cookies to another server, as browsers do among the ports of a host.
+    pub(crate) fn go_to(&mut self, address: SocketAddr) {
+        self.address = address;
+    }
+
     /// Where it goes.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address

@@ -1,0 +1,143 @@
+//! A page that counts its views and knows who is logged in.
+//!
+//! In memory, with no configuration:
+//!
+//! ```text
+//! cargo run --example counter
+//! ```
+//!
+//! On Redis, so that the sessions outlive the program and are shared by all that run it:
+//!
+//! ```text
+//! ROCKET_DATABASES='{sessions={url="redis://127.0.0.1:6379"}}' cargo run --example counter
+//! ```
+//!
+//! Then open <http://127.0.0.1:8000> in two browsers, or be two browsers:
+//!
+//! ```text
+//! curl --cookie ann.txt --cookie-jar ann.txt http://127.0.0.1:8000/count
+//! curl --cookie bob.txt --cookie-jar bob.txt http://127.0.0.1:8000/count
+//! curl --cookie ann.txt --cookie-jar ann.txt --data user=Ann http://127.0.0.1:8000/login
+//! curl --cookie ann.txt --cookie-jar ann.txt http://127.0.0.1:8000/session
+//! curl --cookie ann.txt --cookie-jar ann.txt --request POST http://127.0.0.1:8000/logout
+//! ```
+//!
+//! With `--release` the cookie is `Secure`: over plain HTTP some clients send it to their own
+//! machine, others nowhere. `ROCKET_PROFILE=debug` makes it the one of a debug build.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "guards are handed over by value"
+)]
+
+use std::sync::LazyLock;
+
+use minijinja::{Environment, context};
+use rocket::form::{Form, FromForm};
+use rocket::http::Status;
+use rocket::response::Redirect;
+use rocket::response::content::RawHtml;
+use rocket::serde::json::{Value, json};
+use rocket::{get, launch, post, routes, uri};
+use rocket_typed_session::{Session, session};
+
+/// A reply is allocated on one thread and freed on another: measured 1.4 times as fast with mimalloc.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What this application remembers of a visitor.
+#[session(idle = "30m", absolute = "12h")]
+struct Visit {
+    /// How many pages were seen. Requests at once add up, however many there are.
+    #[session(counter)]
+    views: u64,
+    /// Who is logged in. Whenever this changes, the cookie does.
+    #[session(identity)]
+    user: Option<String>,
+}
+
+#[get("/")]
+fn index(mut visit: Session<Visit>) -> RawHtml<String> {
+    visit.views += 1;
+    page(&visit, None)
+}
+
+#[get("/count")]
+fn count(mut visit: Session<Visit>) -> String {
+    visit.views += 1;
+    format!("Number of views {}", visit.views)
+}
+
+/// Only reads: a stranger gets no cookie here, and nothing is stored.
+#[get("/session")]
+fn show(visit: Session<Visit>) -> Value {
+    let id = visit.id();
+    let stored = id.is_some();
+    json!({
+        "views": visit.views,
+        "user": visit.user,
+        "id": id.map(|id| id.to_string()),
+        "created_at": stored.then(|| visit.created_at().to_rfc3339()),
+        "expires_at": stored.then(|| visit.expires_at().to_rfc3339()),
+    })
+}
+
+#[derive(FromForm)]
+struct Login<'r> {
+    #[field(default = "")]
+    user: &'r str,
+}
+
+#[post("/login", data = "<form>")]
+fn login(
+    mut visit: Session<Visit>,
+    form: Form<Login<'_>>,
+) -> Result<Redirect, (Status, RawHtml<String>)> {
+    match form.user.trim() {
+        user if (1..=LONGEST_NAME).contains(&user.chars().count()) => {
+            visit.user = Some(user.into());
+            Ok(Redirect::to(uri!(index)))
+        }
+        refused => Err((Status::UnprocessableEntity, page(&visit, Some(refused)))),
+    }
+}
+
+#[post("/logout")]
+fn logout(mut visit: Session<Visit>) -> Redirect {
+    visit.destroy();
+    Redirect::to(uri!(index))
+}
+
+#[launch]
+fn rocket() -> _ {
+    rocket::build()
+        .attach(Visit::fairing())
+        .mount("/", routes![index, count, show, login, logout])
+}
+
+/// In characters.
+const LONGEST_NAME: usize = 64;
+
+static PAGES: LazyLock<Environment<'_>> = LazyLock::new(|| {
+    let mut pages = Environment::new();
+    // Named `.html`: whatever a visitor typed is escaped.
+    pages
+        .add_template("page.html", include_str!("page.html"))
+        .expect("a template that the tests have rendered");
+    pages
+});
+
+/// The page, which says why if a name was refused.
+fn page(visit: &Session<Visit>, refused: Option<&str>) -> RawHtml<String> {
+    let expires_at = visit.expires_at();
+    let html = PAGES.get_template("page.html").and_then(|page| {
+        page.render(context! {
+            views => visit.views,
+            user => visit.user.as_deref(),
+            expires_at => expires_at.to_rfc3339(),
+            expires_on => expires_at.format("%-d %B %Y at %H:%M UTC").to_string(),
+            refused,
+            longest_name => LONGEST_NAME,
+        })
+    });
+    RawHtml(html.expect("a template that the tests have rendered"))
+}
