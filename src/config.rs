@@ -167,7 +167,9 @@ fn cookie(table: &Table, declared: &Options, debugging: bool) -> Result<CookieSe
     let name = match asked_name {
         // Not asked to be insecure, just debugging: such a name would be refused by browsers.
         Some(name) if asked_secure.is_none() && debugging => {
-            let prefix = [HOST, SECURE].into_iter().find(|prefix| has_prefix(name, prefix));
+            let prefix = [HOST, SECURE]
+                .into_iter()
+                .find(|prefix| has_prefix(name, prefix));
             name[prefix.map_or(0, str::len)..].to_owned()
         }
         Some(name) => name.to_owned(),

@@ -1,9 +1,7 @@
 //! The names that generated code may use. Nobody else: they change without notice.
 
-use session_core::schema::SessionData;
-
 pub use session_core::field::{Field, accessor};
-pub use session_core::schema::{Options, SameSite, Schema};
+pub use session_core::schema::{Options, SameSite, Schema, SessionData};
 
 use crate::fairing::SessionFairing;
 

@@ -96,8 +96,13 @@ async fn bad_configuration_fails() {
 async fn two_types_with_one_name_or_one_cookie_and_one_type_twice_fail() {
     let twice = rocket().attach(Visit::fairing()).attach(Visit::fairing());
     assert!(matches!(failure(twice).await, ErrorKind::FailedFairings(_)));
-    let same_name = rocket().attach(Visit::fairing()).attach(Namesake::fairing());
-    assert!(matches!(failure(same_name).await, ErrorKind::FailedFairings(_)));
+    let same_name = rocket()
+        .attach(Visit::fairing())
+        .attach(Namesake::fairing());
+    assert!(matches!(
+        failure(same_name).await,
+        ErrorKind::FailedFairings(_)
+    ));
     let same_cookie = rocket().attach(Visit::fairing()).attach(Other::fairing());
     assert!(matches!(
         failure(same_cookie).await,

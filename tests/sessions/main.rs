@@ -1,5 +1,9 @@
 //! What an application and its visitors see of sessions.
 #![expect(
+    clippy::needless_pass_by_value,
+    reason = "Rocket hands guards over by value"
+)]
+#![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on says so best by stopping there"
 )]

@@ -79,7 +79,7 @@ async fn one_session_is_one_small_hash_of_json() {
     browser.post("/login/alice", &[]).await;
     let id = browser.get("/id").await.text();
     let key = format!("session:visit:{id}");
-    assert_eq!(redis.keys(), [key.clone()]);
+    assert_eq!(redis.keys(), std::slice::from_ref(&key));
     let field = |name| -> Option<String> { redis.command(&["HGET", &key, name]) };
     assert_eq!(field("views").as_deref(), Some("1"));
     assert_eq!(field("user").as_deref(), Some("\"alice\""));
@@ -137,7 +137,7 @@ async fn no_secret_is_at_rest_and_every_key_has_a_time_to_live() {
         let bytes = decode(&token);
         let secret = &bytes[16..];
         for entry in &entries {
-            assert!(!entry.contains(token[22..].as_bytes()), "{}", entry.key);
+            assert!(!entry.contains(&token.as_bytes()[22..]), "{}", entry.key);
             assert!(!entry.contains(secret), "{}", entry.key);
         }
     }
