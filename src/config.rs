@@ -8,7 +8,7 @@ use rocket::figment::Figment;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use session_core::expiry::Expiry;
-use session_core::schema::{Options, SameSite};
+use session_core::options::{Options, SameSite};
 
 use crate::cookie::CookieSettings;
 

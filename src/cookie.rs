@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rocket::http::{Cookie, SameSite as RocketSameSite};
 use rocket::time::Duration as CookieDuration;
-use session_core::schema::SameSite;
+use session_core::options::SameSite;
 use session_core::token::Token;
 
 /// How many different tokens of one request are looked up, at most. More than one appear when a

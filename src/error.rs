@@ -36,6 +36,12 @@ impl Error {
         self.0.is_gone()
     }
 
+    /// Whether a field that is declared with `on_error = "error"` could not be read.
+    #[must_use]
+    pub fn is_decode(&self) -> bool {
+        self.0.is_decode()
+    }
+
     /// Whether a field's `Serialize` failed.
     #[must_use]
     pub fn is_encode(&self) -> bool {
@@ -89,5 +95,64 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source()
+    }
+}
+
+/// Why [`Session::transact`](crate::Session::transact) changed nothing.
+///
+/// It is a responder where `E` is one: `Aborted` answers as `E` does, a conflict is a 503.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "there is no other way for a transaction to end"
+)]
+pub enum TransactError<E> {
+    /// The closure failed.
+    Aborted(E),
+    /// Other requests changed the session each time, so that it was given up.
+    Conflict,
+    /// The session could not be read or stored. After a time-out it may have been stored.
+    Failed(Error),
+}
+
+impl<E> From<Error> for TransactError<E> {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<E> From<session_core::error::Error> for TransactError<E> {
+    fn from(error: session_core::error::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl<'r, 'o: 'r, E: Responder<'r, 'o>> Responder<'r, 'o> for TransactError<E> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'o> {
+        match self {
+            Self::Aborted(error) => error.respond_to(request),
+            Self::Conflict => Err(Status::ServiceUnavailable),
+            Self::Failed(error) => error.respond_to(request),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for TransactError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aborted(error) => error.fmt(f),
+            Self::Conflict => f.write_str("other requests changed the session each time"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: StdError + 'static> StdError for TransactError<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Aborted(error) => error.source(),
+            Self::Conflict => None,
+            Self::Failed(error) => error.source(),
+        }
     }
 }

@@ -92,7 +92,7 @@ pub use session_macros::session;
 
 #[cfg(feature = "redis")]
 pub use crate::database::RedisPool;
-pub use crate::error::Error;
+pub use crate::error::{Error, TransactError};
 pub use crate::fairing::SessionFairing;
 pub use crate::session::Session;
 

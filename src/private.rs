@@ -1,11 +1,27 @@
 //! The names that generated code may use. Nobody else: they change without notice.
 
-pub use session_core::field::{Field, accessor};
-pub use session_core::schema::{Options, SameSite, Schema, SessionData};
+pub use session_core::field::{Field, OnError, accessor, entries};
+pub use session_core::options::{Options, SameSite};
+pub use session_core::schema::{Schema, SessionData};
 
+use crate::error::Error;
 use crate::fairing::SessionFairing;
+use crate::session::Session;
 
 /// The body of `T::fairing()`.
 pub fn fairing<T: SessionData>() -> SessionFairing<T> {
     SessionFairing::new()
+}
+
+/// The body of `take_…()`, for a field that is stored under `name`.
+///
+/// # Errors
+///
+/// As [`Session::save`].
+pub async fn take<T: SessionData, V: Default>(
+    session: &mut Session<T>,
+    name: &'static str,
+    field: fn(&mut T) -> &mut V,
+) -> Result<V, Error> {
+    session.take_once(name, field).await
 }

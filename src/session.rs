@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{mem, thread};
 
 use chrono::{DateTime, Utc};
@@ -12,11 +13,12 @@ use session_core::clock::Timestamp;
 use session_core::commit::Pending;
 use session_core::error::Error as EngineError;
 use session_core::expiry::Expiry;
+use session_core::random::random_below;
 use session_core::record::{Fields, Metadata, Record};
 use session_core::schema::SessionData;
 use session_core::token::SessionId;
 
-use crate::error::Error;
+use crate::error::{Error, TransactError};
 use crate::slot::{Slot, View};
 
 /// The session of a request: a request guard that derefs to the application's struct.
@@ -163,7 +165,8 @@ impl<T: SessionData> Session<T> {
     pub async fn save(&mut self) -> Result<(), Error> {
         let changes = self.take_changes()?;
         let committed = self.slot.save(Pending::of(changes)).await?;
-        T::SCHEMA.decode_into(&mut self.data, &committed.counters);
+        let now = self.slot.engine.now();
+        T::SCHEMA.decode_into(&mut self.data, &committed.merged, now);
         self.record = self.slot.live().map(|live| live.record);
         Ok(())
     }
@@ -176,9 +179,73 @@ impl<T: SessionData> Session<T> {
     /// If the store fails, or another request ended the session ([`Error::is_gone`]).
     pub async fn reload(&mut self) -> Result<(), Error> {
         self.slot.reload().await?;
-        let View { data, record } = self.slot.view()?;
-        (self.data, self.record, self.before) = (data, record, None);
-        Ok(())
+        Ok(self.refresh()?)
+    }
+
+    /// Changes several fields by what they are, so that nobody else changes them in between.
+    ///
+    /// Reads the session afresh, calls `change`, and commits only if everything that was read is
+    /// unchanged since; else it begins again, after a moment, up to 20 times. So `change` may be
+    /// called several times; it sees, and its commit includes, what this request changed before. If
+    /// it fails, nothing is written.
+    ///
+    /// Single fields need it rarely: see the merge rules of [`#[session]`](macro@crate::session).
+    ///
+    /// ```rust
+    /// # use rocket_typed_session::{Session, TransactError, session};
+    /// # #[session] struct Game { coins: u32, lives: u32 }
+    /// # async fn buy(mut game: Session<Game>) -> Result<(), TransactError<&'static str>> {
+    /// game.transact(|game| {
+    ///     game.coins = game.coins.checked_sub(10).ok_or("too few coins")?;
+    ///     game.lives += 1;
+    ///     Ok(())
+    /// })
+    /// .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `change` says, [`TransactError::Conflict`] if others were faster each time, and else why
+    /// the session could not be read or stored.
+    pub async fn transact<R, E>(
+        &mut self,
+        mut change: impl FnMut(&mut T) -> Result<R, E>,
+    ) -> Result<R, TransactError<E>> {
+        let changes = self.take_changes()?;
+        self.slot.merge(Pending::of(changes))?;
+        for attempt in 0..TRANSACTION_ATTEMPTS {
+            let mut outcome = None;
+            let tried = self.slot.try_transaction(|View { mut data, record }| {
+                let before = T::SCHEMA.encode(&data)?;
+                let succeeded = outcome.insert(change(&mut data)).is_ok();
+                let none = Fields::new();
+                let stored = record.as_ref().map_or(&none, |record| &record.fields);
+                let after = T::SCHEMA.encode(&data)?;
+                let changes = T::SCHEMA.changes(stored, &before, &after, self.slot.engine.now())?;
+                Ok(succeeded.then_some(changes))
+            });
+            match (tried.await, outcome) {
+                (Ok(Some(committed)), _) if committed.gone => {
+                    return Err(EngineError::gone().into());
+                }
+                (Ok(Some(_)), Some(Ok(result))) => {
+                    self.refresh()?;
+                    return Ok(result);
+                }
+                (Ok(_), Some(Err(error))) => {
+                    self.refresh()?;
+                    return Err(TransactError::Aborted(error));
+                }
+                (Err(error), _) if error.is_conflict() => {
+                    tokio::time::sleep(backoff(attempt)?).await;
+                }
+                (Err(error), _) => return Err(error.into()),
+                (Ok(_), _) => break,
+            }
+        }
+        Err(TransactError::Conflict)
     }
 
     /// The public handle of the session; `None` while nothing is stored.
@@ -249,15 +316,58 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// What changed since the guard began, or since the last time.
-    fn take_changes(&mut self) -> Result<Changes, EngineError> {
-        let Some(before) = mem::take(&mut self.before) else {
+    /// What changed since the guard began, or since the last time that was taken.
+    fn changes(&self) -> Result<Changes, EngineError> {
+        let Some(before) = &self.before else {
             return Ok(Changes::new());
         };
+        let before = before.as_ref().map_err(Clone::clone)?;
         let none = Fields::new();
         let stored = self.record.as_ref().map_or(&none, |record| &record.fields);
         let after = T::SCHEMA.encode(&self.data)?;
-        T::SCHEMA.changes(stored, &before?, &after)
+        T::SCHEMA.changes(stored, before, &after, self.slot.engine.now())
+    }
+
+    fn take_changes(&mut self) -> Result<Changes, EngineError> {
+        let changes = self.changes();
+        self.before = None;
+        changes
+    }
+
+    /// Begins anew with what is stored and pending.
+    fn refresh(&mut self) -> Result<(), EngineError> {
+        let View { data, record } = self.slot.view()?;
+        (self.data, self.record, self.before) = (data, record, None);
+        Ok(())
+    }
+
+    /// The body of the `take_…` methods that `#[session]` generates for `once` fields.
+    pub(crate) async fn take_once<V: Default>(
+        &mut self,
+        name: &'static str,
+        field: fn(&mut T) -> &mut V,
+    ) -> Result<V, Error> {
+        // What this request put there must be stored before one of all requests obtains it.
+        if self.changes()?.get(name).is_some() || self.slot.is_field_pending(name) {
+            self.save().await?;
+        }
+        let now = self.slot.engine.now();
+        let is_stored = |record: &Record| T::SCHEMA.holds(&record.fields, name, now);
+        let live = self.slot.live();
+        let taken = match live.is_some_and(|live| is_stored(&live.record)) {
+            true => self.slot.take(name).await?,
+            false => None,
+        };
+        if let Some(Ok(before)) = &mut self.before {
+            before.remove(name);
+        }
+        self.record = self.slot.live().map(|live| live.record);
+        *field(&mut self.data) = V::default();
+        if let Some(value) = taken {
+            let taken = [(name.into(), value)].into_iter().collect();
+            T::SCHEMA.decode_into(&mut self.data, &taken, now);
+        }
+        Ok(mem::take(field(&mut self.data)))
     }
 }
 
@@ -303,6 +413,15 @@ impl<T: SessionData> fmt::Debug for Session<T> {
             .field("id", &self.id())
             .finish_non_exhaustive()
     }
+}
+
+/// How often a transaction is tried.
+const TRANSACTION_ATTEMPTS: u32 = 20;
+
+/// How long a transaction waits after it met others: a random time below a bound that doubles.
+fn backoff(attempt: u32) -> Result<Duration, EngineError> {
+    let bound = 1_u64 << attempt.min(7);
+    Ok(Duration::from_micros(random_below(bound * 1000)?))
 }
 
 fn date_time(at: Timestamp) -> DateTime<Utc> {

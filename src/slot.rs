@@ -11,6 +11,7 @@ use session_core::commit::{Committed, CookieChange, Live, Opened, Pending, Prepa
 use session_core::engine::Engine;
 use session_core::error::Error;
 use session_core::expiry::Expiry;
+use session_core::field::OnError;
 use session_core::record::{Fields, Record};
 use session_core::schema::SessionData;
 use tokio::sync::OnceCell;
@@ -130,7 +131,14 @@ impl<T: SessionData> Slot<T> {
 
     /// Whether something waits to be committed.
     pub(crate) fn is_pending(&self) -> bool {
-        !self.work().pending.is_empty()
+        let work = self.work();
+        !work.pending.is_empty() || work.unsettled.is_some()
+    }
+
+    /// Whether a change of this field waits to be committed.
+    pub(crate) fn is_field_pending(&self, name: &str) -> bool {
+        let work = self.work();
+        work.pending.changes.get(name).is_some() || work.unsettled.is_some()
     }
 
     /// The lifetime that the session got in this request.
@@ -142,9 +150,10 @@ impl<T: SessionData> Slot<T> {
     pub(crate) fn view(&self) -> Result<View<T>, Error> {
         let seen = self.work().seen();
         let record = seen.live.as_ref().map(|live| Arc::clone(&live.record));
-        let (data, unreadable) = match (&record, seen.is_as_read()) {
-            (None, true) => (T::SCHEMA.defaults(), Vec::new()),
-            (Some(record), true) => T::SCHEMA.decode(&record.fields),
+        let now = self.engine.now();
+        let decoded = match (&record, seen.is_as_read()) {
+            (None, true) => T::SCHEMA.decode(&Fields::new(), now),
+            (Some(record), true) => T::SCHEMA.decode(&record.fields, now),
             (_, false) => {
                 let mut fields = Fields::new();
                 if let Some(record) = &record {
@@ -154,24 +163,44 @@ impl<T: SessionData> Slot<T> {
                     unsettled.overlay(&mut fields)?;
                 }
                 seen.changes.apply(&mut fields)?;
-                T::SCHEMA.decode(&fields)
+                T::SCHEMA.decode(&fields, now)
             }
         };
-        let live = seen.live;
-        if let Some(live) = &live {
-            self.warn_of(&unreadable, live);
+        let dropped = match &seen.live {
+            Some(live) => self.judge(&decoded.faults, live)?,
+            None => false,
+        };
+        if dropped {
+            self.work().opened = Opened::Absent;
+            return Ok(View {
+                data: T::SCHEMA.defaults(),
+                record: None,
+            });
         }
+        let data = decoded.data;
         Ok(View { data, record })
     }
 
-    fn warn_of(&self, unreadable: &[&str], live: &Live) {
-        for field in unreadable {
-            warn!(
-                "session {}: field `{field}` cannot be read as what it is declared; it has its \
-                 default, and what is stored stays until the field is written",
-                self.engine.key(&live.token)
-            );
+    /// Acts on fields that could not be read: whether the session is taken for absent.
+    fn judge(&self, faults: &[(&'static str, OnError)], live: &Live) -> Result<bool, Error> {
+        let key = self.engine.key(&live.token);
+        for &(field, on_error) in faults {
+            match on_error {
+                OnError::Default => warn!(
+                    "session {key}: field `{field}` cannot be read as what it is declared; it has \
+                     its default, and what is stored stays until the field is written"
+                ),
+                OnError::DropSession => {
+                    warn!(
+                        "session {key}: field `{field}` cannot be read as what it is declared; the \
+                         session is taken for absent"
+                    );
+                    return Ok(true);
+                }
+                OnError::Error => return Err(Error::decode(field)),
+            }
         }
+        Ok(false)
     }
 
     /// Takes over what a guard did.
@@ -200,12 +229,7 @@ impl<T: SessionData> Slot<T> {
             let mut work = self.work();
             let mut pending = work.pending.clone();
             pending.merge(later)?;
-            if work.answered && self.engine.changes_cookie(&work.opened, &pending) {
-                return Err(Error::usage(
-                    "the response has begun, so its cookie cannot change any more: create, rotate \
-                     and end a session before",
-                ));
-            }
+            self.check_answered(&work, &pending)?;
             work.pending = pending;
         }
         let committed = self.commit(false).await?;
@@ -265,6 +289,49 @@ impl<T: SessionData> Slot<T> {
         Ok(committed)
     }
 
+    /// Takes the value of a field out of the store, so that no other request obtains it too.
+    pub(crate) async fn take(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let _committing = self.committing.lock().await;
+        let Some(live) = self.live() else {
+            return Ok(None);
+        };
+        let (live, value) = self.engine.take(&live, name).await?;
+        self.work().opened = Opened::Live(live);
+        Ok(value)
+    }
+
+    /// One try of a transaction: reads the session afresh, lets `change` say what else is to change,
+    /// and commits that and what is pending together, if nothing that was read has changed since.
+    /// `None` where `change` says to give up.
+    pub(crate) async fn try_transaction(
+        &self,
+        change: impl FnOnce(View<T>) -> Result<Option<Changes>, Error>,
+    ) -> Result<Option<Committed>, Error> {
+        let _committing = self.committing.lock().await;
+        let unsettled = self.work().unsettled.clone();
+        if let Some(prepared) = unsettled {
+            self.settle(prepared).await?;
+        }
+        if self.work().is_over() {
+            return Err(Error::gone());
+        }
+        self.reload().await?;
+        let Some(changes) = change(self.view()?)? else {
+            return Ok(None);
+        };
+        let prepared = {
+            let work = self.work();
+            let mut pending = work.pending.clone();
+            pending.merge(Pending::of(changes))?;
+            self.check_answered(&work, &pending)?;
+            let prepared = self.engine.prepare(work.opened.clone(), &pending)?;
+            self.engine.expecting(prepared)
+        };
+        let committed = self.settle(prepared).await?;
+        self.work().pending = Pending::default();
+        Ok(Some(committed))
+    }
+
     /// Reads the session afresh.
     pub(crate) async fn reload(&self) -> Result<(), Error> {
         let Some(live) = self.live() else {
@@ -281,6 +348,17 @@ impl<T: SessionData> Slot<T> {
         }
     }
 
+    /// A response that is under way cannot change its cookie any more.
+    fn check_answered(&self, work: &Work, pending: &Pending) -> Result<(), Error> {
+        if work.answered && self.engine.changes_cookie(&work.opened, pending) {
+            return Err(Error::usage(
+                "the response has begun, so its cookie cannot change any more: create, rotate and \
+                 end a session before",
+            ));
+        }
+        Ok(())
+    }
+
     /// No code of others runs while the lock is held, so what a panic left is whole.
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
@@ -290,6 +368,11 @@ impl<T: SessionData> Slot<T> {
 impl Work {
     fn live(&self) -> Option<&Live> {
         self.opened.live().filter(|_| !self.pending.destroyed)
+    }
+
+    fn is_over(&self) -> bool {
+        let is_over = matches!(self.opened, Opened::Over(_) | Opened::StaleInGrace);
+        is_over || self.pending.destroyed
     }
 
     /// What a guard begins with: the living session, and what this request did to it so far.

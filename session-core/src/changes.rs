@@ -1,39 +1,10 @@
 //! What a request changed, field by field, and how that meets what others changed. All pure.
 
+use std::cmp::Ordering;
+
 use crate::error::Error;
 use crate::record::{Fields, Name};
-
-/// How concurrent changes of one field merge.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Rule {
-    /// An integer: the difference is added to what is stored.
-    Counter(CounterRange),
-    /// The last writer wins.
-    Last,
-}
-
-/// The values that a counter's type can hold.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct CounterRange {
-    /// The smallest.
-    pub min: i64,
-    /// The largest.
-    pub max: i64,
-}
-
-impl CounterRange {
-    /// From `min` to `max`, both included.
-    #[must_use]
-    pub const fn new(min: i64, max: i64) -> Self {
-        Self { min, max }
-    }
-
-    fn contains(self, value: i64) -> bool {
-        (self.min..=self.max).contains(&value)
-    }
-}
+use crate::rule::{Counter, Rule, compare, counter as read_counter};
 
 /// What happened to one stored field.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,49 +16,108 @@ pub enum Change {
         delta: i64,
         /// Where it starts when the store has no value for it.
         base: i64,
-        /// What it must stay within.
-        range: CounterRange,
+        /// How it counts.
+        counter: Counter,
     },
+    /// It is at least this integer now, unless the store has a larger one.
+    Max(Vec<u8>),
+    /// It is at most this integer now, unless the store has a smaller one.
+    Min(Vec<u8>),
     /// It has this encoded value now.
     Set(Vec<u8>),
     /// It is absent now.
     Unset,
 }
 
+impl Change {
+    /// Whether what is stored after it depends on what was stored before.
+    #[must_use]
+    pub fn merges(&self) -> bool {
+        match self {
+            Self::Add { .. } | Self::Max(_) | Self::Min(_) => true,
+            Self::Set(_) | Self::Unset => false,
+        }
+    }
+}
+
+/// A field that was found past its own deadline. It is removed together with the changes, unless
+/// another request gave it a new deadline in the meantime.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Expired {
+    /// The field.
+    pub name: Name,
+    /// The stored field that holds its deadline.
+    pub deadline_name: Name,
+    /// The deadline that was found.
+    pub deadline: Vec<u8>,
+}
+
+impl Expired {
+    /// The field `name`, whose deadline is stored as `deadline` under `deadline_name`.
+    #[must_use]
+    pub const fn new(name: Name, deadline_name: Name, deadline: Vec<u8>) -> Self {
+        Self {
+            name,
+            deadline_name,
+            deadline,
+        }
+    }
+}
+
 /// What happened to a session's stored fields: at most one [`Change`] for each.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Changes(Vec<(Name, Change)>);
+pub struct Changes {
+    changes: Vec<(Name, Change)>,
+    expired: Vec<Expired>,
+}
 
 impl Changes {
     /// No change.
     #[must_use]
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self {
+            changes: Vec::new(),
+            expired: Vec::new(),
+        }
     }
 
-    /// Whether nothing changed.
+    /// Whether nothing changed. What is expired is no reason to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.changes.is_empty()
     }
 
     /// The changes, in the order in which they arose.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Change)> {
-        self.0.iter().map(|(name, change)| (name, change))
+        self.changes.iter().map(|(name, change)| (name, change))
+    }
+
+    /// The fields that are removed before the changes are applied.
+    #[must_use]
+    pub fn expired(&self) -> &[Expired] {
+        &self.expired
     }
 
     /// What happened to the field of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Change> {
-        let found = self.0.iter().find(|(known, _)| known == name);
+        let found = self.changes.iter().find(|(known, _)| known == name);
         found.map(|(_, change)| change)
     }
 
     /// Says what happened to a field, in place of what was said before.
     pub fn insert(&mut self, name: Name, change: Change) {
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
+        match self.changes.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = change,
-            None => self.0.push((name, change)),
+            None => self.changes.push((name, change)),
+        }
+    }
+
+    /// Says that a field was found past its deadline.
+    pub fn expire(&mut self, expired: Expired) {
+        if !self.expired.contains(&expired) {
+            self.expired.push(expired);
         }
     }
 
@@ -101,32 +131,20 @@ impl Changes {
         after: &Fields,
         rule: impl Fn(&str) -> Rule,
     ) -> Result<Self, Error> {
-        let mut changes = Self::new();
+        let mut changes = Vec::new();
         for (name, value) in after.iter() {
             let old = before.get(name);
-            if old == Some(value) {
-                continue;
+            if old != Some(value) {
+                changes.push((name.clone(), change(name, rule(name), old, value)?));
             }
-            let change = match (rule(name), old) {
-                (Rule::Counter(range), Some(old)) => {
-                    let (old, new) = (counter(name, old)?, counter(name, value)?);
-                    let delta = new.checked_sub(old).ok_or_else(|| Error::overflow(name))?;
-                    Change::Add {
-                        delta,
-                        base: old,
-                        range,
-                    }
-                }
-                (Rule::Counter(_) | Rule::Last, _) => Change::Set(value.to_vec()),
-            };
-            changes.0.push((name.clone(), change));
         }
         for (name, _) in before.iter() {
             if after.get(name).is_none() {
-                changes.0.push((name.clone(), Change::Unset));
+                changes.push((name.clone(), Change::Unset));
             }
         }
-        Ok(changes)
+        let expired = Vec::new();
+        Ok(Self { changes, expired })
     }
 
     /// Both: these changes first, then `later`.
@@ -136,97 +154,172 @@ impl Changes {
     /// If a counter would leave its range; nothing is merged then.
     pub fn merge(&mut self, later: Self) -> Result<(), Error> {
         let mut merged = self.clone();
-        for (name, change) in later.0 {
+        for (name, change) in later.changes {
             merged.merge_one(name, change)?;
+        }
+        for expired in later.expired {
+            merged.expire(expired);
         }
         *self = merged;
         Ok(())
     }
 
-    fn merge_one(&mut self, name: Name, change: Change) -> Result<(), Error> {
-        let Change::Add { delta, base, range } = change else {
-            self.insert(name, change);
-            return Ok(());
-        };
-        let merged = match self.get(&name) {
-            Some(Change::Add {
-                delta: earlier,
-                base,
-                ..
-            }) => {
+    fn merge_one(&mut self, name: Name, later: Change) -> Result<(), Error> {
+        let merged = match (self.get(&name), later) {
+            (_, later @ (Change::Set(_) | Change::Unset)) => later,
+            (None, later) => later,
+            (
+                Some(Change::Add {
+                    delta: earlier,
+                    base,
+                    ..
+                }),
+                Change::Add { delta, counter, .. },
+            ) => {
                 let delta = earlier.checked_add(delta);
                 let delta = delta.ok_or_else(|| Error::overflow(&name))?;
                 Change::Add {
                     delta,
                     base: *base,
-                    range,
+                    counter,
                 }
             }
-            Some(Change::Set(value)) => Change::Set(add(&name, Some(value), delta, base, range)?),
-            Some(Change::Unset) => Change::Set(add(&name, None, delta, base, range)?),
-            None => Change::Add { delta, base, range },
+            (Some(Change::Max(earlier)), Change::Max(later)) => {
+                Change::Max(largest(earlier, later))
+            }
+            (Some(Change::Min(earlier)), Change::Min(later)) => {
+                Change::Min(smallest(earlier, later))
+            }
+            // The earlier one says all of what is stored, so the later one can be done at once.
+            (Some(earlier), later) => {
+                let mut stored = Fields::new();
+                if let Change::Set(value) | Change::Max(value) | Change::Min(value) = earlier {
+                    stored.insert(name.clone(), value.clone());
+                }
+                let value = applied(&name, &later, &stored)?;
+                value.map_or(Change::Unset, Change::Set)
+            }
         };
         if matches!(merged, Change::Add { delta: 0, .. }) {
-            self.0.retain(|(known, _)| *known != name);
+            self.changes.retain(|(known, _)| *known != name);
         } else {
             self.insert(name, merged);
         }
         Ok(())
     }
 
-    /// Applies the changes to what is stored, and tells the new values of counters that moved.
+    /// Applies the changes to what is stored, and tells the new values of the fields that merged.
     ///
     /// # Errors
     ///
     /// If a counter would leave its range; nothing is applied then.
     pub fn apply(&self, fields: &mut Fields) -> Result<Fields, Error> {
-        // Validate first, write last.
-        let mut counters = Fields::new();
-        for (name, change) in self.iter() {
-            if let Change::Add { delta, base, range } = *change {
-                let sum = add(name, fields.get(name), delta, base, range)?;
-                counters.insert(name.clone(), sum);
-            }
+        let mut after = fields.clone();
+        self.remove_expired(&mut after);
+        let mut merged = Fields::new();
+        for (name, change) in self.iter().filter(|(_, change)| change.merges()) {
+            let value = applied(name, change, &after)?;
+            merged.extend(value.map(|value| (name.clone(), value)));
         }
-        self.write(fields, &counters);
-        Ok(counters)
+        self.write(&mut after, &merged);
+        *fields = after;
+        Ok(merged)
     }
 
-    /// Writes the changes over what is stored, where the counters that moved have these values now.
-    pub(crate) fn write(&self, fields: &mut Fields, counters: &Fields) {
+    /// Writes the changes over what was stored, where the fields that merged have these values now.
+    pub(crate) fn write(&self, fields: &mut Fields, merged: &Fields) {
+        self.remove_expired(fields);
         for (name, change) in self.iter() {
             match change {
-                Change::Add { .. } => {}
+                Change::Add { counter, .. } => {
+                    counter
+                        .aliases
+                        .iter()
+                        .for_each(|alias| fields.remove(alias));
+                }
+                Change::Max(_) | Change::Min(_) => {}
                 Change::Set(value) => fields.insert(name.clone(), value.clone()),
                 Change::Unset => fields.remove(name),
             }
         }
-        for (name, value) in counters.iter() {
-            fields.insert(name.clone(), value.to_vec());
+        fields.extend(
+            merged
+                .iter()
+                .map(|(name, value)| (name.clone(), value.to_vec())),
+        );
+    }
+
+    fn remove_expired(&self, fields: &mut Fields) {
+        for Expired {
+            name,
+            deadline_name,
+            deadline,
+        } in &self.expired
+        {
+            if fields.get(deadline_name) == Some(deadline) {
+                fields.remove(name);
+                fields.remove(deadline_name);
+            }
         }
     }
 }
 
-pub(crate) fn add(
-    name: &str,
-    stored: Option<&[u8]>,
-    delta: i64,
-    base: i64,
-    range: CounterRange,
-) -> Result<Vec<u8>, Error> {
-    let start = stored.map_or(Ok(base), |stored| counter(name, stored))?;
-    let sum = start.checked_add(delta).filter(|&sum| range.contains(sum));
-    let sum = sum.ok_or_else(|| Error::overflow(name))?;
-    Ok(sum.to_string().into_bytes())
+/// The change that turns a field's old value into another one.
+fn change(name: &str, rule: Rule, old: Option<&[u8]>, value: &[u8]) -> Result<Change, Error> {
+    let set = || Change::Set(value.to_vec());
+    let Some(old) = old else {
+        return Ok(set());
+    };
+    Ok(match (rule, compare(value, old)) {
+        (Rule::Counter(counter), _) => {
+            let (base, new) = (read_counter(name, old)?, read_counter(name, value)?);
+            let delta = new.checked_sub(base).ok_or_else(|| Error::overflow(name))?;
+            Change::Add {
+                delta,
+                base,
+                counter,
+            }
+        }
+        (Rule::Max, Some(Ordering::Greater)) => Change::Max(value.to_vec()),
+        (Rule::Min, Some(Ordering::Less)) => Change::Min(value.to_vec()),
+        // Against its rule: a reset, which is meant as it is.
+        (Rule::Last | Rule::Max | Rule::Min, _) => set(),
+    })
 }
 
-fn counter(name: &str, encoded: &[u8]) -> Result<i64, Error> {
-    parse_counter(encoded).ok_or_else(|| Error::overflow(name))
+/// What is stored of a field after a change; `None`: nothing.
+fn applied(name: &str, change: &Change, stored: &Fields) -> Result<Option<Vec<u8>>, Error> {
+    let old = stored.get(name);
+    Ok(match change {
+        Change::Add {
+            delta,
+            base,
+            counter,
+        } => {
+            let values = counter.names(name).filter_map(|name| stored.get(name));
+            Some(counter.moved(name, values, *delta, *base)?)
+        }
+        Change::Max(value) => Some(old.map_or(value.clone(), |old| largest(old, value.clone()))),
+        Change::Min(value) => Some(old.map_or(value.clone(), |old| smallest(old, value.clone()))),
+        Change::Set(value) => Some(value.clone()),
+        Change::Unset => None,
+    })
 }
 
-/// The value of a counter as it is stored: a decimal integer of 64 bits.
-pub(crate) fn parse_counter(encoded: &[u8]) -> Option<i64> {
-    str::from_utf8(encoded).ok()?.parse().ok()
+/// What is no integer is replaced.
+fn largest(stored: &[u8], value: Vec<u8>) -> Vec<u8> {
+    match compare(stored, &value) {
+        Some(Ordering::Greater) => stored.to_vec(),
+        _ => value,
+    }
+}
+
+/// What is no integer is replaced.
+fn smallest(stored: &[u8], value: Vec<u8>) -> Vec<u8> {
+    match compare(stored, &value) {
+        Some(Ordering::Less) => stored.to_vec(),
+        _ => value,
+    }
 }
 
 #[cfg(test)]
@@ -234,14 +327,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rule::CounterRange;
 
-    const ANY: CounterRange = CounterRange::new(i64::MIN, i64::MAX);
+    const ANY: Counter = Counter::new(CounterRange::new(i64::MIN, i64::MAX));
 
     fn rule(name: &str) -> Rule {
-        if name.starts_with('c') {
-            Rule::Counter(ANY)
-        } else {
-            Rule::Last
+        match name.as_bytes()[0] {
+            b'c' => Rule::Counter(ANY),
+            b'm' => Rule::Max,
+            _ => Rule::Last,
         }
     }
 
@@ -262,7 +356,7 @@ mod tests {
     }
 
     fn number(fields: &Fields, name: &str) -> i64 {
-        parse_counter(fields.get(name).unwrap()).unwrap()
+        read_counter(name, fields.get(name).unwrap()).unwrap()
     }
 
     proptest! {
@@ -305,7 +399,7 @@ mod tests {
 
     #[test]
     fn an_overflow_applies_nothing() {
-        let range = CounterRange::new(0, 255);
+        let counter = Counter::new(CounterRange::new(0, 255));
         let mut changes = Changes::new();
         changes.insert("a".into(), Change::Set(b"1".to_vec()));
         changes.insert(
@@ -313,7 +407,7 @@ mod tests {
             Change::Add {
                 delta: 2,
                 base: 0,
-                range,
+                counter,
             },
         );
         let mut fields = Fields::from_iter([("c".into(), b"254".to_vec())]);
@@ -331,7 +425,7 @@ mod tests {
             Change::Add {
                 delta: 2,
                 base: 40,
-                range: ANY,
+                counter: ANY,
             },
         );
         let counters = changes.apply(&mut fields).unwrap();
@@ -348,7 +442,7 @@ mod tests {
                 Change::Add {
                     delta,
                     base: 0,
-                    range: ANY,
+                    counter: ANY,
                 },
             );
             changes
@@ -356,5 +450,46 @@ mod tests {
         let mut changes = add(3);
         changes.merge(add(-3)).unwrap();
         assert!(changes.is_empty());
+    }
+
+    #[test]
+    fn the_largest_stays_and_a_reset_is_a_reset() {
+        let field = |value: &str| Fields::from_iter([("m".into(), value.as_bytes().to_vec())]);
+        let raised = Changes::diff(&field("5"), &field("9"), rule).unwrap();
+        assert_eq!(raised.get("m"), Some(&Change::Max(b"9".to_vec())));
+        let mut stored = field("10");
+        raised.apply(&mut stored).unwrap();
+        assert_eq!(stored, field("10"));
+        let reset = Changes::diff(&field("5"), &field("0"), rule).unwrap();
+        reset.apply(&mut stored).unwrap();
+        assert_eq!(stored, field("0"));
+        let mut both = reset;
+        both.merge(raised).unwrap();
+        both.apply(&mut stored).unwrap();
+        assert_eq!(stored, field("9"));
+    }
+
+    #[test]
+    fn an_expired_field_is_removed_unless_it_was_renewed() {
+        let stored = |deadline: &str| {
+            let deadline = ("@until:c".into(), deadline.as_bytes().to_vec());
+            Fields::from_iter([("c".into(), b"5".to_vec()), deadline])
+        };
+        let mut changes = Changes::new();
+        changes.expire(Expired::new("c".into(), "@until:c".into(), b"100".to_vec()));
+        changes.insert(
+            "c".into(),
+            Change::Add {
+                delta: 1,
+                base: 0,
+                counter: ANY,
+            },
+        );
+        let mut fields = stored("100");
+        changes.apply(&mut fields).unwrap();
+        assert_eq!(fields, Fields::from_iter([("c".into(), b"1".to_vec())]));
+        let mut renewed = stored("200");
+        changes.apply(&mut renewed).unwrap();
+        assert_eq!(renewed.get("c"), Some(b"6".as_slice()));
     }
 }

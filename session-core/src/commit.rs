@@ -168,8 +168,8 @@ pub struct Committed {
     pub opened: Opened,
     /// What the response is to say about the cookie.
     pub cookie: CookieChange,
-    /// The values that the counters which moved have now.
-    pub counters: Fields,
+    /// The values that those fields have now that merged with what others stored.
+    pub merged: Fields,
     /// Whether changes were dropped: another request had ended the session or rotated its token.
     pub gone: bool,
 }
@@ -179,7 +179,7 @@ impl Committed {
         Self {
             opened,
             cookie: CookieChange::Keep,
-            counters: Fields::new(),
+            merged: Fields::new(),
             gone: false,
         }
     }

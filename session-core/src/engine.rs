@@ -15,7 +15,7 @@ use crate::recent::CommitId;
 use crate::record::{Fields, Metadata, Record};
 use crate::schema::SessionData;
 use crate::state::{Commit, CookieStep, Origin, Plan, State, plan};
-use crate::store::{Created, Key, Rotation, Store, Update, Updated};
+use crate::store::{Created, Key, Rotation, Store, Take, Taken, Update, Updated, Wanted};
 use crate::token::Token;
 
 /// For how long after a rotation a request with the token of before it is taken for a parallel one
@@ -35,7 +35,7 @@ pub struct Engine<T: SessionData> {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     expiry: Expiry,
-    names: Vec<&'static str>,
+    wanted: Wanted,
     data: PhantomData<fn() -> T>,
 }
 
@@ -47,7 +47,7 @@ impl<T: SessionData> Engine<T> {
             store,
             clock,
             expiry,
-            names: T::SCHEMA.stored_names(),
+            wanted: T::SCHEMA.wanted(),
             data: PhantomData,
         }
     }
@@ -83,7 +83,7 @@ impl<T: SessionData> Engine<T> {
     /// If the store fails. That the session does not exist is no error.
     pub async fn open(&self, token: &Token) -> Result<Opened, Error> {
         let key = self.key(token);
-        let Some(record) = self.store.load(key, &self.names).await? else {
+        let Some(record) = self.store.load(key, &self.wanted).await? else {
             return Ok(Opened::Absent);
         };
         let metadata = &record.metadata;
@@ -148,6 +148,38 @@ impl<T: SessionData> Engine<T> {
             action => action,
         };
         Ok(Prepared(action))
+    }
+
+    /// The same decision, to be done only if everything that was read is still stored as it was.
+    #[must_use]
+    pub fn expecting(&self, prepared: Prepared) -> Prepared {
+        let mut action = prepared.0;
+        if let Action::Update(of) = &mut action {
+            of.update.expected = Some(T::SCHEMA.expected(&of.live.record.fields));
+        }
+        Prepared(action)
+    }
+
+    /// Takes the value of the field `name` out of a living session: the session after it, and the
+    /// value where this call obtained it.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, or another request ended the session or rotated its token.
+    pub async fn take(&self, live: &Live, name: &str) -> Result<(Live, Option<Vec<u8>>), Error> {
+        let field = T::SCHEMA.fields().iter().find(|field| field.name == name);
+        let field = field.ok_or_else(|| Error::usage("no field of this name is stored"))?;
+        let id = CommitId::generate(self.now())?;
+        let epoch = live.record.metadata.epoch;
+        let take = Take::new(id, epoch, field.name.into(), field.aliases);
+        match self.store.take(self.key(&live.token), &take).await? {
+            Taken::Done(value) => {
+                let mut record = Record::clone(&live.record);
+                take.names().for_each(|name| record.fields.remove(name));
+                Ok((Live::new(live.token.clone(), record), value))
+            }
+            Taken::Gone => Err(Error::gone()),
+        }
     }
 
     /// Does what was decided: at most one call to the store, atomic there. Doing it again does it
@@ -346,7 +378,8 @@ impl<T: SessionData> Engine<T> {
         } = of;
         let key = self.key(token);
         match self.store.update(key, update).await? {
-            Updated::Done(counters) => {
+            Updated::Conflict => Err(Error::conflict()),
+            Updated::Done(merged) => {
                 let metadata = update.metadata_after(&live.record.metadata);
                 let cookie = match sets_cookie {
                     true => self.cookie(token, &metadata),
@@ -354,11 +387,11 @@ impl<T: SessionData> Engine<T> {
                 };
                 // What this request knows: what it read, what it wrote, and what the store said.
                 let mut fields = live.record.fields.clone();
-                update.changes.write(&mut fields, &counters);
+                update.changes.write(&mut fields, &merged);
                 let opened = Opened::Live(Live::new(token.clone(), Record::new(metadata, fields)));
                 Ok(Committed {
                     cookie,
-                    counters,
+                    merged,
                     ..Committed::of(opened)
                 })
             }

@@ -24,6 +24,8 @@ struct Inner {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
+    Conflict,
+    Decode,
     Encode,
     Gone,
     Overflow,
@@ -50,6 +52,22 @@ impl Error {
             Kind::Gone,
             "the session was ended or rotated by another request",
         )
+    }
+
+    /// What was read had been changed by another request before it could be written.
+    #[must_use]
+    pub fn conflict() -> Self {
+        Self::new(
+            Kind::Conflict,
+            "other requests changed the session again and again while it was to be changed",
+        )
+    }
+
+    /// A field that is declared with `on_error = "error"` could not be read.
+    #[must_use]
+    pub fn decode(field: &str) -> Self {
+        let message = format!("field `{field}` cannot be read as what it is declared");
+        Self::new(Kind::Decode, message)
     }
 
     /// A field could not be encoded.
@@ -105,6 +123,18 @@ impl Error {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.0.kind == Kind::Gone
+    }
+
+    /// Whether other requests changed the session each time a transaction was tried.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.0.kind == Kind::Conflict
+    }
+
+    /// Whether a field that is declared with `on_error = "error"` could not be read.
+    #[must_use]
+    pub fn is_decode(&self) -> bool {
+        self.0.kind == Kind::Decode
     }
 
     /// Whether a field's `Serialize` failed.

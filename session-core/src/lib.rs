@@ -2,7 +2,7 @@
 //! the crate you want.
 //!
 //! Depend on this one to write a [`Store`](store::Store) of your own. It holds what a session is,
-//! apart from any web framework: declared [fields](field) and their [merge rules](changes), the
+//! apart from any web framework: declared [fields](field) and their [merge rules](rule), the
 //! [token], the [lifetimes](expiry), the [decision](state) what a request's end commits, the
 //! [engine] that acts on it, and two [stores](store).
 //!
@@ -18,12 +18,15 @@ pub mod engine;
 pub mod error;
 pub mod expiry;
 pub mod field;
-mod random;
+pub mod options;
+pub mod random;
 pub mod recent;
 pub mod record;
+pub mod rule;
 pub mod schema;
 pub mod state;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod token;
+pub mod value;

@@ -2,6 +2,17 @@
 
 use crate::error::Error;
 
+/// A random number below `bound`, as even as a back-off needs.
+///
+/// # Errors
+///
+/// If the operating system has no randomness to give.
+pub fn random_below(bound: u64) -> Result<u64, Error> {
+    let mut bytes = [0; 8];
+    fill(&mut bytes)?;
+    Ok(u64::from_be_bytes(bytes) % bound.max(1))
+}
+
 /// Fills `bytes`. There is no weaker fallback.
 pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), Error> {
     getrandom::fill(bytes)

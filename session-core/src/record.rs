@@ -55,15 +55,39 @@ impl Fields {
         self.0.iter().map(|(name, value)| (name, value.as_slice()))
     }
 
+    /// The fields of which the name begins with `prefix`: what follows it, and the value.
+    pub fn with_prefix<'f>(&'f self, prefix: &'f str) -> impl Iterator<Item = (&'f str, &'f [u8])> {
+        let start = self.0.partition_point(|(name, _)| **name < *prefix);
+        self.0[start..]
+            .iter()
+            .map_while(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_slice())))
+    }
+
     fn position(&self, name: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(known, _)| (**known).cmp(name))
+    }
+}
+
+impl Extend<(Name, Vec<u8>)> for Fields {
+    fn extend<I: IntoIterator<Item = (Name, Vec<u8>)>>(&mut self, fields: I) {
+        for (name, value) in fields {
+            self.insert(name, value);
+        }
     }
 }
 
 impl FromIterator<(Name, Vec<u8>)> for Fields {
     fn from_iter<I: IntoIterator<Item = (Name, Vec<u8>)>>(fields: I) -> Self {
         let mut fields: Vec<_> = fields.into_iter().collect();
+        // Stable, so that of two of one name the last one stays.
         fields.sort_by(|a, b| a.0.cmp(&b.0));
+        fields.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                std::mem::swap(later, kept);
+            }
+            same
+        });
         Self(fields)
     }
 }
@@ -159,10 +183,13 @@ impl Metadata {
 
     /// The offset of the epoch: 4 bytes.
     const EPOCH: usize = 1;
+    /// The length of what says version and epoch.
+    #[cfg(feature = "redis")]
+    pub(crate) const HEAD_LEN: usize = Self::DIGEST;
+
     /// The offset of what a rotation replaces: epoch, digest, time of rotation, identified.
     pub(crate) const ROTATION: usize = Self::EPOCH;
-    /// The offset of the digest: 32 bytes.
-    pub(crate) const DIGEST: usize = 5;
+    const DIGEST: usize = 5;
     const ROTATED: usize = 37;
     const IDENTIFIED: usize = 41;
     const CREATED: usize = 42;
@@ -185,6 +212,14 @@ impl Metadata {
             .copy_from_slice(&pack_millis(self.absolute_deadline));
         packed[Self::LIFETIME..].copy_from_slice(&pack_lifetime(self.lifetime));
         packed
+    }
+
+    /// Version and epoch, packed: how the packed form begins.
+    #[cfg(feature = "redis")]
+    pub(crate) fn pack_head(&self) -> [u8; Self::HEAD_LEN] {
+        let mut head = [0; Self::HEAD_LEN];
+        head.copy_from_slice(&self.pack()[..Self::HEAD_LEN]);
+        head
     }
 
     /// What a rotation replaces, packed.

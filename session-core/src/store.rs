@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::changes::{Change, Changes};
+use crate::changes::Changes;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::expiry::Lifetime;
 use crate::recent::CommitId;
-#[cfg(feature = "redis")]
-use crate::record::Name;
-use crate::record::{Fields, Metadata, Record};
+use crate::record::{Fields, Metadata, Name, Record};
 use crate::token::{SessionId, VerifierDigest};
 
 pub mod memory;
@@ -44,14 +42,14 @@ pub mod redis;
 ///   data: they belong in no log and no error.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Reads a session: at least the fields of these names, or more.
+    /// Reads a session, at least the fields that are wanted.
     ///
     /// The record is shared and immutable, so that a cache can be a store around a store.
     ///
     /// # Errors
     ///
     /// For the system only.
-    async fn load(&self, key: Key, names: &[&'static str]) -> Result<Option<Arc<Record>>, Error>;
+    async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error>;
 
     /// Stores a new session, unless one exists under its key.
     ///
@@ -69,6 +67,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`Error::overflow`] where a counter would leave its range; else for the system only.
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error>;
 
+    /// Removes a field's value and answers it, so that exactly one of any number of calls obtains
+    /// it: if the session still exists and its epoch is `take.epoch`.
+    ///
+    /// # Errors
+    ///
+    /// For the system only.
+    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error>;
+
     /// Ends a session, whatever its epoch. Ending one that does not exist is no error.
     ///
     /// # Errors
@@ -80,11 +86,21 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn describe(&self) -> String;
 }
 
+/// Which fields of a session are wanted.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "every store decides for each")]
+pub enum Wanted {
+    /// All that there are.
+    All,
+    /// Those of these names; more does no harm.
+    Fields(Vec<Name>),
+}
+
 /// So that a caller can keep a handle on the store that it hands over.
 #[async_trait]
 impl<S: Store + ?Sized> Store for Arc<S> {
-    async fn load(&self, key: Key, names: &[&'static str]) -> Result<Option<Arc<Record>>, Error> {
-        S::load(self, key, names).await
+    async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
+        S::load(self, key, wanted).await
     }
 
     async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
@@ -93,6 +109,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
         S::update(self, key, update).await
+    }
+
+    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
+        S::take(self, key, take).await
     }
 
     async fn delete(&self, key: Key) -> Result<(), Error> {
@@ -145,10 +165,81 @@ pub enum Created {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
 pub enum Updated {
-    /// It is stored; the counters that moved have these values now.
+    /// Something is not as [`Update::expected`] says; nothing was written.
+    Conflict,
+    /// It is stored; the fields that merged with what was stored have these values now.
     Done(Fields),
     /// The session is over, or has another epoch; nothing was written.
     Gone,
+}
+
+/// What became of [`Store::take`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
+pub enum Taken {
+    /// The value is this call's; `None`: there is none, or another call obtained it.
+    Done(Option<Vec<u8>>),
+    /// The session is over, or has another epoch.
+    Gone,
+}
+
+/// What [`Store::take`] is to take.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Take {
+    /// Names this call: a store that has done it answers as it did.
+    pub id: CommitId,
+    /// The epoch that was loaded.
+    pub epoch: u32,
+    /// The field.
+    pub name: Name,
+    /// The names under which an older build may have stored it: looked at before the field's own,
+    /// and removed with it.
+    pub aliases: &'static [&'static str],
+}
+
+impl Take {
+    /// The call that takes the field `name` of a session of this epoch.
+    #[must_use]
+    pub const fn new(
+        id: CommitId,
+        epoch: u32,
+        name: Name,
+        aliases: &'static [&'static str],
+    ) -> Self {
+        Self {
+            id,
+            epoch,
+            name,
+            aliases,
+        }
+    }
+
+    /// All names under which the value may be stored, the newest first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.aliases.iter().copied().chain([&*self.name])
+    }
+}
+
+/// What must be stored as it was read, or an update is not done.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Expected {
+    /// Each of these fields has this value; `None`: it is absent.
+    pub fields: Vec<(Name, Option<Vec<u8>>)>,
+    /// So many fields have a name that begins like this.
+    pub counts: Vec<(String, usize)>,
+}
+
+impl Expected {
+    /// Whether it is so.
+    #[must_use]
+    pub fn is_met_by(&self, fields: &Fields) -> bool {
+        let mut values = self.fields.iter();
+        let mut counts = self.counts.iter();
+        values.all(|(name, value)| fields.get(name) == value.as_deref())
+            && counts.all(|(prefix, count)| fields.with_prefix(prefix).count() == *count)
+    }
 }
 
 /// What [`Store::update`] is to do, in one atomic step.
@@ -159,6 +250,8 @@ pub struct Update {
     pub id: CommitId,
     /// The epoch that was loaded.
     pub epoch: u32,
+    /// What must be stored as it was read; `None`: whatever is stored.
+    pub expected: Option<Expected>,
     /// What changed in the session's fields.
     pub changes: Changes,
     /// When the request touched the session.
@@ -180,6 +273,7 @@ impl Update {
         Self {
             id,
             epoch,
+            expected: None,
             changes: Changes::new(),
             touched_at,
             rotation: None,
@@ -195,14 +289,11 @@ impl Update {
         self.rotation.is_some() || !self.changes.is_empty()
     }
 
-    /// The values in `fields` of the counters that this update moves.
+    /// The values in `fields` of the fields that this update merges with what was stored.
     #[must_use]
-    pub fn counters(&self, fields: &Fields) -> Fields {
-        let moved = self
-            .changes
-            .iter()
-            .filter(|(_, change)| matches!(change, Change::Add { .. }));
-        moved
+    pub fn merged(&self, fields: &Fields) -> Fields {
+        let merged = self.changes.iter().filter(|(_, change)| change.merges());
+        merged
             .filter_map(|(name, _)| Some((name.clone(), fields.get(name)?.to_vec())))
             .collect()
     }
@@ -265,13 +356,4 @@ impl Rotation {
             ..*before
         }
     }
-}
-
-/// The fields among `names` that hold a value.
-#[cfg(feature = "redis")]
-pub(crate) fn present(names: &[&'static str], values: Vec<Option<Vec<u8>>>) -> Fields {
-    let pairs = names.iter().copied().zip(values);
-    pairs
-        .filter_map(|(name, value)| Some((Name::from(name), value?)))
-        .collect()
 }

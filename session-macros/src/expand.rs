@@ -164,7 +164,7 @@ fn table_entry(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
         .then(|| quote!(.identity::<#ty>()));
     quote! {
         #(#cfgs)*
-        #krate::__private::Field::new(#name, &const {
+        #krate::__private::Field::new(#name, ::core::stringify!(#ty), &const {
             #krate::__private::accessor::<#ty, Self>(|__data| &__data.#ident, |__data| &mut __data.#ident)
         }) #aliases #counter #identity
     }

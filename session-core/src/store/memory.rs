@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use log::warn;
 
-use super::{Created, Key, Store, Update, Updated};
+use super::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::Error;
-use crate::recent::Recent;
-use crate::record::Record;
+use crate::recent::{CommitId, Recent};
+use crate::record::{Name, Record};
 
 /// A store in this process's memory. Its sessions end with the process, and no other process sees
 /// them.
@@ -90,7 +90,7 @@ impl fmt::Debug for MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn load(&self, key: Key, _: &[&'static str]) -> Result<Option<Arc<Record>>, Error> {
+    async fn load(&self, key: Key, _: &Wanted) -> Result<Option<Arc<Record>>, Error> {
         let now = self.clock.now();
         let sessions = self.lock();
         let entry = sessions
@@ -119,6 +119,7 @@ impl Store for MemoryStore {
         let entry = Entry {
             record: Arc::new(record),
             recent: Recent::default(),
+            taken: HashMap::new(),
             removable_at: now.plus(ttl),
         };
         sessions.insert(key, entry);
@@ -137,13 +138,17 @@ impl Store for MemoryStore {
         };
         let record = &entry.record;
         if entry.recent.contains(update.id) {
-            return Ok(Updated::Done(update.counters(&record.fields)));
+            return Ok(Updated::Done(update.merged(&record.fields)));
         }
         if record.metadata.epoch != update.epoch {
             return Ok(Updated::Gone);
         }
+        let expected = update.expected.as_ref();
+        if expected.is_some_and(|expected| !expected.is_met_by(&record.fields)) {
+            return Ok(Updated::Conflict);
+        }
         let mut fields = record.fields.clone();
-        let counters = update.changes.apply(&mut fields)?;
+        let merged = update.changes.apply(&mut fields)?;
         let metadata = update.metadata_after(&record.metadata);
         let mut recent = entry.recent.clone();
         if update.must_be_remembered() {
@@ -152,11 +157,39 @@ impl Store for MemoryStore {
         let entry = Entry {
             record: Arc::new(Record::new(metadata, fields)),
             recent,
+            taken: entry.taken.clone(),
             removable_at: entry.removable_at.max(now.plus(update.ttl)),
         };
         sessions.remove(key);
         sessions.insert(key, entry);
-        Ok(Updated::Done(counters))
+        Ok(Updated::Done(merged))
+    }
+
+    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
+        let now = self.clock.now();
+        let mut sessions = self.lock();
+        let entry = sessions.entries.get_mut(&key);
+        let Some(entry) = entry.filter(|entry| entry.removable_at > now) else {
+            return Ok(Taken::Gone);
+        };
+        if let Some((id, value)) = entry.taken.get(&take.name)
+            && *id == take.id
+        {
+            return Ok(Taken::Done(Some(value.clone())));
+        }
+        if entry.record.metadata.epoch != take.epoch {
+            return Ok(Taken::Gone);
+        }
+        let found = take.names().find_map(|name| entry.record.fields.get(name));
+        let Some(value) = found.map(<[u8]>::to_vec) else {
+            return Ok(Taken::Done(None));
+        };
+        let record = Arc::make_mut(&mut entry.record);
+        take.names().for_each(|name| record.fields.remove(name));
+        entry
+            .taken
+            .insert(take.name.clone(), (take.id, value.clone()));
+        Ok(Taken::Done(Some(value)))
     }
 
     async fn delete(&self, key: Key) -> Result<(), Error> {
@@ -179,6 +212,8 @@ struct Sessions {
 struct Entry {
     record: Arc<Record>,
     recent: Recent,
+    /// Which call obtained the last value of a field, and what it was.
+    taken: HashMap<Name, (CommitId, Vec<u8>)>,
     removable_at: Timestamp,
 }
 

@@ -10,11 +10,11 @@ use deadpool_redis::redis::{self, FromRedisValue as _, Script, ScriptInvocation,
 use log::warn;
 
 use self::lease::{Call, Leases};
-use super::{Created, Key, Store, Update, Updated, present};
+use super::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
 use crate::changes::Change;
 use crate::error::Error;
 use crate::recent::Recent;
-use crate::record::{Fields, Metadata, Record, pack_lifetime, pack_millis};
+use crate::record::{Fields, Metadata, Name, Record, pack_lifetime, pack_millis};
 
 mod error;
 mod lease;
@@ -34,7 +34,8 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 ///
 /// # What the Redis user must be allowed
 ///
-/// `+hmget +hget +hset +hdel +hincrby +exists +pttl +pexpire +del +eval +evalsha +script|load` on
+/// `+hmget +hgetall +hkeys +hget +hset +hdel +hincrby +exists +pttl +pexpire +del +eval +evalsha
+/// +script|load` on
 /// `~{prefix}*`, and `+ping +unwatch` for the pool.
 pub struct RedisStore {
     address: String,
@@ -42,6 +43,7 @@ pub struct RedisStore {
     timeout: Duration,
     leases: Leases,
     create: Script,
+    take: Script,
     update: Script,
 }
 
@@ -62,6 +64,7 @@ impl RedisStore {
             timeout: Self::DEFAULT_TIMEOUT,
             leases: Leases::new(pool),
             create: Script::new(include_str!("redis/create.lua")),
+            take: Script::new(include_str!("redis/take.lua")),
             update: Script::new(include_str!("redis/update.lua")),
         }
     }
@@ -114,9 +117,18 @@ impl fmt::Debug for RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn load(&self, key: Key, names: &[&'static str]) -> Result<Option<Arc<Record>>, Error> {
-        let mut command = redis::cmd("HMGET");
-        command.arg(self.key(key)).arg(METADATA).arg(names);
+    async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
+        let command = match wanted {
+            Wanted::All => redis::cmd("HGETALL").arg(self.key(key)).take(),
+            Wanted::Fields(names) => {
+                let mut command = redis::cmd("HMGET");
+                command.arg(self.key(key)).arg(METADATA);
+                for name in names {
+                    command.arg(&**name);
+                }
+                command
+            }
+        };
         let reply = match self.run(Call::Command(&command)).await {
             Err(error) if error::is_wrong_type(&error) => {
                 warn!("session {key}: what is stored under its key is no session");
@@ -124,16 +136,17 @@ impl Store for RedisStore {
             }
             reply => reply?,
         };
-        let values = Vec::<Option<Vec<u8>>>::from_redis_value(reply);
-        let mut values = values.map_err(|_| error::unexpected())?.into_iter();
-        let Some(metadata) = values.next().flatten() else {
+        let (metadata, fields) = match wanted {
+            Wanted::All => read_all(reply),
+            Wanted::Fields(names) => read_some(names, reply),
+        }?;
+        let Some(metadata) = metadata else {
             return Ok(None);
         };
         let Some(metadata) = Metadata::unpack(&metadata) else {
             warn!("session {key}: its metadata cannot be understood; taken for absent");
             return Ok(None);
         };
-        let fields = present(names, values.collect());
         Ok(Some(Arc::new(Record::new(metadata, fields))))
     }
 
@@ -153,33 +166,41 @@ impl Store for RedisStore {
     }
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
-        let moved = |change: &Change| matches!(change, Change::Add { .. });
         let mut call = self.update.key(self.key(key));
         write_update(&mut call, update);
-        let reply = match self.run(Call::Script(&call)).await {
-            Ok(Value::Array(reply)) => reply,
-            Ok(_) => return Err(error::unexpected()),
+        let (answer, mut values) = match self.run(Call::Script(&call)).await {
             Err(error) if error::is_wrong_type(&error) => return Ok(Updated::Gone),
-            Err(error) => return Err(error),
+            reply => read_answer(reply?)?,
         };
-        let mut reply = reply.into_iter().map(|value| match value {
-            Value::BulkString(bytes) => Ok(bytes),
-            _ => Err(error::unexpected()),
-        });
-        match reply.next().transpose()?.as_deref() {
-            Some(b"gone") => Ok(Updated::Gone),
-            Some(b"overflow") => {
-                let name = reply.next().transpose()?.unwrap_or_default();
+        match &*answer {
+            b"conflict" => Ok(Updated::Conflict),
+            b"done" => {
+                let merged = update.changes.iter().filter(|(_, change)| change.merges());
+                let names = merged.map(|(name, _)| name.clone());
+                Ok(Updated::Done(names.zip(values).collect()))
+            }
+            b"gone" => Ok(Updated::Gone),
+            b"overflow" => {
+                let name = values.next().unwrap_or_default();
                 Err(Error::overflow(&String::from_utf8_lossy(&name)))
             }
-            Some(b"done") => {
-                let names = update.changes.iter().filter(|(_, change)| moved(change));
-                let values = names.zip(reply);
-                let counters: Result<Fields, Error> = values
-                    .map(|((name, _), value)| Ok((name.clone(), value?)))
-                    .collect();
-                counters.map(Updated::Done)
-            }
+            _ => Err(error::unexpected()),
+        }
+    }
+
+    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
+        let mut call = self.take.key(self.key(key));
+        call.arg(&head(take.epoch)).arg(take.id.as_bytes());
+        for name in take.names() {
+            call.arg(name);
+        }
+        let (answer, mut values) = match self.run(Call::Script(&call)).await {
+            Err(error) if error::is_wrong_type(&error) => return Ok(Taken::Gone),
+            reply => read_answer(reply?)?,
+        };
+        match &*answer {
+            b"done" => Ok(Taken::Done(values.next())),
+            b"gone" => Ok(Taken::Gone),
             _ => Err(error::unexpected()),
         }
     }
@@ -195,26 +216,88 @@ impl Store for RedisStore {
     }
 }
 
-/// Writes the arguments of `update.lua`.
-fn write_update(call: &mut ScriptInvocation<'_>, update: &Update) {
-    let expected = Metadata {
-        epoch: update.epoch,
+/// Reads the reply of an HGETALL: the metadata, and all fields of sessions' data.
+fn read_all(reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
+    let pairs = Vec::<(Vec<u8>, Vec<u8>)>::from_redis_value(reply);
+    let pairs = pairs.map_err(|_| error::unexpected())?;
+    let mut metadata = None;
+    let mut fields = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        // A name that is no text is not one of ours.
+        match String::from_utf8(name) {
+            Ok(name) if name == METADATA => metadata = Some(value),
+            Ok(name) => fields.push((Name::from(name), value)),
+            Err(_) => {}
+        }
+    }
+    Ok((metadata, fields.into_iter().collect()))
+}
+
+/// Reads the reply of an HMGET of the metadata and of these fields.
+fn read_some(names: &[Name], reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
+    let values = Vec::<Option<Vec<u8>>>::from_redis_value(reply);
+    let mut values = values.map_err(|_| error::unexpected())?.into_iter();
+    let metadata = values.next().flatten();
+    let pairs = names.iter().zip(values);
+    let present = pairs.filter_map(|(name, value)| Some((name.clone(), value?)));
+    Ok((metadata, present.collect()))
+}
+
+/// Reads the reply of a script: a word, and the values that follow it.
+fn read_answer(reply: Value) -> Result<(Vec<u8>, std::vec::IntoIter<Vec<u8>>), Error> {
+    let words = Vec::<Vec<u8>>::from_redis_value(reply);
+    let mut words = words.map_err(|_| error::unexpected())?.into_iter();
+    let answer = words.next().ok_or_else(error::unexpected)?;
+    Ok((answer, words))
+}
+
+/// How the metadata of a session of this epoch begins.
+fn head(epoch: u32) -> [u8; Metadata::HEAD_LEN] {
+    let metadata = Metadata {
+        epoch,
         ..Metadata::default()
     };
-    call.arg(&expected.pack()[..Metadata::DIGEST]);
+    metadata.pack_head()
+}
+
+/// Writes the arguments of `update.lua`.
+fn write_update(call: &mut ScriptInvocation<'_>, update: &Update) {
     let id: &[u8] = match update.must_be_remembered() {
         true => update.id.as_bytes(),
         false => b"",
     };
+    call.arg(&head(update.epoch));
     call.arg(id).arg(ttl_millis(update.ttl));
     call.arg(Recent::SECONDS).arg(Recent::CAPACITY);
+    if let Some(expected) = &update.expected {
+        for (name, value) in &expected.fields {
+            match value {
+                Some(value) => call.arg("is").arg(&**name).arg(value),
+                None => call.arg("none").arg(&**name),
+            };
+        }
+        for (prefix, count) in &expected.counts {
+            call.arg("count").arg(prefix).arg(count);
+        }
+    }
+    for expired in update.changes.expired() {
+        call.arg("expired").arg(&*expired.name);
+        call.arg(&*expired.deadline_name).arg(&expired.deadline);
+    }
     for (name, change) in update.changes.iter() {
         let name = &**name;
         match change {
-            Change::Add { delta, base, range } => {
+            Change::Add {
+                delta,
+                base,
+                counter,
+            } => {
                 call.arg("add").arg(name).arg(delta).arg(base);
-                call.arg(range.min).arg(range.max)
+                call.arg(counter.range.min).arg(counter.range.max);
+                call.arg(counter.aliases.len()).arg(counter.aliases)
             }
+            Change::Max(value) => call.arg("max").arg(name).arg(value),
+            Change::Min(value) => call.arg("min").arg(name).arg(value),
             Change::Set(value) => call.arg("set").arg(name).arg(value),
             Change::Unset => call.arg("unset").arg(name),
         };

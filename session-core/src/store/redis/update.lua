@@ -9,28 +9,40 @@
 -- ARGV[4]  for how many seconds commits are remembered
 -- ARGV[5]  how many of them
 -- ARGV[6]  onwards, for each step:
---            'add' name delta base min max   a counter moves; base: its value where it has none
---            'set' name value                a field gets a value
---            'unset' name                    a field becomes absent
---            'meta' offset bytes             these bytes of the metadata are replaced
+--            'is' name value                  it is expected that a field has this value,
+--            'none' name                      that it is absent,
+--            'count' prefix n                 that so many names begin like this
+--            'expired' name deadline value    a field is removed if its deadline is this
+--            'add' name delta base min max n  a counter moves; base: its value where it has none;
+--                  old…                       n old names under which it may be counted too
+--            'max' name value                 an integer grows to this,
+--            'min' name value                 or shrinks to it
+--            'set' name value                 a field gets a value
+--            'unset' name                     a field becomes absent
+--            'meta' offset bytes              these bytes of the metadata are replaced
 --
--- Answers {'done', the new values of the counters…} | {'gone'} | {'overflow', name}.
--- Counters come first, since adding is the only step that can be refused; all is undone then.
+-- Answers {'done', the values of the fields that merged…} | {'gone'} | {'conflict'} |
+-- {'overflow', name}. It looks first and writes last: whatever is refused has written nothing.
 local key, commit = KEYS[1], ARGV[2]
 local meta = redis.call('HGET', key, '@')
 if not meta then
   return {'gone'}
 end
 
-local arity = {add = 6, set = 3, unset = 2, meta = 3}
+local arity = {
+  is = 3, none = 2, count = 3, expired = 4, add = 7, max = 3, min = 3, set = 3, unset = 2, meta = 3,
+}
 
 local function steps()
   local i = 6
   return function()
-    local at = i
-    if ARGV[at] then
-      i = i + arity[ARGV[at]]
-      return at, ARGV[at]
+    local at, step = i, ARGV[i]
+    if step then
+      i = i + arity[step]
+      if step == 'add' then
+        i = i + tonumber(ARGV[at + 6])
+      end
+      return at, step
     end
   end
 end
@@ -48,8 +60,8 @@ if commit ~= '' then
     if name == commit then
       local answer = {'done'}
       for at, step in steps() do
-        if step == 'add' then
-          answer[#answer + 1] = redis.call('HGET', key, ARGV[at + 1])
+        if step == 'add' or step == 'max' or step == 'min' then
+          answer[#answer + 1] = redis.call('HGET', key, ARGV[at + 1]) or ''
         end
       end
       return answer
@@ -68,41 +80,139 @@ if string.sub(meta, 1, #ARGV[1]) ~= ARGV[1] then
   return {'gone'}
 end
 
-local answer = {'done'}
-local undo = {}
+-- Integers are compared as they are written: Lua's numbers have 53 bits.
+local function is_integer(text)
+  return text == '0' or string.match(text, '^%-?[1-9]%d*$') ~= nil
+end
+
+local function is_less(a, b)
+  local a_negative, b_negative = string.sub(a, 1, 1) == '-', string.sub(b, 1, 1) == '-'
+  if a_negative ~= b_negative then
+    return a_negative
+  end
+  if #a ~= #b then
+    return (#a < #b) ~= a_negative
+  end
+  return a ~= b and (a < b) ~= a_negative
+end
+
+local function count(prefix)
+  local n = 0
+  for _, name in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(name, 1, #prefix) == prefix then
+      n = n + 1
+    end
+  end
+  return n
+end
+
 for at, step in steps() do
+  local name, value = ARGV[at + 1], ARGV[at + 2]
+  if (step == 'is' and redis.call('HGET', key, name) ~= value)
+    or (step == 'none' and redis.call('HGET', key, name))
+    or (step == 'count' and count(name) ~= tonumber(value)) then
+    return {'conflict'}
+  end
+end
+
+-- What is expired is left for the end, but nothing is added to it.
+local expired = {}
+for at, step in steps() do
+  if step == 'expired' and redis.call('HGET', key, ARGV[at + 2]) == ARGV[at + 3] then
+    expired[ARGV[at + 1]] = ARGV[at + 2]
+  end
+end
+
+local function get(name)
+  return not expired[name] and redis.call('HGET', key, name)
+end
+
+-- The sum of integers, or nil and why there is none. Lua adds short ones exactly; long ones are added
+-- by the one who knows 64 bits, Redis, in a field of their own.
+local SCRATCH = '@s'
+local function sum(terms)
+  local total, is_short = 0, true
+  for _, term in ipairs(terms) do
+    if not is_integer(term) then
+      return nil, {}
+    end
+    total, is_short = total + tonumber(term), is_short and #term < 15
+  end
+  if is_short then
+    return string.format('%.0f', total)
+  end
+  local refused
+  redis.call('HSET', key, SCRATCH, terms[1])
+  for i = 2, #terms do
+    local reply = redis.pcall('HINCRBY', key, SCRATCH, terms[i])
+    refused = refused or (type(reply) == 'table' and reply)
+  end
+  total = redis.call('HGET', key, SCRATCH)
+  redis.call('HDEL', key, SCRATCH)
+  if refused then
+    return nil, refused
+  end
+  return total
+end
+
+-- What a counter is after an 'add', or nil and why it cannot be.
+local function add(at)
+  local terms = {get(ARGV[at + 1]) or nil}
+  for i = 1, tonumber(ARGV[at + 6]) do
+    terms[#terms + 1] = get(ARGV[at + 6 + i]) or nil
+  end
+  if #terms == 0 then
+    terms[1] = ARGV[at + 3]
+  end
+  terms[#terms + 1] = ARGV[at + 2]
+  local total, refused = sum(terms)
+  if total and (is_less(total, ARGV[at + 4]) or is_less(ARGV[at + 5], total)) then
+    return nil, {}
+  end
+  return total, refused
+end
+
+local answer, values = {'done'}, {}
+for at, step in steps() do
+  local name = ARGV[at + 1]
   if step == 'add' then
-    local name = ARGV[at + 1]
-    local before = redis.call('HGET', key, name)
-    if before then
-      undo[#undo + 1] = {'HSET', key, name, before}
-    else
-      redis.call('HSET', key, name, ARGV[at + 3])
-      undo[#undo + 1] = {'HDEL', key, name}
+    local total, refused = add(at)
+    if not total then
+      local is_error = refused.err and not string.find(refused.err, 'overflow')
+      return is_error and refused or {'overflow', name}
     end
-    local sum = redis.pcall('HINCRBY', key, name, ARGV[at + 2])
-    local refused = type(sum) == 'table'
-    if refused or sum < tonumber(ARGV[at + 4]) or sum > tonumber(ARGV[at + 5]) then
-      for i = #undo, 1, -1 do
-        redis.call(unpack(undo[i]))
-      end
-      if refused and not string.find(sum.err, 'overflow') and not string.find(sum.err, 'integer') then
-        return sum
-      end
-      return {'overflow', name}
+    values[at] = total
+  elseif step == 'max' or step == 'min' then
+    local stored, value = get(name), ARGV[at + 2]
+    if stored and is_integer(stored)
+      and ((step == 'max' and is_less(value, stored)) or (step == 'min' and is_less(stored, value))) then
+      value = stored
     end
-    -- Not `sum`: Lua's numbers have 53 bits.
-    answer[#answer + 1] = redis.call('HGET', key, name)
+    values[at] = value
+  end
+  if values[at] then
+    answer[#answer + 1] = values[at]
   end
 end
 
 for at, step in steps() do
-  if step == 'set' then
-    redis.call('HSET', key, ARGV[at + 1], ARGV[at + 2])
+  if step == 'expired' and expired[ARGV[at + 1]] then
+    redis.call('HDEL', key, ARGV[at + 1], ARGV[at + 2])
+  end
+end
+for at, step in steps() do
+  local name = ARGV[at + 1]
+  if values[at] or step == 'set' then
+    redis.call('HSET', key, name, values[at] or ARGV[at + 2])
+  end
+  if step == 'add' then
+    for i = 1, tonumber(ARGV[at + 6]) do
+      redis.call('HDEL', key, ARGV[at + 6 + i])
+    end
   elseif step == 'unset' then
-    redis.call('HDEL', key, ARGV[at + 1])
+    redis.call('HDEL', key, name)
   elseif step == 'meta' then
-    local offset, bytes = tonumber(ARGV[at + 1]), ARGV[at + 2]
+    local offset, bytes = tonumber(name), ARGV[at + 2]
     meta = string.sub(meta, 1, offset) .. bytes .. string.sub(meta, offset + #bytes + 1)
   end
 end
