@@ -104,12 +104,14 @@ impl<T: SessionData> SessionFairing<T> {
         if let Some(registry) = rocket.state::<Registry>() {
             registry.register::<T>(&settings.cookie.name)?;
         }
+        #[cfg(feature = "testing")]
+        if let Some(kit) = rocket.state::<crate::testing::TestKit>() {
+            let engine = Engine::new(kit.store(), kit.clock(), settings.expiry);
+            return Ok(Sessions::new(engine, settings.cookie));
+        }
         let store = self.make_store(rocket, &settings).await?;
         let engine = Engine::new(store, Arc::clone(&self.clock), settings.expiry);
-        Ok(Sessions {
-            engine: Arc::new(engine),
-            cookie: settings.cookie,
-        })
+        Ok(Sessions::new(engine, settings.cookie))
     }
 
     async fn make_store(

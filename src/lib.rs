@@ -44,7 +44,7 @@
 //!   down.
 //! - [`SessionFairing`]: where sessions are stored; [`MemoryStore`], [`RedisStore`], [`RedisPool`],
 //!   and the contract of [`Store`] for one of your own.
-//! - `testing` (feature `testing`): a clock that tests move.
+//! - `testing` (feature `testing`): a kit for the tests of your application.
 //! - The README has a guide, tables of all options, and the guarantees; DESIGN.md says why.
 //!
 //! # Stores
@@ -76,6 +76,8 @@ mod private;
 mod session;
 mod sessions;
 mod slot;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 // The public interface is:
 pub use session_core::clock::{Clock, SystemClock, Timestamp};
@@ -85,8 +87,6 @@ pub use session_core::store::Store;
 pub use session_core::store::memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use session_core::store::redis::RedisStore;
-#[cfg(feature = "testing")]
-pub use session_core::testing;
 pub use session_core::token::SessionId;
 pub use session_macros::session;
 

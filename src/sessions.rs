@@ -17,6 +17,11 @@ pub(crate) struct Sessions<T: SessionData> {
 }
 
 impl<T: SessionData> Sessions<T> {
+    pub(crate) fn new(engine: Engine<T>, cookie: CookieSettings) -> Self {
+        let engine = Arc::new(engine);
+        Self { engine, cookie }
+    }
+
     /// The slot of a request, made the first time.
     pub(crate) fn slot(&self, request: &Request<'_>) -> Arc<Slot<T>> {
         let slot = cell::<T>(request).get_or_init(|| Arc::new(Slot::new(Arc::clone(&self.engine))));

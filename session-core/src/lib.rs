@@ -18,6 +18,7 @@ pub mod engine;
 pub mod error;
 pub mod expiry;
 pub mod field;
+mod layout;
 pub mod options;
 pub mod random;
 pub mod recent;

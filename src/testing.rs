@@ -1,0 +1,355 @@
+//! # Testing your application
+//!
+//! With the feature `testing`, a [`TestKit`] stands in for store and clock, in Rocket's local
+//! clients, async and blocking. Enable it for tests only:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! rocket_typed_session = { version = "0.1", features = ["testing"] }
+//! ```
+//!
+//! Install a kit in the rocket that your application builds. It needs no Redis and no change of the
+//! application, and what it keeps is its own, so tests run side by side.
+//!
+//! ```rust
+//! use std::time::Duration;
+//!
+//! use rocket::http::Status;
+//! use rocket::local::blocking::Client;
+//! use rocket::{Build, Rocket, get, post, routes};
+//! use rocket_typed_session::testing::TestKit;
+//! use rocket_typed_session::{Session, session};
+//!
+//! #[session(idle = "30m")]
+//! struct Visit {
+//!     #[session(counter)]
+//!     views: u64,
+//!     #[session(identity)]
+//!     user: Option<String>,
+//! }
+//!
+//! #[get("/")]
+//! fn index(mut visit: Session<Visit>) -> String {
+//!     visit.views += 1;
+//!     visit.user.clone().unwrap_or_else(|| "nobody".into())
+//! }
+//!
+//! fn rocket() -> Rocket<Build> {
+//!     rocket::build().attach(Visit::fairing()).mount("/", routes![index])
+//! }
+//!
+//! let kit = TestKit::new();
+//! let client = Client::untracked(kit.install(rocket())).unwrap();
+//!
+//! // Somebody who is logged in: no login form, no password.
+//! let alice = Visit { views: 9, user: Some("alice".into()) };
+//! let cookie = kit.seed_blocking(client.rocket(), alice);
+//! let response = client.get("/").cookie(cookie.clone()).dispatch();
+//! assert_eq!(response.into_string().unwrap(), "alice");
+//!
+//! // What the request left behind.
+//! let visit: Visit = kit.read_blocking(client.rocket(), &cookie).unwrap();
+//! assert_eq!(visit.views, 10);
+//!
+//! // A new visitor gets a cookie, and a session.
+//! let response = client.get("/").dispatch();
+//! let visit: Visit = kit.read_blocking(client.rocket(), &response).unwrap();
+//! assert_eq!(visit.views, 1);
+//!
+//! // The store is down.
+//! kit.break_store();
+//! let response = client.get("/").cookie(cookie.clone()).dispatch();
+//! assert_eq!(response.status(), Status::ServiceUnavailable);
+//! kit.mend_store();
+//!
+//! // The next day.
+//! kit.advance(Duration::from_secs(24 * 60 * 60));
+//! let response = client.get("/").cookie(cookie).dispatch();
+//! assert_eq!(response.into_string().unwrap(), "nobody");
+//! ```
+//!
+//! With an async client, use [`TestKit::seed`] and [`TestKit::read`].
+//!
+//! Two requests need two dispatches of two requests: clones of one local request share what it has
+//! cached, so they are one request to its session.
+//!
+//! # Pinning what is stored
+//!
+//! A session outlives a deploy, so what a field is stored as is a contract with the sessions that
+//! exist. [`assert_layout`] fails when it changes, and says what to do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rocket::http::Cookie;
+use rocket::{Build, Orbit, Rocket};
+use session_core::commit::{CookieChange, Opened, Pending};
+use session_core::error::Error;
+use session_core::record::{Fields, Record};
+use session_core::schema::SessionData;
+use session_core::store::memory::MemoryStore;
+use session_core::store::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
+
+pub use session_core::testing::*;
+
+use crate::sessions::Sessions;
+
+/// Stands in for the store and the clock of all session types of an application.
+///
+/// Clones are of one kit.
+#[derive(Clone, Debug, Default)]
+pub struct TestKit(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    clock: Arc<ManualClock>,
+    is_broken: AtomicBool,
+}
+
+impl TestKit {
+    /// A kit with an empty store, at the present instant.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the sessions of this rocket use the kit, whatever its configuration and its fairings
+    /// say.
+    #[must_use]
+    pub fn install(&self, rocket: Rocket<Build>) -> Rocket<Build> {
+        rocket.manage(self.clone())
+    }
+
+    /// Moves time forward.
+    pub fn advance(&self, duration: Duration) {
+        self.0.clock.advance(duration);
+    }
+
+    /// Takes the store down: each of its operations fails until it is mended.
+    pub fn break_store(&self) {
+        self.0.is_broken.store(true, Ordering::SeqCst);
+    }
+
+    /// Brings the store back, with everything that was in it.
+    pub fn mend_store(&self) {
+        self.0.is_broken.store(false, Ordering::SeqCst);
+    }
+
+    /// Stores a session with this data, and gives its cookie.
+    ///
+    /// # Panics
+    ///
+    /// If the rocket has no sessions of this type, if nothing differs from the defaults, so that
+    /// there is nothing to store, or if the store is broken.
+    pub async fn seed<T: SessionData>(&self, rocket: &Rocket<Orbit>, data: T) -> Cookie<'static> {
+        let sessions = sessions::<T>(rocket);
+        let pending = Pending::of(told(changes(&data)));
+        let prepared = sessions.engine.prepare(Opened::Absent, &pending);
+        let committed = told(sessions.engine.execute(&told(prepared)).await);
+        match committed.cookie {
+            CookieChange::Set { token, max_age } => sessions.cookie.carrying(&token, max_age),
+            CookieChange::Keep | CookieChange::Remove => {
+                panic!("nothing differs from the defaults, so there is no session to store")
+            }
+        }
+    }
+
+    /// As [`seed`](Self::seed), for a blocking client.
+    ///
+    /// # Panics
+    ///
+    /// As `seed`.
+    pub fn seed_blocking<T: SessionData>(
+        &self,
+        rocket: &Rocket<Orbit>,
+        data: T,
+    ) -> Cookie<'static> {
+        now(self.seed(rocket, data))
+    }
+
+    /// Reads the session that a cookie opens: one that was seeded, that of a response, or that of a
+    /// tracked client's jar. `None` where there is no such cookie, or it opens no session.
+    ///
+    /// # Panics
+    ///
+    /// If the rocket has no sessions of this type, or if the store is broken.
+    pub async fn read<T: SessionData>(
+        &self,
+        rocket: &Rocket<Orbit>,
+        cookies: &impl HasCookie,
+    ) -> Option<T> {
+        let sessions = sessions::<T>(rocket);
+        let value = cookies.value_of(&sessions.cookie.name)?;
+        let header = format!("{}={value}", sessions.cookie.name);
+        let tokens = sessions.cookie.tokens([header.as_str()]);
+        let opened = told(sessions.engine.open(tokens.candidates.first()?).await);
+        let fields = &opened.live()?.record.fields;
+        Some(T::SCHEMA.decode(fields, sessions.engine.now()).data)
+    }
+
+    /// As [`read`](Self::read), for a blocking client.
+    ///
+    /// # Panics
+    ///
+    /// As `read`.
+    pub fn read_blocking<T: SessionData>(
+        &self,
+        rocket: &Rocket<Orbit>,
+        cookies: &impl HasCookie,
+    ) -> Option<T> {
+        now(self.read(rocket, cookies))
+    }
+
+    pub(crate) fn clock(&self) -> Arc<ManualClock> {
+        Arc::clone(&self.0.clock)
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        let inner = MemoryStore::with_clock(self.clock());
+        let kit = self.clone();
+        Arc::new(KitStore { inner, kit })
+    }
+}
+
+/// Asserts that what the fields of a session type are stored as is what it was.
+///
+/// Put it into a test, with what the first run reports. It fails when a field is added, removed,
+/// renamed or stored in another form, and says for each what becomes of the sessions that exist.
+///
+/// ```rust
+/// use rocket_typed_session::session;
+/// use rocket_typed_session::testing::assert_layout;
+///
+/// #[session]
+/// struct Visit {
+///     #[session(counter)]
+///     views: u64,
+///     user: Option<String>,
+/// }
+///
+/// assert_layout::<Visit>(
+///     "views: u64 = number, counter
+///      user: Option<String> = null",
+/// );
+/// ```
+///
+/// # Panics
+///
+/// If the layout is another one, with advice.
+#[track_caller]
+pub fn assert_layout<T: SessionData>(pinned: &str) {
+    if let Err(advice) = T::SCHEMA.compare_layout(pinned) {
+        panic!("{advice}");
+    }
+}
+
+/// Where the cookie of a session may be found.
+pub trait HasCookie: sealed::HasCookie {}
+
+impl<C: sealed::HasCookie> HasCookie for C {}
+
+mod sealed {
+    use rocket::http::{Cookie, CookieJar};
+    use rocket::local::{asynchronous, blocking};
+
+    pub trait HasCookie {
+        /// The value of the cookie of this name.
+        fn value_of(&self, name: &str) -> Option<String>;
+    }
+
+    impl HasCookie for Cookie<'_> {
+        fn value_of(&self, name: &str) -> Option<String> {
+            (self.name() == name).then(|| self.value().to_owned())
+        }
+    }
+
+    impl HasCookie for CookieJar<'_> {
+        fn value_of(&self, name: &str) -> Option<String> {
+            Some(self.get_pending(name)?.value().to_owned())
+        }
+    }
+
+    impl HasCookie for asynchronous::LocalResponse<'_> {
+        fn value_of(&self, name: &str) -> Option<String> {
+            self.cookies().value_of(name)
+        }
+    }
+
+    impl HasCookie for blocking::LocalResponse<'_> {
+        fn value_of(&self, name: &str) -> Option<String> {
+            self.cookies().value_of(name)
+        }
+    }
+}
+
+fn sessions<T: SessionData>(rocket: &Rocket<Orbit>) -> &Sessions<T> {
+    rocket.state().unwrap_or_else(|| {
+        let name = std::any::type_name::<T>();
+        panic!("the fairing of `{name}` is not attached to this rocket")
+    })
+}
+
+fn changes<T: SessionData>(data: &T) -> Result<session_core::changes::Changes, Error> {
+    let before = T::SCHEMA.encode(&T::SCHEMA.defaults())?;
+    let after = T::SCHEMA.encode(data)?;
+    T::SCHEMA.changes(
+        &Fields::new(),
+        &before,
+        &after,
+        session_core::clock::Timestamp::default(),
+    )
+}
+
+fn told<R>(result: Result<R, Error>) -> R {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The kit's store never waits, so its futures are ready at once.
+fn now<R>(future: impl Future<Output = R>) -> R {
+    rocket::futures::FutureExt::now_or_never(future).unwrap_or_else(|| {
+        panic!("this rocket does not use the kit: install it before the client is made")
+    })
+}
+
+#[derive(Debug)]
+struct KitStore {
+    inner: MemoryStore,
+    kit: TestKit,
+}
+
+impl KitStore {
+    fn check(&self) -> Result<&MemoryStore, Error> {
+        if self.kit.0.is_broken.load(Ordering::SeqCst) {
+            return Err(Error::store("the test has broken the store"));
+        }
+        Ok(&self.inner)
+    }
+}
+
+#[rocket::async_trait]
+impl Store for KitStore {
+    async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
+        self.check()?.load(key, wanted).await
+    }
+
+    async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
+        self.check()?.create(key, record, ttl).await
+    }
+
+    async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
+        self.check()?.update(key, update).await
+    }
+
+    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
+        self.check()?.take(key, take).await
+    }
+
+    async fn delete(&self, key: Key) -> Result<(), Error> {
+        self.check()?.delete(key).await
+    }
+
+    fn describe(&self) -> String {
+        "the store of a test kit".into()
+    }
+}
