@@ -15,7 +15,8 @@ pub(crate) async fn catch<'r>(request: &'r Request<'_>, status: Status) -> Respo
         let Some(catcher) = catcher(request, status) else {
             break;
         };
-        let response = AssertUnwindSafe(catcher.handler.handle(status, request));
+        // A handler may panic before it gives its future.
+        let response = AssertUnwindSafe(async { catcher.handler.handle(status, request).await });
         match response.catch_unwind().await {
             Ok(Ok(response)) => return response,
             Ok(Err(_)) | Err(_) => error!("The catcher for {status} failed."),

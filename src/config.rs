@@ -79,6 +79,12 @@ impl Settings {
             return Err(Fault::new("capacity", "must be at least 1"));
         }
         at_least_a_millisecond("timeout", table.timeout)?;
+        if table.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT) {
+            return Err(Fault::new(
+                "timeout",
+                "must be an hour at most; 2s is the default",
+            ));
+        }
         Ok(Self {
             cookie,
             expiry,
@@ -88,6 +94,9 @@ impl Settings {
         })
     }
 }
+
+/// Nobody waits longer for a page.
+const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// What is wrong with an option.
 #[derive(Debug)]
@@ -407,6 +416,7 @@ mod tests {
             ("domain = \"\"", "domain", "example.com"),
             ("capacity = 0", "capacity", "at least 1"),
             ("timeout = \"0s\"", "timeout", "a millisecond"),
+            ("timeout = \"500000000000years\"", "timeout", "an hour"),
             ("secure = \"yes\"", "secure", "bool"),
         ] {
             let toml = format!("[default.sessions.visit]\n{line}");

@@ -4,9 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use log::{error, info, warn};
+use log::{error, warn};
 use rocket::fairing::{self, Fairing, Info, Kind};
-use rocket::http::Header;
+use rocket::http::{Cookie, Header};
 use rocket::{Build, Config, Orbit, Request, Response, Rocket};
 use session_core::clock::{Clock, SystemClock};
 use session_core::commit::CookieChange;
@@ -23,7 +23,7 @@ use crate::config::Settings;
 use crate::database::RedisPool;
 use crate::error::Error;
 use crate::session::Session;
-use crate::sessions::{Registry, Sessions, slot_of};
+use crate::sessions::{Registry, SentCookies, Sessions, answer};
 
 /// The key of the database that sessions use by default.
 const DATABASE: &str = "databases.sessions";
@@ -126,6 +126,13 @@ impl<T: SessionData> SessionFairing<T> {
                 let pool = fetch(rocket);
                 let pool =
                     pool.ok_or("attach the database's `init()` before the session's fairing")?;
+                if pool.pool().status().max_size < 2 {
+                    return Err(
+                        "sessions keep one connection of the database for themselves; give \
+                                it `max_connections = 2` or more"
+                            .into(),
+                    );
+                }
                 Ok(redis_store(&pool, settings).await)
             }
             #[cfg(feature = "redis")]
@@ -208,7 +215,9 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         };
         let expiry = sessions.engine.expiry();
         let cookie = &sessions.cookie;
-        info!(
+        // As Rocket's own words at launch: in a release build too, where others are off.
+        warn!(
+            target: "rocket::launch",
             "Session {}: {}; cookie `{}`{}; ends after {} idle, {} at most",
             T::SCHEMA.name(),
             sessions.engine.describe_store(),
@@ -230,14 +239,19 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         let Some(sessions) = request.rocket().state::<Sessions<T>>() else {
             return;
         };
-        let Some(slot) = slot_of::<T>(request).filter(|slot| slot.is_open()) else {
+        let Some(slot) = answer::<T>(request) else {
             return;
         };
         let failed = response.status().class().is_server_error();
         let answer = slot.answer(failed).await;
+        let sent = SentCookies::of(request);
         if let Err(error) = answer.result {
             error!("session type {}: not stored: {error}", T::SCHEMA.name());
             *response = catch(request, Error::from(error).status()).await;
+            // What other session types have stored is stored.
+            for cookie in sent.all() {
+                set_cookie(response, &cookie);
+            }
         }
         vary_by_cookie(response);
         let cookie = match answer.cookie {
@@ -245,11 +259,16 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
             CookieChange::Remove => sessions.cookie.removal(),
             CookieChange::Set { token, max_age } => sessions.cookie.carrying(&token, max_age),
         };
-        response.adjoin_header(Header::from(cookie));
-        // Whoever gets a copy of this response from a cache gets somebody else's session.
-        if !response.headers().contains("Cache-Control") {
-            response.set_raw_header("Cache-Control", "no-store");
-        }
+        set_cookie(response, &cookie);
+        sent.add(cookie);
+    }
+}
+
+fn set_cookie(response: &mut Response<'_>, cookie: &Cookie<'static>) {
+    response.adjoin_header(Header::from(cookie));
+    // Whoever gets a copy of this response from a cache gets somebody else's session.
+    if !response.headers().contains("Cache-Control") {
+        response.set_raw_header("Cache-Control", "no-store");
     }
 }
 

@@ -280,18 +280,10 @@ impl<T: SessionData> Session<T> {
     /// taken into account.
     #[must_use]
     pub fn expires_at(&self) -> DateTime<Utc> {
-        let mut metadata = self.metadata();
-        let now = self.slot.opened_at;
-        let mut expiry = *self.slot.engine.expiry();
-        if let Some(lifetime) = self.slot.pending_lifetime() {
-            metadata.absolute_deadline = now.plus(lifetime.absolute_timeout);
-            metadata.lifetime.idle_timeout = None;
-            expiry = lifetime;
-        }
-        if self.before.is_some() || self.slot.is_pending() || expiry.touch_due(&metadata, now) {
-            metadata.touched_at = now;
-        }
-        date_time(expiry.expires_at(&metadata))
+        let changes = self.changes().unwrap_or_default();
+        let metadata = self.slot.metadata_after(changes);
+        let metadata = metadata.unwrap_or_else(|| self.metadata());
+        date_time(self.slot.engine.expiry().expires_at(&metadata))
     }
 
     fn metadata(&self) -> Metadata {

@@ -1,9 +1,11 @@
 //! What is managed for each session type: its settings, and its engine with store and clock.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rocket::Request;
+use rocket::http::Cookie;
 use session_core::engine::Engine;
 use session_core::schema::SessionData;
 
@@ -24,7 +26,12 @@ impl<T: SessionData> Sessions<T> {
 
     /// The slot of a request, made the first time.
     pub(crate) fn slot(&self, request: &Request<'_>) -> Arc<Slot<T>> {
-        let slot = cell::<T>(request).get_or_init(|| Arc::new(Slot::new(Arc::clone(&self.engine))));
+        let cell = cell::<T>(request);
+        let answered = || cell.answered.load(Ordering::SeqCst);
+        let slot = cell.slot.get_or_init(|| {
+            let engine = Arc::clone(&self.engine);
+            Arc::new(Slot::new(engine, answered()))
+        });
         Arc::clone(slot)
     }
 
@@ -47,16 +54,49 @@ impl<T: SessionData> fmt::Debug for Sessions<T> {
     }
 }
 
-/// The slot of a request, if it has used its session.
-pub(crate) fn slot_of<'r, T: SessionData>(request: &'r Request<'_>) -> Option<&'r Arc<Slot<T>>> {
-    cell::<T>(request).get()
+/// The slot of a request whose response is being decided, if it has used its session.
+pub(crate) fn answer<'r, T: SessionData>(request: &'r Request<'_>) -> Option<&'r Arc<Slot<T>>> {
+    let cell = cell::<T>(request);
+    cell.answered.store(true, Ordering::SeqCst);
+    cell.slot.get().filter(|slot| slot.is_open())
 }
 
 /// A type of our own, so that it meets no other value in a request's cache.
-struct Cell<T: SessionData>(OnceLock<Arc<Slot<T>>>);
+struct Cell<T: SessionData> {
+    slot: OnceLock<Arc<Slot<T>>>,
+    answered: AtomicBool,
+}
 
-fn cell<'r, T: SessionData>(request: &'r Request<'_>) -> &'r OnceLock<Arc<Slot<T>>> {
-    &request.local_cache(|| Cell::<T>(OnceLock::new())).0
+fn cell<'r, T: SessionData>(request: &'r Request<'_>) -> &'r Cell<T> {
+    request.local_cache(|| Cell {
+        slot: OnceLock::new(),
+        answered: AtomicBool::new(false),
+    })
+}
+
+/// The session cookies that the responses of a request set so far: if a later session type's commit
+/// fails, its response replaces theirs, but what they say has happened.
+#[derive(Default)]
+pub(crate) struct SentCookies(Mutex<Vec<Cookie<'static>>>);
+
+impl SentCookies {
+    pub(crate) fn of<'r>(request: &'r Request<'_>) -> &'r Self {
+        request.local_cache(Self::default)
+    }
+
+    pub(crate) fn add(&self, cookie: Cookie<'static>) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(cookie);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Cookie<'static>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 /// The names and cookies of all session types: two types with one name would open each other's

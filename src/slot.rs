@@ -10,9 +10,8 @@ use session_core::clock::Timestamp;
 use session_core::commit::{Committed, CookieChange, Live, Opened, Pending, Prepared};
 use session_core::engine::Engine;
 use session_core::error::Error;
-use session_core::expiry::Expiry;
 use session_core::field::OnError;
-use session_core::record::{Fields, Record};
+use session_core::record::{Fields, Metadata, Record};
 use session_core::schema::SessionData;
 use tokio::sync::OnceCell;
 
@@ -60,7 +59,8 @@ pub(crate) struct Answer {
 }
 
 impl<T: SessionData> Slot<T> {
-    pub(crate) fn new(engine: Arc<Engine<T>>) -> Self {
+    /// The slot of a request; `answered`: of one whose response has been decided without it.
+    pub(crate) fn new(engine: Arc<Engine<T>>, answered: bool) -> Self {
         Self {
             opened_at: engine.now(),
             engine,
@@ -72,7 +72,7 @@ impl<T: SessionData> Slot<T> {
                 pending: Pending::default(),
                 cookie: CookieChange::Keep,
                 failure: None,
-                answered: false,
+                answered,
             }),
         }
     }
@@ -88,7 +88,11 @@ impl<T: SessionData> Slot<T> {
                     T::SCHEMA.name()
                 );
             }
-            let opened = self.open_one_of(&tokens).await?;
+            let opened = match tokens.tampered {
+                // Nor is a logout: which of them is to be ended?
+                true => Opened::StaleInGrace,
+                false => self.open_one_of(&tokens).await?,
+            };
             self.work().opened = opened;
             Ok(())
         });
@@ -96,25 +100,27 @@ impl<T: SessionData> Slot<T> {
     }
 
     /// Opens the session that just one of these tokens opens. Where two do, somebody may have
-    /// planted one: neither is believed.
+    /// planted one: neither is believed, but a logout ends both.
     async fn open_one_of(&self, tokens: &Tokens) -> Result<Opened, Error> {
         let mut best = Opened::Absent;
+        let mut living = Vec::new();
         for token in &tokens.candidates {
             let opened = self.engine.open(token).await?;
+            living.extend(opened.live().map(|live| self.engine.key(&live.token)));
             best = match (best, opened) {
-                (Opened::Live(_), Opened::Live(_)) => {
-                    warn!(
-                        "session type {}: a request brought the cookies of two sessions; neither \
-                         is believed",
-                        T::SCHEMA.name()
-                    );
-                    return Ok(Opened::Absent);
-                }
-                (Opened::Live(live), _) => Opened::Live(live),
-                (best, Opened::Absent | Opened::Over(_)) => best,
-                (Opened::StaleInGrace, Opened::Stale) => Opened::StaleInGrace,
-                (_, opened) => opened,
+                (Opened::Live(live), _) | (_, Opened::Live(live)) => Opened::Live(live),
+                (Opened::StaleInGrace, _) | (_, Opened::StaleInGrace) => Opened::StaleInGrace,
+                (Opened::Absent, opened) => opened,
+                (best, _) => best,
             };
+        }
+        if living.len() > 1 {
+            warn!(
+                "session type {}: a request brought the cookies of {} sessions; none is believed",
+                T::SCHEMA.name(),
+                living.len()
+            );
+            return Ok(Opened::Several(living));
         }
         Ok(best)
     }
@@ -141,9 +147,15 @@ impl<T: SessionData> Slot<T> {
         work.pending.changes.get(name).is_some() || work.unsettled.is_some()
     }
 
-    /// The lifetime that the session got in this request.
-    pub(crate) fn pending_lifetime(&self) -> Option<Expiry> {
-        self.work().pending.lifetime
+    /// The metadata that the session would have if it were committed now, with these changes.
+    pub(crate) fn metadata_after(&self, changes: Changes) -> Option<Metadata> {
+        let work = self.work();
+        let mut pending = work.pending.clone();
+        pending.merge(Pending::of(changes)).ok()?;
+        self.engine
+            .prepare(work.opened.clone(), &pending)
+            .ok()?
+            .metadata()
     }
 
     /// The data as it is now: what was read, and over it what this request changed so far.
@@ -220,7 +232,11 @@ impl<T: SessionData> Slot<T> {
 
     /// Takes over that a guard's changes could not be told; the response will be an error.
     pub(crate) fn fail(&self, failure: Error) {
-        self.work().failure.get_or_insert(failure);
+        let mut work = self.work();
+        if work.answered {
+            error!("session type {}: not stored: {failure}", T::SCHEMA.name());
+        }
+        work.failure.get_or_insert(failure);
     }
 
     /// Commits at once. Fails with [`Error::is_gone`] if another request ended the session.
@@ -248,11 +264,21 @@ impl<T: SessionData> Slot<T> {
             work.failure.take()
         };
         // What a guard could not hand over is missing: only what is for safety is done then.
-        let committed = self.commit(failed || failure.is_some()).await;
-        let result = match failure {
-            Some(failure) => Err(failure),
-            None => committed.map(drop),
-        };
+        let mut result = self.commit(failed || failure.is_some()).await.map(drop);
+        // So it is if the data was refused. A store that is down would only be asked in vain.
+        if let Err(error) = &result
+            && !error.is_store()
+            && self.is_pending()
+            && let Err(error) = self.commit(true).await
+        {
+            error!(
+                "session type {}: not stored either: {error}",
+                T::SCHEMA.name()
+            );
+        }
+        if let Some(failure) = failure {
+            result = Err(failure);
+        }
         let cookie = mem::take(&mut self.work().cookie);
         Answer { cookie, result }
     }
@@ -263,13 +289,18 @@ impl<T: SessionData> Slot<T> {
         if let Some(prepared) = unsettled {
             self.settle(prepared).await?;
         }
-        let prepared = {
+        let (prepared, pending) = {
             let mut work = self.work();
-            let mut pending = mem::take(&mut work.pending);
-            pending.failed = failed;
-            self.engine.prepare(work.opened.clone(), &pending)?
+            work.pending.failed = failed;
+            let prepared = self.engine.prepare(work.opened.clone(), &work.pending)?;
+            (prepared, mem::take(&mut work.pending))
         };
-        self.settle(prepared).await
+        let committed = self.settle(prepared).await;
+        if committed.as_ref().is_err_and(|error| !error.is_store()) {
+            // The data was refused, and is given up; the rest is not.
+            self.work().put_back(pending.without_data())?;
+        }
+        committed
     }
 
     async fn settle(&self, prepared: Prepared) -> Result<Committed, Error> {
@@ -308,7 +339,7 @@ impl<T: SessionData> Slot<T> {
         change: impl FnOnce(View<T>) -> Result<Option<Changes>, Error>,
     ) -> Result<Option<Committed>, Error> {
         let _committing = self.committing.lock().await;
-        let unsettled = self.work().unsettled.clone();
+        let unsettled = self.work().take_unsettled(false);
         if let Some(prepared) = unsettled {
             self.settle(prepared).await?;
         }
@@ -319,17 +350,20 @@ impl<T: SessionData> Slot<T> {
         let Some(changes) = change(self.view()?)? else {
             return Ok(None);
         };
-        let prepared = {
-            let work = self.work();
+        let (prepared, pending) = {
+            let mut work = self.work();
             let mut pending = work.pending.clone();
             pending.merge(Pending::of(changes))?;
             self.check_answered(&work, &pending)?;
             let prepared = self.engine.prepare(work.opened.clone(), &pending)?;
-            self.engine.expecting(prepared)
+            let prepared = self.engine.expecting(prepared);
+            (prepared, mem::take(&mut work.pending))
         };
-        let committed = self.settle(prepared).await?;
-        self.work().pending = Pending::default();
-        Ok(Some(committed))
+        let committed = self.settle(prepared).await;
+        if committed.as_ref().is_err_and(|error| !error.is_store()) {
+            self.work().put_back(pending)?;
+        }
+        committed.map(Some)
     }
 
     /// Reads the session afresh.
@@ -342,9 +376,11 @@ impl<T: SessionData> Slot<T> {
                 self.work().opened = opened;
                 Ok(())
             }
-            Opened::Absent | Opened::Over(_) | Opened::Stale | Opened::StaleInGrace => {
-                Err(Error::gone())
-            }
+            Opened::Absent
+            | Opened::Over(_)
+            | Opened::Several(_)
+            | Opened::Stale
+            | Opened::StaleInGrace => Err(Error::gone()),
         }
     }
 
@@ -380,7 +416,8 @@ impl Work {
         let over = self.pending.destroyed;
         Seen {
             live: self.live().cloned(),
-            unsettled: self.unsettled.clone().filter(|_| !over),
+            // A failed login must not look like one to the catcher that answers for it.
+            unsettled: self.unsettled.clone().filter(|_| !over && !self.answered),
             changes: match over {
                 true => Changes::new(),
                 false => self.pending.changes.clone(),
@@ -390,8 +427,18 @@ impl Work {
 
     /// What has to be sent again. A request that failed drops its data, but not what is for safety.
     fn take_unsettled(&mut self, failed: bool) -> Option<Prepared> {
-        let unsettled = self.unsettled.take();
-        unsettled.filter(|prepared| !failed || prepared.is_for_safety())
+        let unsettled = self.unsettled.take()?;
+        if failed {
+            unsettled.for_safety()
+        } else {
+            Some(unsettled)
+        }
+    }
+
+    /// Puts back what was not committed, before what was done since.
+    fn put_back(&mut self, earlier: Pending) -> Result<(), Error> {
+        let later = mem::replace(&mut self.pending, earlier);
+        self.pending.merge(later)
     }
 }
 

@@ -253,6 +253,10 @@ mod sealed {
     use rocket::http::{Cookie, CookieJar};
     use rocket::local::{asynchronous, blocking};
 
+    #[expect(
+        unnameable_types,
+        reason = "a seal: it is for the types of Rocket below"
+    )]
     pub trait HasCookie {
         /// The value of the cookie of this name.
         fn value_of(&self, name: &str) -> Option<String>;

@@ -70,6 +70,7 @@ impl Expired {
 pub struct Changes {
     changes: Vec<(Name, Change)>,
     expired: Vec<Expired>,
+    resets: bool,
 }
 
 impl Changes {
@@ -79,6 +80,7 @@ impl Changes {
         Self {
             changes: Vec::new(),
             expired: Vec::new(),
+            resets: false,
         }
     }
 
@@ -104,6 +106,17 @@ impl Changes {
     pub fn get(&self, name: &str) -> Option<&Change> {
         let found = self.changes.iter().find(|(known, _)| known == name);
         found.map(|(_, change)| change)
+    }
+
+    /// Whether everything that is stored is removed before the changes are applied.
+    #[must_use]
+    pub fn resets(&self) -> bool {
+        self.resets
+    }
+
+    /// Says that everything that is stored is removed first: it is somebody else's.
+    pub fn reset(&mut self) {
+        self.resets = true;
     }
 
     /// Says what happened to a field, in place of what was said before.
@@ -143,8 +156,10 @@ impl Changes {
                 changes.push((name.clone(), Change::Unset));
             }
         }
-        let expired = Vec::new();
-        Ok(Self { changes, expired })
+        Ok(Self {
+            changes,
+            ..Self::new()
+        })
     }
 
     /// Both: these changes first, then `later`.
@@ -153,6 +168,10 @@ impl Changes {
     ///
     /// If a counter would leave its range; nothing is merged then.
     pub fn merge(&mut self, later: Self) -> Result<(), Error> {
+        if later.resets {
+            *self = later;
+            return Ok(());
+        }
         let mut merged = self.clone();
         for (name, change) in later.changes {
             merged.merge_one(name, change)?;
@@ -215,7 +234,7 @@ impl Changes {
     /// If a counter would leave its range; nothing is applied then.
     pub fn apply(&self, fields: &mut Fields) -> Result<Fields, Error> {
         let mut after = fields.clone();
-        self.remove_expired(&mut after);
+        self.remove_first(&mut after);
         let mut merged = Fields::new();
         for (name, change) in self.iter().filter(|(_, change)| change.merges()) {
             let value = applied(name, change, &after)?;
@@ -228,7 +247,7 @@ impl Changes {
 
     /// Writes the changes over what was stored, where the fields that merged have these values now.
     pub(crate) fn write(&self, fields: &mut Fields, merged: &Fields) {
-        self.remove_expired(fields);
+        self.remove_first(fields);
         for (name, change) in self.iter() {
             match change {
                 Change::Add { counter, .. } => {
@@ -249,7 +268,10 @@ impl Changes {
         );
     }
 
-    fn remove_expired(&self, fields: &mut Fields) {
+    fn remove_first(&self, fields: &mut Fields) {
+        if self.resets {
+            *fields = Fields::new();
+        }
         for Expired {
             name,
             deadline_name,

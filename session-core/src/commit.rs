@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::changes::Changes;
 use crate::error::Error;
 use crate::expiry::Expiry;
-use crate::record::{Fields, Record};
-use crate::store::{Key, Update};
+use crate::record::{Fields, Metadata, Record};
+use crate::store::{Key, Rotation, Update};
 use crate::token::Token;
 
 /// What a token opened.
@@ -20,7 +20,9 @@ pub enum Opened {
     Live(Live),
     /// A session that was open and is over for this request: it was ended, or another request
     /// rotated its token.
-    Over(Key),
+    Over(Vec<Key>),
+    /// Nothing: there are the tokens of several living sessions.
+    Several(Vec<Key>),
     /// Nothing: the token was rotated away long ago.
     Stale,
     /// Nothing: the token was rotated away a moment ago.
@@ -33,7 +35,9 @@ impl Opened {
     pub fn live(&self) -> Option<&Live> {
         match self {
             Self::Live(live) => Some(live),
-            Self::Absent | Self::Over(_) | Self::Stale | Self::StaleInGrace => None,
+            Self::Absent | Self::Over(_) | Self::Several(_) | Self::Stale | Self::StaleInGrace => {
+                None
+            }
         }
     }
 }
@@ -81,6 +85,16 @@ impl Pending {
         }
     }
 
+    /// The same, without what was done to the data.
+    #[must_use]
+    pub fn without_data(self) -> Self {
+        Self {
+            changes: Changes::new(),
+            lifetime: None,
+            ..self
+        }
+    }
+
     /// Adds what the same request did later. Nothing comes after the end of a session.
     ///
     /// # Errors
@@ -111,7 +125,7 @@ pub struct Prepared(pub(crate) Action);
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Create(Token, Record, Duration),
-    Delete(Key),
+    Delete(Vec<Key>),
     /// Nothing; whether something was dropped.
     Nothing {
         opened: Opened,
@@ -146,16 +160,45 @@ impl Prepared {
         Ok(())
     }
 
-    /// Whether it ends the session or changes its token, so that it must not be forgotten.
+    /// What of it must be done even for a request that failed: that it ends the session, or changes
+    /// its token. Under the same name, so that it is not done again if all of it was done.
     #[must_use]
-    pub fn is_for_safety(&self) -> bool {
-        match &self.0 {
-            Action::Delete(_) => true,
-            Action::Update(of) => of.update.rotation.is_some(),
+    pub fn for_safety(self) -> Option<Self> {
+        match self.0 {
+            Action::Update(mut of) if of.update.rotation.is_some() => {
+                let before = of.live.record.metadata;
+                of.update = Update {
+                    rotation: of.update.rotation.map(|rotation| Rotation {
+                        identified: before.identified,
+                        ..rotation
+                    }),
+                    ..Update::touch(
+                        of.update.id,
+                        before.epoch,
+                        of.update.touched_at,
+                        of.update.ttl,
+                    )
+                };
+                Some(Self(Action::Update(of)))
+            }
+            delete @ Action::Delete(_) => Some(Self(delete)),
             Action::Create(..)
             | Action::Nothing { .. }
             | Action::RemoveCookie
-            | Action::Touch(..) => false,
+            | Action::Touch(..)
+            | Action::Update(_) => None,
+        }
+    }
+
+    /// The metadata of the session after it; `None` where there is none.
+    #[must_use]
+    pub fn metadata(&self) -> Option<Metadata> {
+        match &self.0 {
+            Action::Create(_, record, _) => Some(record.metadata),
+            Action::Nothing { opened, .. } => opened.live().map(|live| live.record.metadata),
+            Action::Touch(live, update) => Some(update.metadata_after(&live.record.metadata)),
+            Action::Update(of) => Some(of.update.metadata_after(&of.live.record.metadata)),
+            Action::Delete(_) | Action::RemoveCookie => None,
         }
     }
 }

@@ -127,8 +127,8 @@ impl<T: SessionData> Engine<T> {
         let plan = self.plan(&opened, pending, now);
         let action = match (plan.commit, opened) {
             (Commit::Create, _) => self.prepare_create(pending, now)?,
-            (Commit::Delete, Opened::Live(live)) => Action::Delete(self.key(&live.token)),
-            (Commit::Delete, Opened::Over(key)) => Action::Delete(key),
+            (Commit::Delete, Opened::Live(live)) => Action::Delete(vec![self.key(&live.token)]),
+            (Commit::Delete, Opened::Several(keys) | Opened::Over(keys)) => Action::Delete(keys),
             (Commit::Refuse, _) => return Err(Error::gone()),
             (Commit::Touch, Opened::Live(live)) => self.prepare_touch(live, now)?,
             (Commit::Update { rotate, write }, Opened::Live(live)) => {
@@ -192,11 +192,13 @@ impl<T: SessionData> Engine<T> {
     pub async fn execute(&self, prepared: &Prepared) -> Result<Committed, Error> {
         match &prepared.0 {
             Action::Create(token, record, ttl) => self.create(token, record, *ttl).await,
-            Action::Delete(key) => {
-                self.store.delete(*key).await?;
+            Action::Delete(keys) => {
+                for key in keys {
+                    self.store.delete(*key).await?;
+                }
                 Ok(Committed {
                     cookie: CookieChange::Remove,
-                    ..Committed::of(Opened::Over(*key))
+                    ..Committed::of(Opened::Over(keys.clone()))
                 })
             }
             Action::Nothing { opened, dropped } => {
@@ -214,7 +216,7 @@ impl<T: SessionData> Engine<T> {
             }
             Action::RemoveCookie => Ok(Committed {
                 cookie: CookieChange::Remove,
-                ..Committed::of(Opened::Absent)
+                ..Committed::of(Opened::Over(Vec::new()))
             }),
             Action::Touch(live, update) => Ok(self.touch(live, update).await),
             Action::Update(of) => self.update(of).await,
@@ -228,6 +230,7 @@ impl<T: SessionData> Engine<T> {
                 touch_due: self.expiry.touch_due(&live.record.metadata, now),
             },
             Opened::Over(_) => Origin::Over,
+            Opened::Several(_) => Origin::Several,
             Opened::Stale => Origin::Stale,
             Opened::StaleInGrace => Origin::StaleInGrace,
         };
@@ -258,7 +261,7 @@ impl<T: SessionData> Engine<T> {
         let metadata = Metadata {
             digest: token.digest(),
             identified: T::SCHEMA.identity_change(&pending.changes) == Some(true),
-            lifetime: lifetime.map(own_lifetime).unwrap_or_default(),
+            lifetime: lifetime.map(Lifetime::of).unwrap_or_default(),
             ..Metadata::created_now(now, expiry.absolute_timeout)
         };
         let ttl = self.ttl(&metadata, now);
@@ -298,7 +301,7 @@ impl<T: SessionData> Engine<T> {
         let (absolute_deadline, lifetime) = match pending.and_then(|pending| pending.lifetime) {
             Some(own) => (
                 Some(now.plus(own.absolute_timeout)),
-                Some(own_lifetime(&own)),
+                Some(Lifetime::of(&own)),
             ),
             None => self.renewed(before, identity, now),
         };
@@ -402,7 +405,7 @@ impl<T: SessionData> Engine<T> {
                 );
                 Ok(Committed {
                     gone: true,
-                    ..Committed::of(Opened::Over(key))
+                    ..Committed::of(Opened::Over(vec![key]))
                 })
             }
         }
@@ -428,12 +431,5 @@ impl<T: SessionData> fmt::Debug for Engine<T> {
             .field("store", &self.store)
             .field("expiry", &self.expiry)
             .finish_non_exhaustive()
-    }
-}
-
-fn own_lifetime(expiry: &Expiry) -> Lifetime {
-    Lifetime {
-        idle_timeout: Some(expiry.idle_timeout),
-        persistent: Some(expiry.persistent),
     }
 }

@@ -79,13 +79,15 @@ impl Expiry {
 
     /// A session with an idle time of its own is touched at the same fraction of it.
     fn touch_interval_of(&self, metadata: &Metadata) -> Duration {
-        match metadata.lifetime.idle_timeout {
-            Some(own) if !self.idle_timeout.is_zero() => {
-                let fraction = self.touch_interval.as_secs_f64() / self.idle_timeout.as_secs_f64();
-                own.mul_f64(fraction.clamp(0.0, 1.0))
-            }
-            _ => self.touch_interval,
-        }
+        let Some(own) = metadata.lifetime.idle_timeout else {
+            return self.touch_interval;
+        };
+        let (touch, idle) = (
+            self.touch_interval.as_millis(),
+            self.idle_timeout.as_millis(),
+        );
+        let scaled = own.as_millis().saturating_mul(touch) / idle.max(1);
+        Duration::from_millis(u64::try_from(scaled).unwrap_or(u64::MAX)).min(own)
     }
 }
 
@@ -103,6 +105,22 @@ pub struct Lifetime {
     pub idle_timeout: Option<Duration>,
     /// Whether the cookie outlives the browser's session; `None`: as its type says.
     pub persistent: Option<bool>,
+}
+
+impl Lifetime {
+    /// The longest idle time of its own that a session can have: 34 years.
+    pub(crate) const MAX_IDLE_SECONDS: u32 = (1 << 30) - 1;
+
+    /// What of this policy a session keeps as its own; its idle time in whole seconds, at least one.
+    #[must_use]
+    pub fn of(expiry: &Expiry) -> Self {
+        let seconds = expiry.idle_timeout.as_secs();
+        let seconds = seconds.clamp(1, u64::from(Self::MAX_IDLE_SECONDS));
+        Self {
+            idle_timeout: Some(Duration::from_secs(seconds)),
+            persistent: Some(expiry.persistent),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -161,10 +179,13 @@ mod tests {
     #[test]
     fn the_longest_durations_saturate() {
         let forever = Expiry::new(Duration::MAX, Duration::MAX);
-        let metadata = Metadata {
-            absolute_deadline: START.plus(Duration::MAX),
-            ..metadata(Lifetime::default())
-        };
-        assert!(!forever.is_expired(&metadata, START));
+        for lifetime in [Lifetime::default(), Lifetime::of(&forever)] {
+            let metadata = Metadata {
+                absolute_deadline: START.plus(Duration::MAX),
+                ..metadata(lifetime)
+            };
+            assert!(!forever.is_expired(&metadata, START));
+            assert!(!forever.touch_due(&metadata, START));
+        }
     }
 }

@@ -8,8 +8,8 @@
 //!
 //! # What this crate does not do
 //!
-//! It knows no Rocket, no HTTP and no cookie; it has no global state, starts no task, and reads the
-//! time in one place only, the [`clock`].
+//! It knows no Rocket, no HTTP and no cookie; it has no global state, starts no task but the one that
+//! connects to Redis, and reads the time in one place only, the [`clock`].
 
 pub mod changes;
 pub mod clock;

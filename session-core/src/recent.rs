@@ -32,8 +32,11 @@ impl CommitId {
         &self.0
     }
 
-    fn seconds(self) -> u16 {
-        u16::from_be_bytes([self.0[0], self.0[1]])
+    /// Clocks differ, so a commit may seem to come before one that came first: that is not long.
+    fn is_long_after(self, other: Self) -> bool {
+        let seconds = |id: Self| u16::from_be_bytes([id.0[0], id.0[1]]);
+        let difference = seconds(self).wrapping_sub(seconds(other));
+        (Recent::SECONDS + 1..1 << 15).contains(&difference)
     }
 }
 
@@ -42,8 +45,8 @@ impl CommitId {
 pub struct Recent(Vec<CommitId>);
 
 impl Recent {
-    /// How many are remembered at most: as many requests may be under way on one session at once.
-    pub(crate) const CAPACITY: usize = 64;
+    /// How many are remembered at most: more than requests are under way on one session at once.
+    pub(crate) const CAPACITY: usize = 128;
 
     /// For how many seconds: longer than any client goes on to send a commit again.
     pub(crate) const SECONDS: u16 = 60;
@@ -56,8 +59,7 @@ impl Recent {
 
     /// Remembers a commit, and forgets old ones.
     pub fn remember(&mut self, id: CommitId) {
-        self.0
-            .retain(|known| id.seconds().wrapping_sub(known.seconds()) <= Self::SECONDS);
+        self.0.retain(|known| !id.is_long_after(*known));
         if self.0.len() >= Self::CAPACITY {
             self.0.remove(0);
         }
@@ -82,6 +84,13 @@ mod tests {
         assert!(recent.contains(first));
         recent.remember(id(61));
         assert!(!recent.contains(first));
+        let (later, earlier) = (id(62), id(61));
+        recent.remember(later);
+        recent.remember(earlier);
+        assert!(
+            recent.contains(later),
+            "a clock that is behind makes nothing forgotten"
+        );
         for _ in 0..2 * Recent::CAPACITY {
             recent.remember(id(61));
         }

@@ -277,7 +277,7 @@ fn unpack_millis(packed: &[u8]) -> Timestamp {
 
 const PERSISTENT_KNOWN: u32 = 1 << 31;
 const PERSISTENT: u32 = 1 << 30;
-const IDLE_SECONDS: u32 = PERSISTENT - 1;
+const IDLE_SECONDS: u32 = Lifetime::MAX_IDLE_SECONDS;
 
 /// Two bits of "persistent", 30 bits of idle seconds (34 years), of which 0 means the type's.
 pub(crate) fn pack_lifetime(lifetime: Lifetime) -> [u8; 4] {

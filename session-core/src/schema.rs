@@ -154,8 +154,8 @@ impl<T> Schema<T> {
         now: Timestamp,
     ) -> Result<Changes, Error> {
         let mut changes = Changes::diff(before, after, |name| self.rule(name, stored))?;
-        if self.switches_user(before, after) {
-            self.forget_previous_user(&mut changes, before)?;
+        if self.switches_user(stored, after) {
+            self.begin_anew(&mut changes)?;
         }
         if changes.is_empty() {
             return Ok(changes);
@@ -221,34 +221,36 @@ impl<T> Schema<T> {
         Some(*change != Change::Unset)
     }
 
-    /// Whether one user's session becomes another user's, without a logout in between.
-    fn switches_user(&self, before: &Fields, after: &Fields) -> bool {
+    /// Whether one user's session becomes another user's, without a logout in between. Whoever is
+    /// stored is somebody, readable or not.
+    fn switches_user(&self, stored: &Fields, after: &Fields) -> bool {
         let identity = self.fields.iter().find(|field| field.is_identity);
         identity.is_some_and(|field| {
-            let (before, after) = (before.get(field.name), after.get(field.name));
+            let before = field.names().find_map(|name| stored.get(name));
+            let after = after.get(field.name);
             before.is_some() && after.is_some() && before != after
         })
     }
 
-    /// What this request did not write was the previous user's: it goes back to its default.
-    fn forget_previous_user(&self, changes: &mut Changes, before: &Fields) -> Result<(), Error> {
+    /// What this request did not write was the previous user's, whoever wrote it last: it is removed
+    /// in the store, and what was added is added to nothing.
+    fn begin_anew(&self, changes: &mut Changes) -> Result<(), Error> {
         let defaults = self.encode(&self.defaults())?;
-        let identity = self.fields.iter().find(|field| field.is_identity);
-        let identity = identity.map_or("", |field| field.name);
-        let names = before.iter().chain(defaults.iter()).map(|(name, _)| name);
-        for name in names.filter(|name| *name != identity) {
-            let default = defaults.get(name);
-            let change = match changes.get(name) {
-                None if before.get(name) == default => continue,
-                None => default.map_or(Change::Unset, |default| Change::Set(default.to_vec())),
-                Some(Change::Add { delta, counter, .. }) => {
-                    Change::Set(counter.moved(name, default, *delta, 0)?)
+        let merging = changes.iter().filter(|(_, change)| change.merges());
+        let merging: Vec<_> = merging
+            .map(|(name, change)| (name.clone(), change.clone()))
+            .collect();
+        for (name, change) in merging {
+            let change = match change {
+                Change::Add { delta, counter, .. } => {
+                    Change::Set(counter.moved(&name, defaults.get(&name), delta, 0)?)
                 }
-                Some(Change::Max(value) | Change::Min(value)) => Change::Set(value.clone()),
-                Some(Change::Set(_) | Change::Unset) => continue,
+                Change::Max(value) | Change::Min(value) | Change::Set(value) => Change::Set(value),
+                Change::Unset => Change::Unset,
             };
-            changes.insert(name.clone(), change);
+            changes.insert(name, change);
         }
+        changes.reset();
         Ok(())
     }
 
@@ -503,9 +505,10 @@ mod tests {
             visit.user = Some("bob".into());
             visit.views += 1;
         });
-        assert_eq!(changes.get("views").cloned(), set("1"));
-        assert_eq!(changes.get("theme").cloned(), set("\"\""));
-        assert_eq!(changes.get("limit").cloned(), set("10"));
+        let mut left = fields;
+        left.insert("of_a_newer_build".into(), b"1".to_vec());
+        changes.apply(&mut left).unwrap();
+        assert_eq!(left, stored(&[("user", "\"bob\""), ("views", "1")]));
         assert_eq!(SCHEMA.identity_change(&changes), Some(true));
     }
 

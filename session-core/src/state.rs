@@ -16,6 +16,8 @@ pub enum Origin {
     /// A session that was open and is over for this request: it was ended, or another request
     /// rotated its token.
     Over,
+    /// The tokens of several living sessions, none of which is believed.
+    Several,
     /// A token that was rotated away long ago.
     Stale,
     /// A token that was rotated away a moment ago: a request that was under way at the same time.
@@ -101,7 +103,7 @@ impl Plan {
 /// |---|---|---|---|
 /// | a token rotated a moment ago | destroyed the session | refuse | left alone |
 /// | a token rotated a moment ago | whatever else it did | nothing | left alone |
-/// | a session that is over for it | destroyed it | delete | removed |
+/// | a session that is over for it, or several | destroyed it | delete | removed |
 /// | a session that is over for it | whatever else it did | nothing | left alone |
 /// | no living session | destroyed it | nothing | removed |
 /// | no living session | failed, or changed no data | nothing | left alone |
@@ -120,10 +122,12 @@ impl Plan {
 #[must_use]
 pub fn plan(state: State) -> Plan {
     match state.origin {
-        Origin::Over if state.destroyed => Plan::new(Commit::Delete, CookieStep::Remove),
+        Origin::Over | Origin::Several if state.destroyed => {
+            Plan::new(Commit::Delete, CookieStep::Remove)
+        }
         Origin::StaleInGrace if state.destroyed => Plan::new(Commit::Refuse, CookieStep::Keep),
         Origin::Over | Origin::StaleInGrace => Plan::NOTHING,
-        Origin::Absent | Origin::Stale => plan_absent(state),
+        Origin::Absent | Origin::Several | Origin::Stale => plan_absent(state),
         Origin::Live { touch_due } => plan_live(state, touch_due),
     }
 }
@@ -163,11 +167,12 @@ fn plan_live(state: State, touch_due: bool) -> Plan {
 mod tests {
     use super::*;
 
-    /// All 384 inputs.
+    /// All 448 inputs.
     fn all() -> impl Iterator<Item = State> {
         let origins = [
             Origin::Absent,
             Origin::Over,
+            Origin::Several,
             Origin::Stale,
             Origin::StaleInGrace,
             Origin::Live { touch_due: false },
@@ -209,7 +214,8 @@ mod tests {
     #[test]
     fn only_data_without_a_living_session_and_without_failure_creates_one() {
         for state in all() {
-            let expected = matches!(state.origin, Origin::Absent | Origin::Stale)
+            let absent = [Origin::Absent, Origin::Several, Origin::Stale];
+            let expected = absent.contains(&state.origin)
                 && state.changed
                 && !state.destroyed
                 && !state.failed;
@@ -221,7 +227,8 @@ mod tests {
     fn destroy_always_ends_a_living_session_and_removes_the_cookie() {
         for state in all().filter(|state| state.destroyed) {
             let plan = plan(state);
-            let was_open = is_live(state) || state.origin == Origin::Over;
+            let was_open =
+                is_live(state) || [Origin::Over, Origin::Several].contains(&state.origin);
             assert_eq!(plan.commit == Commit::Delete, was_open, "{state:?}");
             let removed = plan.cookie == CookieStep::Remove;
             assert_eq!(removed, state.origin != Origin::StaleInGrace, "{state:?}");

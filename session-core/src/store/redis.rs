@@ -36,7 +36,7 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 ///
 /// `+hmget +hgetall +hkeys +hget +hset +hdel +hincrby +exists +pttl +pexpire +del +eval +evalsha
 /// +script|load` on
-/// `~{prefix}*`, and `+ping +unwatch` for the pool.
+/// `~{prefix}*`, and `+ping +unwatch +select` for the pool.
 pub struct RedisStore {
     address: String,
     prefix: String,
@@ -268,7 +268,7 @@ fn write_update(call: &mut ScriptInvocation<'_>, update: &Update) {
     };
     call.arg(&head(update.epoch));
     call.arg(id).arg(ttl_millis(update.ttl));
-    call.arg(Recent::SECONDS).arg(Recent::CAPACITY);
+    call.arg(Recent::SECONDS).arg(Recent::CAPACITY / 16);
     if let Some(expected) = &update.expected {
         for (name, value) in &expected.fields {
             match value {
@@ -279,6 +279,9 @@ fn write_update(call: &mut ScriptInvocation<'_>, update: &Update) {
         for (prefix, count) in &expected.counts {
             call.arg("count").arg(prefix).arg(count);
         }
+    }
+    if update.changes.resets() {
+        call.arg("reset");
     }
     for expired in update.changes.expired() {
         call.arg("expired").arg(&*expired.name);

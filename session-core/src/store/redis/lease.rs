@@ -2,22 +2,25 @@
 //!
 //! A checkout per request would cost a PING, and one request at a time on each connection.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{Cmd, RedisResult, ScriptInvocation, Value};
 use deadpool_redis::{Connection, Pool};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::{of_pool, of_redis, spoils_connection, timed_out};
 use crate::error::Error;
 
+/// How long connecting may take. Longer than a request waits: who gives up must not keep those who
+/// come after it from what is nearly there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 pub(super) struct Leases {
     pool: Pool,
-    current: Mutex<Current>,
-    /// Held by the one who connects: a hundred requests that meet a dead connection make one new.
-    connecting: tokio::sync::Mutex<()>,
+    current: Arc<Mutex<Current>>,
 }
 
 /// What is sent to the server.
@@ -41,7 +44,12 @@ struct Current {
     /// Counts the connections, so that nobody gives back a newer one than the one that failed.
     number: u64,
     connection: Option<Connection>,
+    /// A hundred requests that meet a dead connection wait for one new one.
+    connecting: Option<watch::Receiver<Outcome>>,
 }
+
+/// What became of connecting; `None` while it is under way.
+type Outcome = Option<Result<(), Error>>;
 
 struct Lease {
     number: u64,
@@ -52,8 +60,7 @@ impl Leases {
     pub(super) fn new(pool: Pool) -> Self {
         Self {
             pool,
-            current: Mutex::default(),
-            connecting: tokio::sync::Mutex::default(),
+            current: Arc::default(),
         }
     }
 
@@ -84,38 +91,59 @@ impl Leases {
     }
 
     async fn lease(&self) -> Result<Lease, Error> {
-        if let Some(lease) = self.current().lease() {
-            return Ok(lease);
+        loop {
+            let mut connecting = {
+                let mut current = lock(&self.current);
+                if let Some(lease) = current.lease() {
+                    return Ok(lease);
+                }
+                current
+                    .connecting
+                    .get_or_insert_with(|| self.connect())
+                    .clone()
+            };
+            let outcome = connecting.wait_for(Option::is_some).await;
+            // The sender is gone without a word only if the runtime is shutting down.
+            let outcome = outcome.map_err(|_| timed_out())?.clone();
+            outcome.unwrap_or(Ok(()))?;
         }
-        let _connecting = self.connecting.lock().await;
-        if let Some(lease) = self.current().lease() {
-            return Ok(lease);
-        }
-        let connection = self.pool.get().await.map_err(of_pool)?;
-        let shared = MultiplexedConnection::clone(&connection);
-        let mut current = self.current();
-        current.number += 1;
-        current.connection = Some(connection);
-        Ok(Lease {
-            number: current.number,
-            connection: shared,
-        })
+    }
+
+    /// Connects in a task of its own, which no request's deadline ends.
+    fn connect(&self) -> watch::Receiver<Outcome> {
+        let (sender, receiver) = watch::channel(None);
+        let (pool, current) = (self.pool.clone(), Arc::clone(&self.current));
+        tokio::spawn(async move {
+            let connection = timeout(CONNECT_TIMEOUT, pool.get()).await;
+            let connection = connection.map_err(|_| timed_out());
+            let connection = connection.and_then(|connection| connection.map_err(of_pool));
+            let outcome = {
+                let mut current = lock(&current);
+                current.connecting = None;
+                connection.map(|connection| {
+                    current.number += 1;
+                    current.connection = Some(connection);
+                })
+            };
+            sender.send_replace(Some(outcome));
+        });
+        receiver
     }
 
     /// Takes a spoilt connection out of the pool for good.
     fn give_back(&self, number: u64) {
-        let mut current = self.current();
+        let mut current = lock(&self.current);
         if current.number == number
             && let Some(connection) = current.connection.take()
         {
             drop(Connection::take(connection));
         }
     }
+}
 
-    /// The lock is held for a few instructions, none of which can panic.
-    fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The lock is held for a few instructions, none of which can panic.
+fn lock(current: &Mutex<Current>) -> MutexGuard<'_, Current> {
+    current.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Current {

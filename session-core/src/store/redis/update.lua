@@ -7,11 +7,12 @@
 -- ARGV[3]  its time to live in milliseconds: extended to this, never shortened, since another
 --          request may have given the session a longer life in the meantime
 -- ARGV[4]  for how many seconds commits are remembered
--- ARGV[5]  how many of them
+-- ARGV[5]  how many of them in each of 16 fields, which so stay small
 -- ARGV[6]  onwards, for each step:
 --            'is' name value                  it is expected that a field has this value,
 --            'none' name                      that it is absent,
 --            'count' prefix n                 that so many names begin like this
+--            'reset'                          all fields are removed before the steps that follow
 --            'expired' name deadline value    a field is removed if its deadline is this
 --            'add' name delta base min max n  a counter moves; base: its value where it has none;
 --                  old…                       n old names under which it may be counted too
@@ -30,7 +31,7 @@ if not meta then
 end
 
 local arity = {
-  is = 3, none = 2, count = 3, expired = 4, add = 7, max = 3, min = 3, set = 3, unset = 2, meta = 3,
+  is = 3, none = 2, count = 3, reset = 1, expired = 4, add = 7, max = 3, min = 3, set = 3, unset = 2, meta = 3,
 }
 
 local function steps()
@@ -52,9 +53,10 @@ local function seconds(name)
 end
 
 -- A client that did not hear the answer sends its commit again: it is done already.
-local recent = {}
+local recent, recent_field = {}, nil
 if commit ~= '' then
-  local stored = redis.call('HGET', key, '@c') or ''
+  recent_field = '@c' .. string.byte(commit, #commit) % 16
+  local stored = redis.call('HGET', key, recent_field) or ''
   for i = 1, #stored, #commit do
     local name = string.sub(stored, i, i + #commit - 1)
     if name == commit then
@@ -66,7 +68,9 @@ if commit ~= '' then
       end
       return answer
     end
-    if (seconds(commit) - seconds(name)) % 65536 <= tonumber(ARGV[4]) then
+    -- Clocks differ, so it may seem to come before one that came first: that is not long ago.
+    local age = (seconds(commit) - seconds(name)) % 65536
+    if age <= tonumber(ARGV[4]) or age >= 32768 then
       recent[#recent + 1] = name
     end
   end
@@ -196,7 +200,13 @@ for at, step in steps() do
 end
 
 for at, step in steps() do
-  if step == 'expired' and expired[ARGV[at + 1]] then
+  if step == 'reset' then
+    for _, name in ipairs(redis.call('HKEYS', key)) do
+      if name ~= '@' and string.sub(name, 1, 2) ~= '@c' then
+        redis.call('HDEL', key, name)
+      end
+    end
+  elseif step == 'expired' and expired[ARGV[at + 1]] then
     redis.call('HDEL', key, ARGV[at + 1], ARGV[at + 2])
   end
 end
@@ -222,6 +232,6 @@ end
 redis.call('PEXPIRE', key, math.max(redis.call('PTTL', key), tonumber(ARGV[3])))
 redis.call('HSET', key, '@', meta)
 if commit ~= '' then
-  redis.call('HSET', key, '@c', table.concat(recent))
+  redis.call('HSET', key, recent_field, table.concat(recent))
 end
 return answer
