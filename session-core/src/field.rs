@@ -312,28 +312,39 @@ impl<T, V> fmt::Debug for Accessor<T, V> {
 pub struct Entries<T, M> {
     get: fn(&T) -> &M,
     get_mut: fn(&mut T) -> &mut M,
+    encode: fn(&M, Put<'_>) -> Result<(), serde_json::Error>,
+    decode: fn(&mut M, &str, &[u8]) -> bool,
 }
 
+type Put<'p> = &'p mut dyn FnMut(String, Vec<u8>);
+
 /// The map of type `M` that both functions find.
+///
+/// As with [`accessor`], nothing else asks whether it is one.
 #[must_use]
 pub const fn entries<M: MapValue, T>(
     get: fn(&T) -> &M,
     get_mut: fn(&mut T) -> &mut M,
 ) -> Entries<T, M> {
-    Entries { get, get_mut }
+    Entries {
+        get,
+        get_mut,
+        encode: M::encode,
+        decode: M::decode,
+    }
 }
 
-impl<T, M: MapValue> EntriesCodec<T> for Entries<T, M> {
+impl<T, M> EntriesCodec<T> for Entries<T, M> {
     fn encode(
         &self,
         data: &T,
         put: &mut dyn FnMut(String, Vec<u8>),
     ) -> Result<(), serde_json::Error> {
-        (self.get)(data).encode(put)
+        (self.encode)((self.get)(data), put)
     }
 
     fn decode(&self, data: &mut T, key: &str, value: &[u8]) -> bool {
-        (self.get_mut)(data).decode(key, value)
+        (self.decode)((self.get_mut)(data), key, value)
     }
 }
 

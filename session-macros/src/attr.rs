@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
-use syn::{Attribute, Data, DeriveInput, Expr, Fields, Meta};
+use proc_macro2::{Span, TokenStream};
+use syn::{Attribute, Data, DeriveInput, Expr, ExprPath, Fields, Meta};
 
-use crate::entry::{Entry, Given, SameSite, entries};
-use crate::errors::{Errors, Mistake};
+use crate::entry::{Entry, Given, OnError, SameSite, entries};
+use crate::errors::Errors;
+use crate::mistake::Mistake;
 
 const OF_STRUCT: &[&str] = &[
     "name",
@@ -20,7 +21,10 @@ const OF_STRUCT: &[&str] = &[
     "domain",
     "persistent",
 ];
-const OF_FIELD: &[&str] = &["counter", "identity", "default", "rename", "alias", "skip"];
+const OF_FIELD: &[&str] = &[
+    "counter", "max", "min", "entries", "once", "identity", "group", "ttl", "default", "on_error",
+    "migrate", "rename", "alias", "skip",
+];
 
 /// The options on the struct.
 #[derive(Default)]
@@ -58,7 +62,8 @@ impl StructAttrs {
                     .set(entry, entry.text("example.com", errors), errors),
                 "persistent" => read.persistent.set(entry, entry.switch(errors), errors),
                 key if OF_FIELD.contains(&key) => {
-                    errors.report(entry.key.span(), &Mistake::OptionOfField(key));
+                    let mistake = Mistake::OptionOfField(key, &entry.form());
+                    errors.report(entry.key.span(), &mistake);
                 }
                 _ => entry.unknown(OF_STRUCT, errors),
             }
@@ -71,8 +76,16 @@ impl StructAttrs {
 #[derive(Default)]
 pub(crate) struct FieldAttrs {
     pub(crate) counter: Attr<()>,
+    pub(crate) max: Attr<()>,
+    pub(crate) min: Attr<()>,
+    pub(crate) entries: Attr<()>,
+    pub(crate) once: Attr<()>,
     pub(crate) identity: Attr<()>,
+    pub(crate) group: Attr<String>,
+    pub(crate) ttl: Attr<Duration>,
     pub(crate) default: Attr<Expr>,
+    pub(crate) on_error: Attr<OnError>,
+    pub(crate) migrate: Attr<ExprPath>,
     pub(crate) rename: Attr<String>,
     pub(crate) aliases: Vec<Given<String>>,
     pub(crate) skip: Attr<()>,
@@ -84,8 +97,16 @@ impl FieldAttrs {
         for entry in &entries_in(attrs, errors) {
             match entry.key.to_string().as_str() {
                 "counter" => read.counter.set(entry, entry.mark(errors), errors),
+                "max" => read.max.set(entry, entry.mark(errors), errors),
+                "min" => read.min.set(entry, entry.mark(errors), errors),
+                "entries" => read.entries.set(entry, entry.mark(errors), errors),
+                "once" => read.once.set(entry, entry.mark(errors), errors),
                 "identity" => read.identity.set(entry, entry.mark(errors), errors),
+                "group" => read.group.set(entry, entry.text("address", errors), errors),
+                "ttl" => read.ttl.set(entry, entry.duration(errors), errors),
                 "default" => read.default.set(entry, entry.expression(errors), errors),
+                "on_error" => read.on_error.set(entry, entry.on_error(errors), errors),
+                "migrate" => read.migrate.set(entry, entry.function(errors), errors),
                 "rename" => read.rename.set(entry, entry.text("views", errors), errors),
                 // The one option that may stand more than once.
                 "alias" => read.aliases.extend(entry.text("views", errors)),
@@ -113,6 +134,11 @@ impl<T> Attr<T> {
 
     pub(crate) fn value(&self) -> Option<&T> {
         self.get().map(|given| &given.value)
+    }
+
+    /// Where it stands, if its value could be read.
+    pub(crate) fn key(&self) -> Option<Span> {
+        self.get().map(|given| given.key)
     }
 
     /// Whether it stands there, be its value readable or not.

@@ -3,21 +3,22 @@
 //! - the struct: its parameters, its name;
 //! - the cookie: its name, the prefixes of its name, `SameSite`, path, domain;
 //! - the lifetimes: `idle`, `absolute` and `touch` among each other;
-//! - each field: options that exclude each other, a type that borrows;
-//! - the fields among each other: one identity, each stored name once.
+//! - each field: options that exclude each other (`conflicts`), a type that borrows (`fields`);
+//! - the fields among each other: one identity, each stored name once, groups (`fields`).
 
-use std::collections::HashMap;
 use std::time::Duration;
-
-use proc_macro2::Span;
-use syn::TypeReference;
-use syn::visit::{self, Visit};
 
 use crate::attr::{Attr, StructAttrs};
 use crate::duration;
 use crate::entry::SameSite;
-use crate::errors::{Errors, Mistake};
-use crate::model::{Field, Name, Session};
+use crate::errors::Errors;
+use crate::mistake::Mistake;
+use crate::model::{Name, Session};
+
+mod conflicts;
+mod fields;
+
+pub(crate) use conflicts::Conflict;
 
 /// Reports whatever is wrong with this session.
 pub(crate) fn check(session: &Session<'_>, errors: &mut Errors) {
@@ -33,12 +34,13 @@ pub(crate) fn check(session: &Session<'_>, errors: &mut Errors) {
     lifetimes(&session.attrs, errors);
 
     for field in &session.fields {
-        conflicts(field, errors);
-        borrowed_type(field, errors);
+        conflicts::conflicts(field, errors);
+        fields::borrowed_type(field, errors);
     }
 
-    one_identity(&session.fields, errors);
-    stored_names(&session.fields, errors);
+    fields::one_identity(&session.fields, errors);
+    fields::stored_names(&session.fields, errors);
+    fields::groups(&session.fields, errors);
 }
 
 /// A fairing, a store and a configuration belong to one type.
@@ -173,107 +175,5 @@ fn declared_or(attr: &Attr<Duration>, default: Duration) -> Option<(Duration, St
             default,
             format!("{} by default", duration::display(default)),
         )),
-    }
-}
-
-/// Options of a field that contradict each other: what is skipped is not stored at all, and an
-/// identity begins as nobody and is nothing to add to.
-fn conflicts(field: &Field<'_>, errors: &mut Errors) {
-    let attrs = &field.attrs;
-    let skip = attrs.skip.get().map(|given| given.key);
-    let identity = attrs.identity.get().map(|given| given.key);
-    let counter = attrs.counter.get().map(|given| given.key);
-    let default = attrs.default.get().map(|given| given.key);
-    let rename = attrs.rename.get().map(|given| given.key);
-    let alias = attrs.aliases.first().map(|given| given.key);
-    let excluded = [
-        (("skip", skip), ("identity", identity)),
-        (("skip", skip), ("counter", counter)),
-        (("skip", skip), ("rename", rename)),
-        (("skip", skip), ("alias", alias)),
-        (("identity", identity), ("counter", counter)),
-        (("default", default), ("identity", identity)),
-    ];
-    for ((first, first_key), (second, second_key)) in excluded {
-        if let (Some(first_key), Some(second_key)) = (first_key, second_key) {
-            let span = if first == "default" {
-                first_key
-            } else {
-                second_key
-            };
-            errors.report(span, &Mistake::Conflict(first, second));
-        }
-    }
-}
-
-/// A session outlives the bytes that it is read from.
-fn borrowed_type(field: &Field<'_>, errors: &mut Errors) {
-    struct References<'e>(&'e mut Errors);
-
-    impl<'ast> Visit<'ast> for References<'_> {
-        fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
-            let lifetime = reference.lifetime.as_ref();
-            // Any other lifetime is a parameter of the struct, which was reported as such.
-            if lifetime.is_none_or(|lifetime| lifetime.ident == "static") {
-                self.0.report_over(reference, &Mistake::Reference);
-            }
-        }
-
-        // What a function takes or gives may well be borrowed; serde refuses the function.
-        fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
-    }
-
-    if field.is_stored() {
-        visit::visit_type(&mut References(errors), field.ty);
-    }
-}
-
-/// A session belongs to one user.
-fn one_identity(fields: &[Field<'_>], errors: &mut Errors) {
-    let mut identities = fields.iter().filter_map(|field| {
-        let identity = field.attrs.identity.get()?;
-        Some((field, identity.key))
-    });
-    let Some((first, _)) = identities.next() else {
-        return;
-    };
-    for (field, span) in identities {
-        if !field.excludes(first) {
-            errors.report(span, &Mistake::IdentityTwice(&first.ident.to_string()));
-        }
-    }
-}
-
-/// Each stored name must be fit for a store, and lead to one field.
-fn stored_names(fields: &[Field<'_>], errors: &mut Errors) {
-    let mut owners: HashMap<&str, &Field<'_>> = HashMap::new();
-    for field in fields.iter().filter(|field| field.is_stored()) {
-        let aliases = field.attrs.aliases.iter();
-        let aliases = aliases.map(|alias| (alias.value.as_str(), alias.span));
-        for (name, span) in
-            std::iter::once((field.name.text.as_str(), field.name.span)).chain(aliases)
-        {
-            stored_name(name, span, errors);
-            match owners.insert(name, field) {
-                Some(owner) if std::ptr::eq(owner, field) => {
-                    errors.report(span, &Mistake::AliasTwice(name));
-                }
-                Some(owner) if !owner.excludes(field) => {
-                    let owner = owner.ident.to_string();
-                    errors.report(span, &Mistake::NameOfField(name, &owner));
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-fn stored_name(name: &str, span: Span, errors: &mut Errors) {
-    if name.is_empty() {
-        errors.report(span, &Mistake::FieldNameEmpty);
-    } else if name.starts_with('@') {
-        errors.report(span, &Mistake::FieldNameReserved(name, '@'));
-    } else if let Some(letter) = name.chars().find(|c| *c == ':' || c.is_control()) {
-        errors.report(span, &Mistake::FieldNameReserved(name, letter));
     }
 }

@@ -9,10 +9,11 @@ use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::spanned::Spanned as _;
 use syn::token::Paren;
-use syn::{Expr, ExprLit, Lit, Token};
+use syn::{Expr, ExprLit, ExprPath, Lit, Token};
 
 use crate::duration;
-use crate::errors::{Errors, Mistake};
+use crate::errors::Errors;
+use crate::mistake::Mistake;
 use crate::nearest::nearest;
 
 /// The entries of this list. What is none is reported and skipped, up to the next comma.
@@ -119,6 +120,31 @@ impl Entry {
         Some(self.given(same_site, given.span))
     }
 
+    pub(crate) fn on_error(&self, errors: &mut Errors) -> Option<Given<OnError>> {
+        let given = self.quoted("a text in quotes", "drop_session", errors)?;
+        let on_error = match given.value.as_str() {
+            "default" => OnError::Default,
+            "drop_session" => OnError::DropSession,
+            "error" => OnError::Error,
+            text => {
+                errors.report(given.span, &Mistake::OnErrorUnknown(text));
+                return None;
+            }
+        };
+        Some(self.given(on_error, given.span))
+    }
+
+    /// `key = path::to::function`.
+    pub(crate) fn function(&self, errors: &mut Errors) -> Option<Given<ExprPath>> {
+        match self.ungrouped() {
+            Some(Expr::Path(path)) => Some(self.given(path.clone(), path.span())),
+            _ => {
+                let example = format!("{} = path::to::function", self.key);
+                self.refuse("the path of a function", &example, errors)
+            }
+        }
+    }
+
     /// `key = any expression`.
     pub(crate) fn expression(&self, errors: &mut Errors) -> Option<Given<Expr>> {
         match &self.value {
@@ -138,18 +164,22 @@ impl Entry {
     }
 
     fn literal(&self) -> Option<&Lit> {
+        match self.ungrouped()? {
+            Expr::Lit(ExprLit { lit, .. }) => Some(lit),
+            _ => None,
+        }
+    }
+
+    /// The value out of the invisible groups in which a `macro_rules!` passes it on.
+    fn ungrouped(&self) -> Option<&Expr> {
         let Value::Expression(value) = &self.value else {
             return None;
         };
         let mut value = value;
-        // What a `macro_rules!` passes on stands in an invisible group.
         while let Expr::Group(group) = value {
             value = &group.expr;
         }
-        match value {
-            Expr::Lit(ExprLit { lit, .. }) => Some(lit),
-            _ => None,
-        }
+        Some(value)
     }
 
     fn refuse<T>(&self, wanted: &str, example: &str, errors: &mut Errors) -> Option<T> {
@@ -170,6 +200,14 @@ impl Entry {
             None => Mistake::OptionUnknown(&key, known),
         };
         errors.report(self.key.span(), &mistake);
+    }
+
+    /// `key` or `key = …`, as it is written.
+    pub(crate) fn form(&self) -> String {
+        match self.value {
+            Value::Absent => self.key.to_string(),
+            Value::Expression(_) | Value::Unreadable(_) => format!("{} = …", self.key),
+        }
     }
 
     fn given<T>(&self, value: T, span: Span) -> Given<T> {
@@ -200,6 +238,14 @@ impl Entry {
         };
         Ok(Self { key, value })
     }
+}
+
+/// What a stored value does that cannot be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OnError {
+    Default,
+    DropSession,
+    Error,
 }
 
 /// The cookie's `SameSite`.

@@ -1,4 +1,5 @@
-//! What a checked session becomes: the struct, a table of what it declares, and `fairing()`.
+//! What a checked session becomes: the struct, a table of what it declares, `fairing()`, and the
+//! methods that take (`once`).
 //!
 //! Only data and calls; all behaviour is in `session-core` and the facade, testable without us.
 
@@ -10,8 +11,10 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, Data, DeriveInput};
 
 use crate::attr::{self, Attr};
-use crate::entry::SameSite;
+use crate::entry::{OnError, SameSite};
 use crate::model::{Field, Session};
+use crate::once;
+use crate::type_name::type_name;
 
 pub(crate) fn expand(session: &Session<'_>) -> TokenStream {
     let mut item = session.item.clone();
@@ -33,10 +36,12 @@ pub(crate) fn expand(session: &Session<'_>) -> TokenStream {
     };
     let impls = impls(&krate, session.item, &schema);
     let ident = &session.item.ident;
+    let once = once::expand(&krate, session, |field| once::take(&krate, field));
     let allow = allow_deprecated(session.item);
     quote! {
         #item
         #impls
+        #once
         // Whether the application attaches it is not the compiler's business: this is a use of it,
         // where an `allow(dead_code)` would clash with a `forbid` of the user's.
         #allow
@@ -150,24 +155,54 @@ fn table_entry(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
         cfgs,
         name,
         attrs,
+        ..
     } = field;
+    let (constructor, codec) = if attrs.entries.is_written() {
+        (quote!(entries), quote!(entries))
+    } else {
+        (quote!(new), quote!(accessor))
+    };
     let name = &name.text;
-    let aliases = attrs.aliases.iter().map(|alias| &alias.value);
-    let aliases = (!attrs.aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
-    let counter = attrs
-        .counter
-        .is_written()
-        .then(|| quote!(.counter::<#ty>()));
-    let identity = attrs
-        .identity
-        .is_written()
-        .then(|| quote!(.identity::<#ty>()));
+    let type_name = type_name(ty);
+    let migrate = attrs.migrate.value().map(|path| quote!(.migrate(#path)));
+    let rules = rules(krate, field);
     quote! {
         #(#cfgs)*
-        #krate::__private::Field::new(#name, ::core::stringify!(#ty), &const {
-            #krate::__private::accessor::<#ty, Self>(|__data| &__data.#ident, |__data| &mut __data.#ident)
-        }) #aliases #counter #identity
+        #krate::__private::Field::#constructor(#name, #type_name, &const {
+            #krate::__private::#codec::<#ty, Self>(|__data| &__data.#ident, |__data| &mut __data.#ident) #migrate
+        }) #rules
     }
+}
+
+/// The calls that say how the field is read and written.
+fn rules(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
+    let Field { ty, attrs, .. } = field;
+    let mark = |name: &str, attr: &Attr<()>| {
+        let name = Ident::new(name, Span::call_site());
+        attr.is_written().then(|| quote!(.#name::<#ty>()))
+    };
+    let marks = [
+        mark("counter", &attrs.counter),
+        mark("max", &attrs.max),
+        mark("min", &attrs.min),
+        mark("once", &attrs.once),
+        mark("identity", &attrs.identity),
+    ];
+    let marks = marks.iter().flatten();
+    let group = attrs.group.value().map(|group| quote!(.group(#group)));
+    let ttl = attrs.ttl.value().map(duration);
+    let ttl = ttl.map(|ttl| quote!(.ttl(#ttl)));
+    let on_error = attrs.on_error.value().map(|on_error| {
+        let variant = match on_error {
+            OnError::Default => quote!(Default),
+            OnError::DropSession => quote!(DropSession),
+            OnError::Error => quote!(Error),
+        };
+        quote!(.on_error(#krate::__private::OnError::#variant))
+    });
+    let aliases = attrs.aliases.iter().map(|alias| &alias.value);
+    let aliases = (!attrs.aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
+    quote!(#(#marks)* #group #ttl #on_error #aliases)
 }
 
 /// A field's initialiser in a session in which nothing was stored yet.
@@ -190,7 +225,7 @@ fn default(field: &Field<'_>) -> TokenStream {
 }
 
 /// Only where something is deprecated: elsewhere it would clash with a `forbid` of the user's.
-fn allow_deprecated(item: &DeriveInput) -> Option<TokenStream> {
+pub(crate) fn allow_deprecated(item: &DeriveInput) -> Option<TokenStream> {
     let is_deprecated = |attr: &Attribute| attr.path().is_ident("deprecated");
     let Data::Struct(data) = &item.data else {
         return None;

@@ -4,15 +4,18 @@
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::visit_mut::{self, VisitMut};
-use syn::{DeriveInput, Item, Lifetime, TypeReference};
+use syn::{Item, Lifetime, TypeReference};
 
 use crate::attr;
-use crate::errors::{Errors, Mistake};
+use crate::errors::Errors;
 use crate::expand;
+use crate::mistake::Mistake;
+use crate::model::Session;
+use crate::once;
 
 /// The type without our attributes and with an empty schema, beside the messages.
-pub(crate) fn expand(item: &DeriveInput, messages: &TokenStream) -> TokenStream {
-    let mut item = item.clone();
+pub(crate) fn expand(session: &Session<'_>, messages: &TokenStream) -> TokenStream {
+    let mut item = session.item.clone();
     attr::strip(&mut item);
     Elided.visit_derive_input_mut(&mut item);
 
@@ -26,7 +29,12 @@ pub(crate) fn expand(item: &DeriveInput, messages: &TokenStream) -> TokenStream 
         )
     };
     let impls = expand::impls(&krate, &item, &schema);
-    quote!(#messages #item #impls)
+    // Types with the struct's parameters mean nothing outside of it.
+    let has_parameters = !item.generics.params.is_empty();
+    let once = (!has_parameters)
+        .then(|| once::expand(&krate, session, |_| quote!(::core::unreachable!())));
+    let once = once.flatten();
+    quote!(#messages #item #impls #once)
 }
 
 /// What is no type at all, or one that `syn` does not understand, as it was.
@@ -40,7 +48,7 @@ pub(crate) fn no_type(item: &TokenStream, error: syn::Error) -> TokenStream {
         }
         Err(_) => errors.report_syntax(error),
     }
-    let messages = errors.finish(()).err();
+    let messages = errors.finish().err();
     quote!(#messages #item)
 }
 

@@ -2,9 +2,9 @@
 //! depend on that crate, not on this one.
 //!
 //! A declaration goes through `attr` (tokens to options, by way of `entry`), `model` (options
-//! and fields together), `check` (all rules) and `expand` (the generated code). Each of them
-//! reports what is wrong to one list in `errors` and goes on; if anything was, `fallback` keeps
-//! the compiler and editors from complaining about anything else.
+//! and fields together), `check` (all rules) and `expand` (the generated code, that of `once`
+//! included). Each of them reports what is wrong, a `mistake`, to one list in `errors` and goes on;
+//! if anything was, `fallback` keeps the compiler and editors from complaining about anything else.
 
 use proc_macro2::TokenStream;
 
@@ -15,8 +15,11 @@ mod entry;
 mod errors;
 mod expand;
 mod fallback;
+mod mistake;
 mod model;
 mod nearest;
+mod once;
+mod type_name;
 
 /// Declares a session: the struct's fields are what it stores.
 ///
@@ -45,7 +48,8 @@ mod nearest;
 /// ```
 ///
 /// The struct stays as it is written. It gets an implementation of `SessionData`, and an associated
-/// function `fairing()`, as visible as the struct, that returns the fairing to attach.
+/// function `fairing()`, as visible as the struct, that returns the fairing to attach. With a field
+/// marked `once`, there is a trait too.
 ///
 /// It must have named fields and no parameters, and be `Send + Sync`. Every field must implement
 /// serde's `Serialize` and `DeserializeOwned`, and `Default`, unless an option below says otherwise.
@@ -78,11 +82,70 @@ mod nearest;
 /// |---|---|
 /// | none | The last writer wins, for this field alone: a request that changes another field never undoes it. |
 /// | `counter` | Differences are added up, so that parallel requests lose no increment. For integers of at most 64 bits. |
-/// | `identity` | Says who is logged in; for one `Option`. Whenever it changes, the session gets a new token, and the old one is dead. Excludes `default`, `counter` and `skip`. |
+/// | `max`, `min` | Raising (`min`: lowering) the field merges with what others stored, so that the largest (smallest) stays. Setting it the other way is a reset, of which the last writer wins. For integers of at most 64 bits. |
+/// | `entries` | For a `BTreeMap` or `HashMap`: each entry is stored on its own. Two requests that add different entries both keep them, removing one removes just that one, and of one entry the last writer wins. Keys need `Display` and `FromStr`. An entry that cannot be read is left out, the others are kept. |
+/// | `once` | For an `Option`: of any number of concurrent requests, exactly one obtains the value, by `session.take_field().await`; the others get `None`. See [below](#fields-that-are-taken-once). |
+/// | `identity` | Says who is logged in; for one `Option`. Whenever it changes, the session gets a new token, and the old one is dead. |
+/// | `group = "name"` | All fields of one group are written together, as soon as one of them changes: no reader ever sees half of the changes of one request and half of another's. Of two requests that change the group, the last wins. A group has two fields or more. |
+/// | `ttl = "5m"` | The field's own deadline, counted from its last change. Afterwards it reads as absent: it has its default. |
 /// | `default = expr` | What the field is in a new session, and where nothing is stored for it. Without it, the type's `Default`. |
+/// | `on_error = "default"` | What happens where what is stored cannot be read as the field's type. `"default"`, which also holds undeclared: the field has its default, a warning is logged, and what is stored stays until the field is written. `"drop_session"`: the session is taken for absent. `"error"`: the guard fails with 500. |
+/// | `migrate = path` | A function `fn(&str) -> Option<Type>` that reads an older form: it gets the stored JSON where that is none of `Type`. With `None`, it cannot be read: `on_error`. |
 /// | `rename = "name"` | The name under which the field is stored, instead of its own. Names must be unique, and cannot begin with `@`, contain `:` or control characters, or be empty. |
 /// | `alias = "name"` | Another name under which the field is read if there is nothing under its own; for a field that was renamed. May be repeated. |
-/// | `skip` | Not stored: begins at its default in every request, and needs no serde. Excludes `counter`, `identity`, `rename` and `alias`. |
+/// | `skip` | Not stored: begins at its default in every request, and needs no serde. |
+///
+/// These exclude each other:
+///
+/// | option | excludes |
+/// |---|---|
+/// | `counter`, `max`, `min`, `entries`, `once` | each other, and `group` |
+/// | `identity` | all of these, `ttl` and `default` |
+/// | `entries` | `ttl`, `default`, `on_error` and `migrate` too |
+/// | `once` | `default` too |
+/// | `skip` | everything but `default` |
+///
+/// ## Maps of entries
+///
+/// ```text
+/// #[session]
+/// struct Shop {
+///     #[session(entries)]
+///     cart: BTreeMap<ArticleId, u32>,
+/// }
+///
+/// /// In two tabs at once: the cart has both articles afterwards.
+/// #[post("/cart/<article>")]
+/// fn add(article: ArticleId, mut shop: Session<Shop>) {
+///     *shop.cart.entry(article).or_default() += 1;
+/// }
+/// ```
+///
+/// ## Fields that are taken once
+///
+/// A struct `Login` with a field `challenge` marked `once` gets a trait `LoginOnce` beside it, as
+/// visible as the struct, with a method `take_challenge` of `Session<Login>`. In other modules,
+/// `use` the trait.
+///
+/// ```text
+/// #[session]
+/// pub struct Login {
+///     #[session(once, ttl = "5m")]
+///     challenge: Option<Challenge>,
+/// }
+///
+/// /// However often the answer is sent: it is accepted once.
+/// #[post("/login", data = "<answer>")]
+/// async fn login(answer: Form<Answer>, mut login: Session<Login>) -> Result<Status, Error> {
+///     match login.take_challenge().await? {
+///         Some(challenge) if challenge.accepts(&answer) => Ok(Status::Ok),
+///         _ => Ok(Status::Forbidden),
+///     }
+/// }
+/// ```
+///
+/// Assigning to such a field is how a new value is stored. Reading it is allowed too, and promises
+/// nothing: another request may be taking what it shows.
 ///
 /// A `#[cfg(…)]` on a field holds for what is generated for it too.
 #[proc_macro_attribute]
@@ -102,9 +165,9 @@ fn declare(args: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = errors::Errors::new();
     let session = model::Session::declared(args, &input, &mut errors);
     check::check(&session, &mut errors);
-    match errors.finish(session) {
-        Ok(session) => expand::expand(&session),
-        Err(messages) => fallback::expand(&input, &messages),
+    match errors.finish() {
+        Ok(()) => expand::expand(&session),
+        Err(messages) => fallback::expand(&session, &messages),
     }
 }
 
@@ -148,6 +211,9 @@ mod tests {
         "pub(in a::b) struct r#fn<'a, 'b: 'a, T: ?Sized + 'a, const N: usize> where T: Copy { a: &'a T }",
         "struct S { #[session(rename = \"\", alias = \"@\", alias = \"\\0\")] a: &&mut [&str], }",
         "struct S { #[session(counter, identity, skip, default, rename, alias)] r#a: fn(&u8) -> &u8, }",
+        "struct S { #[session(max, min, entries, once, group, ttl = \"0s\", on_error, migrate)] a: &u8 }",
+        "struct S { #[session(once)] r#a: &'a Self, #[session(once, group = \"\")] b: fn(&u8) -> Self }",
+        "struct S<'a> { #[session(once)] a: &'a u8, #[session(migrate = <A as B>::c::<d>)] e: [u8; 4] }",
         "struct S { #[session(default = a::<b, c>(|d| -> e { f }), skip)] #[cfg(g)] _a: dyn Fn(&u8), }",
         "#[session] #[session = 1] #[session(idle = \"1s\")] struct S { #[session = 1] a: !, a: _ }",
     ];

@@ -3,10 +3,11 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Data, DeriveInput, Fields, Type};
+use syn::{Attribute, Data, DeriveInput, Fields, Type, Visibility};
 
 use crate::attr::{Attr, FieldAttrs, StructAttrs};
-use crate::errors::{Errors, Mistake};
+use crate::errors::Errors;
+use crate::mistake::Mistake;
 
 /// Everything that a session declares.
 pub(crate) struct Session<'a> {
@@ -34,6 +35,7 @@ impl<'a> Session<'a> {
 
 /// Everything that a field declares.
 pub(crate) struct Field<'a> {
+    pub(crate) vis: &'a Visibility,
     pub(crate) ident: &'a Ident,
     pub(crate) ty: &'a Type,
     /// Its `#[cfg(…)]`, which decide about all that is generated for it too.
@@ -70,6 +72,7 @@ impl<'a> Field<'a> {
         let attrs = FieldAttrs::read(&field.attrs, errors);
         let cfgs = field.attrs.iter();
         Some(Self {
+            vis: &field.vis,
             ident,
             ty: &field.ty,
             cfgs: cfgs.filter(|attr| attr.path().is_ident("cfg")).collect(),

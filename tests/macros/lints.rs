@@ -32,10 +32,11 @@
     clippy::missing_trait_methods,
     clippy::ref_patterns,
     clippy::same_name_method,
-    clippy::single_call_fn,
     clippy::unreachable
 )]
 #![expect(clippy::redundant_pub_crate, reason = "`unreachable_pub` wants it")]
+
+use std::collections::BTreeMap;
 
 use rocket_typed_session::session;
 
@@ -52,6 +53,18 @@ pub(crate) struct Strict {
     /// Given.
     #[session(default = 3)]
     pub(crate) tries: u8,
+    /// Raised.
+    #[session(max, ttl = "1h", migrate = read)]
+    pub(crate) best: u8,
+    /// One by one.
+    #[session(entries)]
+    pub(crate) cart: BTreeMap<String, u8>,
+    /// Taken.
+    #[session(once, on_error = "error")]
+    pub(crate) challenge: Option<String>,
+    /// Taken here alone.
+    #[session(once)]
+    secret: Option<Secret>,
     /// Not stored.
     #[session(skip)]
     pub(crate) cached: Option<String>,
@@ -60,9 +73,20 @@ pub(crate) struct Strict {
     pub(crate) attempts: u8,
 }
 
+/// Of this module's.
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
+struct Secret;
+
+/// Reads an older form.
+fn read(stored: &str) -> Option<u8> {
+    stored.strip_prefix('=')?.parse().ok()
+}
+
 #[session]
 struct Private {
     views: u64,
+    #[session(once)]
+    challenge: Option<String>,
 }
 
 /// Reads what would be dead code otherwise, which is the user's business.
@@ -73,5 +97,8 @@ fn is_used() {
     let strict = Strict::SCHEMA.defaults();
     assert_eq!((strict.views, strict.tries), (0, 3));
     assert_eq!((strict.user, strict.cached), (None, None));
-    assert_eq!(Private::SCHEMA.defaults().views, 0);
+    assert_eq!((strict.best, strict.cart.len()), (0, 0));
+    assert!(strict.challenge.is_none() && strict.secret.is_none());
+    let private = Private::SCHEMA.defaults();
+    assert_eq!((private.views, private.challenge), (0, None));
 }

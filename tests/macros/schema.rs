@@ -158,17 +158,22 @@ fn a_cfg_removes_the_field_from_the_schema_too() {
 #[test]
 fn values_may_come_from_a_macro() {
     macro_rules! declare {
-        ($name:ident, $idle:literal, $secure:literal, $field:ident: $type:ty = $default:expr) => {
+        ($name:ident, $idle:literal, $secure:literal, $field:ident: $type:ty = $default:expr, $read:path) => {
             #[session(idle = $idle, secure = $secure)]
             struct $name {
-                #[session(default = $default)]
+                #[session(default = $default, migrate = $read)]
                 $field: $type,
             }
         };
     }
-    declare!(Generated, "2h", false, size: Vec<u8> = [1u8, 2].to_vec());
+    fn read(stored: &str) -> Option<Vec<u8>> {
+        stored.parse().ok().map(|single| vec![single])
+    }
+    declare!(Generated, "2h", false, size: Vec<u8> = [1u8, 2].to_vec(), read);
     let options = Generated::SCHEMA.options();
     assert_eq!(options.idle, Some(Duration::from_secs(7200)));
     assert_eq!(options.secure, Some(false));
     assert_eq!(Generated::SCHEMA.defaults().size, [1, 2]);
+    let read = Generated::SCHEMA.decode(&fields(&[("size", "3")]), Timestamp::default());
+    assert_eq!(read.data.size, [3]);
 }

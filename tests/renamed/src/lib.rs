@@ -1,5 +1,7 @@
 //! `#[session]` finds the library under whichever name `Cargo.toml` gives it.
 
+use std::collections::BTreeMap;
+
 use sessions::{SessionData, session};
 
 #[session(idle = "10m", same_site = "Lax")]
@@ -13,6 +15,12 @@ pub struct Visit {
     /// Who it is.
     #[session(identity)]
     pub user: Option<String>,
+    /// Taken.
+    #[session(once, on_error = "drop_session")]
+    pub challenge: Option<String>,
+    /// One by one.
+    #[session(entries)]
+    pub cart: BTreeMap<String, u8>,
 }
 
 /// The name under which visits are stored.

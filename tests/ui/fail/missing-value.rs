@@ -6,6 +6,8 @@ struct Visit {
     views: u64,
     #[session(rename)]
     theme: String,
+    #[session(group, ttl, on_error =, migrate)]
+    street: String,
 }
 
 fn main() {}

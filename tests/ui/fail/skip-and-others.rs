@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use rocket_typed_session::session;
 
 #[session]
@@ -10,6 +12,24 @@ struct Visit {
     theme: String,
     #[session(alias = "colour", skip)]
     color: String,
+    #[session(skip, max)]
+    best: u64,
+    #[session(min, skip)]
+    worst: u64,
+    #[session(skip, entries)]
+    cart: BTreeMap<String, u64>,
+    #[session(skip, once)]
+    code: Option<u64>,
+    #[session(skip, group = "address")]
+    street: String,
+    #[session(group = "address", skip)]
+    city: String,
+    #[session(skip, ttl = "5m")]
+    token: String,
+    #[session(skip, on_error = "error")]
+    strict: String,
+    #[session(skip, migrate = read)]
+    older: String,
 }
 
 fn main() {}

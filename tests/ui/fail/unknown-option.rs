@@ -6,6 +6,8 @@ struct Visit {
     views: u64,
     #[session(colour)]
     theme: String,
+    #[session(onec, entires, goup = "address", onerror = "error")]
+    code: Option<u64>,
 }
 
 fn main() {}

@@ -6,6 +6,16 @@ struct Visit {
     views: u64,
     #[session(alias = 'x')]
     theme: String,
+    #[session(ttl = 5, on_error = Error)]
+    code: u64,
+    #[session(group = address)]
+    street: String,
+    #[session(migrate = |stored| stored.parse().ok())]
+    older: u64,
+    #[session(migrate = "read")]
+    oldest: u64,
+    #[session(max = 10)]
+    best: u64,
 }
 
 fn main() {}

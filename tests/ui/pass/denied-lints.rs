@@ -37,6 +37,9 @@ pub struct Strict {
     /// Given.
     #[session(default = 3)]
     pub tries: u8,
+    /// Taken.
+    #[session(once)]
+    pub challenge: Option<String>,
     /// Not stored.
     #[session(skip)]
     pub cached: Option<String>,
@@ -45,11 +48,14 @@ pub struct Strict {
 #[session]
 struct Private {
     views: u64,
+    #[session(once)]
+    challenge: Option<String>,
     #[session(skip)]
     cached: Option<String>,
 }
 
 fn main() {
     let private = Private::SCHEMA.defaults();
-    assert_eq!((private.views, private.cached), (0, None));
+    assert_eq!(private.cached, None);
+    assert_eq!((private.views, private.challenge), (0, None));
 }

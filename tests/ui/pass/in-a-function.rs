@@ -1,4 +1,4 @@
-use rocket_typed_session::{SessionData, session};
+use rocket_typed_session::{Session, SessionData, session};
 
 fn main() {
     #[session(idle = "10m")]
@@ -7,7 +7,11 @@ fn main() {
     }
     let nested = || {
         #[session]
-        struct Visit {}
+        struct Visit {
+            #[session(once)]
+            challenge: Option<u64>,
+        }
+        let _take = <Session<Visit> as VisitOnce>::take_challenge;
         Visit::fairing()
     };
     let _fairings = (Visit::fairing(), nested());

@@ -4,6 +4,7 @@ mod core {}
 mod std {}
 struct Default;
 struct Send;
+struct Future;
 struct Sync;
 #[derive(Debug, serde::Deserialize, serde::Serialize)]
 struct Field;
@@ -25,10 +26,13 @@ struct Option {
     SCHEMA: Field,
     #[session(default = ())]
     fairing: Result,
+    #[session(once)]
+    take: ::std::option::Option<u8>,
 }
 
 fn main() {
-    let _unused = (Default, Send, Sync);
+    let _unused = (Default, Future, Send, Sync);
     let _fairing = Option::fairing();
-    assert_eq!(Option::SCHEMA.stored_names().len(), 6);
+    let fields = format!("{:?}", Option::SCHEMA);
+    assert_eq!(fields.matches("Field {").count(), 7);
 }

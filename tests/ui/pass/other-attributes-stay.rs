@@ -25,5 +25,6 @@ impl Default for Visit {
 fn main() {
     let visit = Visit::default();
     assert_eq!(serde_json::to_string(&visit).unwrap(), r#"{"count":0}"#);
-    assert_eq!(Visit::SCHEMA.stored_names(), ["page_views", "user_name"]);
+    let names = format!("{:?}", Visit::SCHEMA.wanted());
+    assert_eq!(names, r#"Fields(["page_views", "user_name"])"#);
 }

@@ -1,4 +1,6 @@
-use rocket_typed_session::{SessionData, session};
+#![deny(warnings)]
+
+use rocket_typed_session::{Session, SessionData, session};
 
 #[session]
 #[allow(non_camel_case_types)]
@@ -7,10 +9,14 @@ struct r#struct {
     r#type: u64,
     #[session(identity, alias = "who")]
     r#fn: Option<String>,
+    #[session(once)]
+    r#mod: Option<u8>,
 }
 
 fn main() {
     assert_eq!(r#struct::SCHEMA.name(), "struct");
-    assert_eq!(r#struct::SCHEMA.stored_names(), ["fn", "type", "who"]);
+    let names = format!("{:?}", r#struct::SCHEMA.wanted());
+    assert_eq!(names, r#"Fields(["fn", "mod", "type", "who"])"#);
+    let _take = <Session<r#struct> as structOnce>::take_mod;
     let _fairing = r#struct::fairing();
 }

@@ -23,10 +23,20 @@ struct Tree {
 }
 
 #[session]
+#[derive(serde::Deserialize, serde::Serialize)]
 struct Recursive {
     #[session(skip)]
     before: Option<Box<Self>>,
+    #[session(once)]
+    after: Option<Box<Self>>,
+    #[session(migrate = Self::grow)]
     tree: Tree,
+}
+
+impl Recursive {
+    fn grow(_: &str) -> Option<Tree> {
+        None
+    }
 }
 
 #[session]
@@ -34,6 +44,9 @@ struct Recursive {
 pub struct Old {
     #[deprecated]
     pub views: u64,
+    #[deprecated]
+    #[session(once)]
+    pub challenge: Option<u64>,
 }
 
 #[rustfmt::skip]
@@ -77,5 +90,6 @@ fn main() {
     let commas = Commas::SCHEMA.defaults();
     assert!(commas.pairs.is_empty() && commas.started <= std::time::Instant::now());
     assert_eq!(commas.views, 1);
-    assert_eq!(ByAMacro::SCHEMA.stored_names(), ["user", "views"]);
+    let names = format!("{:?}", ByAMacro::SCHEMA.wanted());
+    assert_eq!(names, r#"Fields(["user", "views"])"#);
 }

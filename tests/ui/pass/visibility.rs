@@ -12,6 +12,8 @@ mod outer {
         #[rocket_typed_session::session]
         pub(super) struct OfTheParent {
             pub(super) views: u64,
+            #[session(once)]
+            pub(super) challenge: Option<u8>,
         }
 
         #[rocket_typed_session::session]
@@ -30,6 +32,9 @@ mod outer {
     }
 
     pub(crate) fn seen_from_the_parent() {
+        use inner::OfTheParentOnce as _;
+
+        let _take = rocket_typed_session::Session::<inner::OfTheParent>::take_challenge;
         let _fairings = (inner::OfTheParent::fairing(), inner::OfAPath::fairing());
     }
 }
@@ -39,7 +44,12 @@ mod outer {
 pub struct Public {
     /// Counted.
     pub views: u64,
+    #[session(once)]
+    of_a_type_that_others_cannot_see: Option<Hidden>,
 }
+
+#[derive(serde::Deserialize, serde::Serialize)]
+struct Hidden;
 
 fn main() {
     let _fairings = (Public::fairing(), outer::inner::OfTheCrate::fairing());

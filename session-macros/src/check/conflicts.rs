@@ -1,0 +1,104 @@
+//! Which options of one field exclude each other, and why.
+
+use proc_macro2::Span;
+
+use crate::errors::Errors;
+use crate::mistake::Mistake;
+use crate::model::Field;
+
+/// Two options that cannot stand on one field.
+#[derive(Debug)]
+pub(crate) struct Conflict {
+    pub(crate) first: &'static str,
+    pub(crate) second: &'static str,
+    pub(crate) reason: &'static str,
+    /// What to do about it.
+    pub(crate) remedy: String,
+}
+
+impl Conflict {
+    /// How `first` excludes `second`, of which it stands before in [`written`]; if it does.
+    fn between(first: &'static str, second: &'static str) -> Option<Self> {
+        let remove_one = || "remove one of them".to_owned();
+        let remove_second = || format!("remove `{second}`");
+        let (reason, remedy) = match (first, second) {
+            ("skip", "default") => return None,
+            ("skip", _) => ("what is skipped is never stored", remove_one()),
+
+            ("identity", "counter") => ("an identity is not counted", remove_one()),
+            ("identity", "max" | "min") => ("an identity is not compared", remove_one()),
+            ("identity", "entries") => ("an identity is one user", remove_one()),
+            ("identity", "once") => ("a user stays until the logout", remove_one()),
+            ("identity", "ttl") => (
+                "a user stays as long as the session",
+                "remove it, and declare `idle` or `absolute` on the struct".to_owned(),
+            ),
+            ("identity", "default") => ("a new session is nobody's", remove_second()),
+
+            ("counter" | "max" | "min" | "entries", "max" | "min" | "entries" | "once") => {
+                ("a field merges in one way", remove_one())
+            }
+            ("counter" | "max" | "min" | "entries" | "once", "group") => (
+                "fields of a group are written together, this one merges on its own",
+                remove_one(),
+            ),
+            ("entries", "ttl") => (
+                "a deadline is for one stored field, and here each entry is one",
+                remove_one(),
+            ),
+            ("entries", "on_error" | "migrate") => (
+                "an entry that cannot be read is left out, the others are kept",
+                remove_second(),
+            ),
+            ("entries", "default") => ("where nothing is stored, it is empty", remove_second()),
+            ("once", "default") => (
+                "what was taken would be there again as the default",
+                remove_second(),
+            ),
+            _ => return None,
+        };
+        Some(Self {
+            first,
+            second,
+            reason,
+            remedy,
+        })
+    }
+}
+
+/// Each option is refused once, for the first that excludes it.
+pub(super) fn conflicts(field: &Field<'_>, errors: &mut Errors) {
+    let written = written(field);
+    for (at, (second, span)) in written.iter().enumerate() {
+        let mut firsts = written.iter().take(at);
+        let conflict = firsts.find_map(|(first, _)| Conflict::between(first, second));
+        if let Some(conflict) = conflict {
+            errors.report(*span, &Mistake::Conflict(&conflict));
+        }
+    }
+}
+
+/// The field's options and where they stand, each before those that it can exclude.
+fn written(field: &Field<'_>) -> Vec<(&'static str, Span)> {
+    let attrs = &field.attrs;
+    let options = [
+        ("skip", attrs.skip.key()),
+        ("identity", attrs.identity.key()),
+        ("counter", attrs.counter.key()),
+        ("max", attrs.max.key()),
+        ("min", attrs.min.key()),
+        ("entries", attrs.entries.key()),
+        ("once", attrs.once.key()),
+        ("group", attrs.group.key()),
+        ("ttl", attrs.ttl.key()),
+        ("on_error", attrs.on_error.key()),
+        ("migrate", attrs.migrate.key()),
+        ("default", attrs.default.key()),
+        ("rename", attrs.rename.key()),
+        ("alias", attrs.aliases.first().map(|alias| alias.key)),
+    ];
+    let options = options.into_iter();
+    options
+        .filter_map(|(option, key)| Some((option, key?)))
+        .collect()
+}

@@ -1,0 +1,111 @@
+//! Each option of a field arrives in the schema.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rocket_typed_session::{SessionData, Timestamp, session};
+use session_core::schema::Decoded;
+
+#[session]
+struct Visit {
+    #[session(max)]
+    best: u32,
+    #[session(min, default = 9, rename = "low")]
+    worst: i8,
+    #[session(entries, alias = "basket")]
+    cart: BTreeMap<String, u32>,
+    #[session(entries)]
+    seen: HashMap<u64, Vec<u8>>,
+    #[session(once, ttl = "5m", on_error = "error")]
+    challenge: Option<String>,
+    #[session(group = "address", default = "here".to_owned())]
+    street: String,
+    #[session(group = "address", ttl = "1h 1ms", migrate = city::read)]
+    city: Option<City>,
+    #[session(identity, on_error = "drop_session")]
+    user: Option<Vec<u8>>,
+    #[session(counter, ttl = "30s", on_error = "default")]
+    tries: u8,
+}
+
+#[derive(Debug, PartialEq, serde::Deserialize, serde::Serialize)]
+struct City(String);
+
+mod city {
+    /// What was stored before it was a type of its own: its name and its number.
+    pub(super) fn read(stored: &str) -> Option<Option<super::City>> {
+        let (name, _): (String, u32) = serde_json::from_str(stored).ok()?;
+        Some(Some(super::City(name)))
+    }
+}
+
+/// What the schema shows of one field.
+fn shown(name: &str) -> String {
+    let table = format!("{:?}", Visit::SCHEMA);
+    let mut fields = table.split("Field {");
+    let start = format!(" name: {name:?},");
+    let field = fields.find(|field| field.starts_with(&start));
+    field.expect("a field of this name").to_owned()
+}
+
+#[track_caller]
+fn assert_shows(name: &str, parts: &[&str]) {
+    let field = shown(name);
+    for part in parts {
+        assert!(field.contains(part), "no `{part}` in: {field}");
+    }
+}
+
+#[test]
+fn what_is_declared_arrives() {
+    assert_shows("best", &["rule: Max", "group: None", "ttl: None"]);
+    assert_shows("low", &["rule: Min"]);
+    assert_shows("challenge", &["is_once: true", "ttl: Some(300s)"]);
+    assert_shows("challenge", &["on_error: Error", "rule: Last"]);
+    assert_shows("street", &["group: Some(\"address\")", "is_once: false"]);
+    assert_shows(
+        "city",
+        &["group: Some(\"address\")", "ttl: Some(3600.001s)"],
+    );
+    assert_shows("user", &["is_identity: true", "on_error: DropSession"]);
+    assert_shows(
+        "tries",
+        &["rule: Counter", "ttl: Some(30s)", "on_error: Default"],
+    );
+}
+
+#[test]
+fn types_are_named_as_they_are_written() {
+    assert_shows("best", &["type_name: \"u32\""]);
+    assert_shows("cart", &["type_name: \"BTreeMap<String, u32>\""]);
+    assert_shows("seen", &["type_name: \"HashMap<u64, Vec<u8>>\""]);
+    assert_shows("challenge", &["type_name: \"Option<String>\""]);
+}
+
+#[test]
+fn maps_of_entries_are_read_back() {
+    let mut visit = Visit::SCHEMA.defaults();
+    visit.cart.insert("apple".into(), 3);
+    visit.seen.insert(7, vec![1, 2]);
+    let written = Visit::SCHEMA.encode(&visit).expect("all fields encode");
+    let Decoded {
+        data: read, faults, ..
+    } = Visit::SCHEMA.decode(&written, Timestamp::default());
+    assert!(faults.is_empty());
+    assert_eq!((read.cart, read.seen), (visit.cart, visit.seen));
+    assert_eq!((read.best, read.worst, read.tries), (0, 9, 0));
+    assert_eq!((read.street.as_str(), read.user), ("here", None));
+}
+
+#[test]
+fn an_older_form_is_migrated() {
+    for stored in ["\"Ulm\"", "[\"Ulm\",89073]"] {
+        let fields = [("city".into(), stored.as_bytes().to_vec())];
+        let read = Visit::SCHEMA.decode(&fields.into_iter().collect(), Timestamp::default());
+        assert_eq!(
+            read.data.city,
+            Some(City("Ulm".into())),
+            "stored as {stored}"
+        );
+        assert!(read.faults.is_empty());
+    }
+}
