@@ -17,4 +17,5 @@ mod lifecycle;
 mod outage;
 mod races;
 mod redis;
+mod rules;
 mod support;
