@@ -156,11 +156,12 @@ impl<T> Schema<T> {
         let mut changes = Changes::diff(before, after, |name| self.rule(name, stored))?;
         if self.switches_user(stored, after) {
             self.begin_anew(&mut changes)?;
+        } else {
+            self.complete_groups(&mut changes, after);
         }
         if changes.is_empty() {
             return Ok(changes);
         }
-        self.complete_groups(&mut changes, after);
         for field in self.fields {
             move_from_aliases(field, &mut changes);
             if let Some(name) = field.deadline_name() {

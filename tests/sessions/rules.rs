@@ -134,6 +134,14 @@ fn login(mut shop: Session<Shop>, user: &str) {
     shop.user = Some(user.into());
 }
 
+#[post("/move/<user>/<street>")]
+fn move_in(mut shop: Session<Shop>, user: &str, street: &str) {
+    shop.user = Some(user.into());
+    shop.street = street.into();
+    shop.attempts += 1;
+    shop.cart.insert("key".into(), 1);
+}
+
 /// Reads two fields and writes two; the first try of a `wait`ing one meets another request.
 #[post("/buy/<price>?<wait>")]
 async fn buy(
@@ -480,6 +488,16 @@ async fn nothing_of_one_user_is_left_to_the_next_in_any_field() {
             names.sort();
             assert_eq!(names, ["@", "user"]);
         }
+        // What the next user's login wrote is the next user's; the rest of its group is not.
+        for path in ["/street/bobs", "/city/bobs", "/put/tea/1", "/attempt"] {
+            browser.post(path, &[]).await;
+        }
+        browser.post("/move/carol/carols", &[]).await;
+        sees(
+            &mut browser,
+            "cart=key=1 notice=- address=carols/ code=None attempts=1",
+        )
+        .await;
     })
     .await;
 }
