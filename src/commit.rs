@@ -4,12 +4,12 @@ use std::mem;
 
 use log::error;
 use session_core::changes::Changes;
-use session_core::commit::{Committed, CookieChange, Opened, Pending, Prepared};
+use session_core::commit::{Committed, CookieChange, Opened, Pending};
 use session_core::error::Error;
 use session_core::schema::SessionData;
 
 use crate::slot::{Slot, View};
-use crate::work::Work;
+use crate::work::{Unsettled, Work};
 
 /// What is to become of the response.
 pub(crate) struct Answer {
@@ -66,31 +66,44 @@ impl<T: SessionData> Slot<T> {
 
     async fn commit(&self, failed: bool) -> Result<Committed, Error> {
         let _committing = self.committing.lock().await;
-        let unsettled = self.work().take_unsettled(failed);
-        if let Some(prepared) = unsettled {
-            self.settle(prepared).await?;
-        }
-        let (prepared, pending) = {
+        let was_gone = self.settle_again(failed).await?;
+        let unsettled = {
             let mut work = self.work();
             work.pending.failed = failed;
             let prepared = self.engine.prepare(work.opened.clone(), &work.pending)?;
-            (prepared, mem::take(&mut work.pending))
+            let otherwise = mem::take(&mut work.pending).without_data();
+            Unsettled {
+                prepared,
+                otherwise,
+            }
         };
-        let committed = self.settle(prepared).await;
-        if committed.as_ref().is_err_and(|error| !error.is_store()) {
-            // The data was refused, and is given up; the rest is not.
-            self.work().put_back(pending.without_data())?;
-        }
-        committed
+        let mut committed = self.settle(unsettled).await?;
+        committed.gone |= was_gone;
+        Ok(committed)
     }
 
-    async fn settle(&self, prepared: Prepared) -> Result<Committed, Error> {
-        self.work().unsettled = Some(prepared.clone());
-        let committed = self.engine.execute(&prepared).await;
+    /// Sends again what is unsettled, and tells whether it turns out that it was dropped.
+    async fn settle_again(&self, failed: bool) -> Result<bool, Error> {
+        let Some(unsettled) = self.work().take_unsettled(failed) else {
+            return Ok(false);
+        };
+        match self.settle(unsettled).await {
+            // A transaction that was not done; its caller has been told that it may not have been.
+            Err(error) if error.is_conflict() => Ok(false),
+            committed => Ok(committed?.gone),
+        }
+    }
+
+    async fn settle(&self, unsettled: Unsettled) -> Result<Committed, Error> {
+        self.work().unsettled = Some(unsettled.clone());
+        let committed = self.engine.execute(&unsettled.prepared).await;
         let mut work = self.work();
         // After a failure of the store nobody knows whether it was done; any other is a refusal.
         if !committed.as_ref().is_err_and(Error::is_store) {
             work.unsettled = None;
+            if committed.is_err() {
+                work.put_back(unsettled.otherwise)?;
+            }
         }
         let committed = committed?;
         work.opened = committed.opened.clone();
@@ -120,35 +133,36 @@ impl<T: SessionData> Slot<T> {
         change: impl FnOnce(View<T>) -> Result<Option<Changes>, Error>,
     ) -> Result<Option<Committed>, Error> {
         let _committing = self.committing.lock().await;
-        let unsettled = self.work().take_unsettled(false);
-        if let Some(prepared) = unsettled {
-            self.settle(prepared).await?;
-        }
-        if self.work().is_over() {
-            return Err(Error::gone());
-        }
-        self.reload().await?;
+        self.read_afresh().await?;
         let Some(changes) = change(self.view()?)? else {
             return Ok(None);
         };
-        let (prepared, pending) = {
+        let unsettled = {
             let mut work = self.work();
             let mut pending = work.pending.clone();
             pending.merge(Pending::of(changes))?;
             self.check_answered(&work, &pending)?;
             let prepared = self.engine.prepare(work.opened.clone(), &pending)?;
-            let prepared = self.engine.expecting(prepared);
-            (prepared, mem::take(&mut work.pending))
+            Unsettled {
+                prepared: self.engine.expecting(prepared),
+                otherwise: mem::take(&mut work.pending),
+            }
         };
-        let committed = self.settle(prepared).await;
-        if committed.as_ref().is_err_and(|error| !error.is_store()) {
-            self.work().put_back(pending)?;
-        }
-        committed.map(Some)
+        self.settle(unsettled).await.map(Some)
     }
 
     /// Reads the session afresh.
     pub(crate) async fn reload(&self) -> Result<(), Error> {
+        let _committing = self.committing.lock().await;
+        self.read_afresh().await
+    }
+
+    /// What is unsettled may be stored already, and must not be seen twice.
+    async fn read_afresh(&self) -> Result<(), Error> {
+        self.settle_again(false).await?;
+        if self.work().is_over() {
+            return Err(Error::gone());
+        }
         let Some(live) = self.live() else {
             return Ok(());
         };

@@ -150,7 +150,7 @@ impl<T: SessionData> Slot<T> {
                     fields.clone_from(&record.fields);
                 }
                 if let Some(unsettled) = &seen.unsettled {
-                    unsettled.overlay(&mut fields)?;
+                    unsettled.prepared.overlay(&mut fields)?;
                 }
                 seen.changes.apply(&mut fields)?;
                 T::SCHEMA.decode(&fields, now)

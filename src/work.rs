@@ -10,7 +10,7 @@ pub(crate) struct Work {
     pub(crate) opened: Opened,
     /// A commit of which it is not known that it was done: its call failed or was cancelled, or is
     /// under way. Before anything else is committed, it is sent again, as it is.
-    pub(crate) unsettled: Option<Prepared>,
+    pub(crate) unsettled: Option<Unsettled>,
     /// What is not decided yet.
     pub(crate) pending: Pending,
     pub(crate) cookie: CookieChange,
@@ -45,13 +45,17 @@ impl Work {
     }
 
     /// What has to be sent again. A request that failed drops its data, but not what is for safety.
-    pub(crate) fn take_unsettled(&mut self, failed: bool) -> Option<Prepared> {
+    pub(crate) fn take_unsettled(&mut self, failed: bool) -> Option<Unsettled> {
         let unsettled = self.unsettled.take()?;
-        if failed {
-            unsettled.for_safety()
-        } else {
-            Some(unsettled)
+        if !failed {
+            return Some(unsettled);
         }
+        let prepared = unsettled.prepared.for_safety()?;
+        let otherwise = Pending::default();
+        Some(Unsettled {
+            prepared,
+            otherwise,
+        })
     }
 
     /// Puts back what was not committed, before what was done since.
@@ -61,9 +65,18 @@ impl Work {
     }
 }
 
+/// A commit on its way.
+#[derive(Clone)]
+pub(crate) struct Unsettled {
+    pub(crate) prepared: Prepared,
+    /// What of it is to be committed all the same if it is refused: without the data that was
+    /// refused, or what was pending before a transaction.
+    pub(crate) otherwise: Pending,
+}
+
 pub(crate) struct Seen {
     pub(crate) live: Option<Live>,
-    pub(crate) unsettled: Option<Prepared>,
+    pub(crate) unsettled: Option<Unsettled>,
     pub(crate) changes: Changes,
 }
 

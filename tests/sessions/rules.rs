@@ -232,6 +232,7 @@ impl Store {
                     attempt,
                     coins,
                     login,
+                    move_in,
                     buy,
                     never
                 ],
