@@ -129,11 +129,11 @@ end
 
 -- The sum of integers, or nil and why there is none. Lua adds short ones exactly; long ones are added
 -- by the one who knows 64 bits, Redis, in a field of their own.
-local SCRATCH = '@s'
+local SCRATCH, LEAST, MOST = '@s', '-9223372036854775808', '9223372036854775807'
 local function sum(terms)
   local total, is_short = 0, true
   for _, term in ipairs(terms) do
-    if not is_integer(term) then
+    if not is_integer(term) or is_less(term, LEAST) or is_less(MOST, term) then
       return nil, {}
     end
     total, is_short = total + tonumber(term), is_short and #term < 15
