@@ -169,7 +169,7 @@ pub enum Created {
 pub enum Updated {
     /// Something is not as [`Update::expected`] says; nothing was written.
     Conflict,
-    /// It is stored; the fields that merged with what was stored have these values now.
+    /// It is stored; the fields that merged with what was stored had these values right after it.
     Done(Fields),
     /// The session is over, or has another epoch; nothing was written.
     Gone,
@@ -289,15 +289,6 @@ impl Update {
     #[must_use]
     pub fn must_be_remembered(&self) -> bool {
         self.rotation.is_some() || !self.changes.is_empty()
-    }
-
-    /// The values in `fields` of the fields that this update merges with what was stored.
-    #[must_use]
-    pub fn merged(&self, fields: &Fields) -> Fields {
-        let merged = self.changes.iter().filter(|(_, change)| change.merges());
-        merged
-            .filter_map(|(name, _)| Some((name.clone(), fields.get(name)?.to_vec())))
-            .collect()
     }
 
     /// The metadata of the session after this update.
