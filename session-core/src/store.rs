@@ -1,4 +1,7 @@
 //! The contract between the engine and a store.
+//!
+//! With the feature `testing`, it is executable: `session_core::testing::conformance` has a test for
+//! each clause, which a store of one's own runs in one line.
 
 use std::fmt;
 use std::sync::Arc;

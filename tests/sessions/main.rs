@@ -9,8 +9,10 @@
 )]
 
 mod app;
+mod conformance;
 mod contract;
 mod cookies;
+mod differential;
 mod example;
 mod launch;
 mod lifecycle;

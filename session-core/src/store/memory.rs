@@ -264,3 +264,17 @@ impl Sessions {
         self.remove(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::ManualClock;
+    use crate::testing::conformance::StoreUnderTest;
+
+    async fn store() -> StoreUnderTest {
+        let clock = Arc::new(ManualClock::new());
+        StoreUnderTest::new(MemoryStore::with_clock(clock.clone())).clock(clock)
+    }
+
+    crate::conformance_tests!(store);
+}
