@@ -1,8 +1,10 @@
-//! What tests of sessions need: a clock that they move, and the contract of stores as tests that
-//! every store can run.
+//! What tests of sessions need: a clock that they move, a store that fails on demand, and the
+//! contract of stores as tests that every store can run.
 
 mod clock;
 pub mod conformance;
+mod faulty;
 
 // The public interface is:
 pub use self::clock::ManualClock;
+pub use self::faulty::{Call, Fault, FaultyStore, Moment, Pause, Verb};

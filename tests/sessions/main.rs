@@ -14,6 +14,7 @@ mod contract;
 mod cookies;
 mod differential;
 mod example;
+mod faults;
 mod launch;
 mod lifecycle;
 mod outage;
