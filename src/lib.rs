@@ -44,7 +44,8 @@
 //!   down.
 //! - [`SessionFairing`]: where sessions are stored; [`MemoryStore`], [`RedisStore`], [`RedisPool`],
 //!   and the contract of [`Store`] for one of your own.
-//! - `testing` (feature `testing`): a clock that tests move.
+//! - `testing` (feature `testing`): a clock that tests move, a store that fails where they want it, and
+//!   the contract of stores as tests.
 //! - The README has a guide, tables of all options, and the guarantees; DESIGN.md says why.
 //!
 //! # Stores
