@@ -44,7 +44,8 @@
 //!   down.
 //! - [`SessionFairing`]: where sessions are stored; [`MemoryStore`], [`RedisStore`], [`RedisPool`],
 //!   and the contract of [`Store`] for one of your own.
-//! - `testing` (feature `testing`): a kit for the tests of your application.
+//! - `testing` (feature `testing`): a kit for the tests of your application, and what tests of a store
+//!   need.
 //! - The README has a guide, tables of all options, and the guarantees; DESIGN.md says why.
 //!
 //! # Stores

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::record::{Fields, Name};
+use crate::record::{DEADLINE_PREFIX, Fields, Name};
 use crate::rule::{self, Counter, Rule};
 use crate::value::{CounterValue, FieldValue, IdentityValue, MapValue, OnceValue, OrderedValue};
 
@@ -157,7 +157,7 @@ impl<T> Field<T> {
     /// Under which name its deadline is stored, if it has one.
     pub(crate) fn deadline_name(&self) -> Option<Name> {
         self.ttl?;
-        Some(format!("@until:{}", self.name).into())
+        Some(format!("{DEADLINE_PREFIX}{}", self.name).into())
     }
 
     /// Appends what is to be stored of the field.

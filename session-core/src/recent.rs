@@ -6,13 +6,15 @@
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::random;
+use crate::record::Fields;
 
 /// Names one commit: two bytes of time in seconds, which wrap around, and six random ones.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct CommitId([u8; Self::LEN]);
 
 impl CommitId {
-    pub(crate) const LEN: usize = 8;
+    /// The length of every name.
+    pub const LEN: usize = 8;
 
     /// A new name for a commit that is made now.
     ///
@@ -27,9 +29,16 @@ impl CommitId {
         Ok(Self(bytes))
     }
 
-    #[cfg(feature = "redis")]
-    pub(crate) const fn as_bytes(&self) -> &[u8; Self::LEN] {
+    /// The name as a store that outlives the process keeps it.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
+    }
+
+    /// Reads what [`as_bytes`](Self::as_bytes) gave.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
     }
 
     /// Clocks differ, so a commit may seem to come before one that came first: that is not long.
@@ -40,9 +49,12 @@ impl CommitId {
     }
 }
 
-/// The commits that a session has seen of late, the last one last.
+/// The commits that a session has seen of late, the last one last, and what each was answered.
+///
+/// Of a counter, that is not what is stored by now: who counts to draw a number must not be told the
+/// one that somebody else drew in between.
 #[derive(Clone, Debug, Default)]
-pub struct Recent(Vec<CommitId>);
+pub struct Recent(Vec<(CommitId, Fields)>);
 
 impl Recent {
     /// How many are remembered at most: more than requests are under way on one session at once.
@@ -51,19 +63,20 @@ impl Recent {
     /// For how many seconds: longer than any client goes on to send a commit again.
     pub(crate) const SECONDS: u16 = 60;
 
-    /// Whether this commit was seen.
+    /// What this commit was answered: the values of the fields that merged. `None`: it was not seen.
     #[must_use]
-    pub fn contains(&self, id: CommitId) -> bool {
-        self.0.contains(&id)
+    pub fn answer(&self, id: CommitId) -> Option<&Fields> {
+        let found = self.0.iter().find(|(known, _)| *known == id);
+        found.map(|(_, answer)| answer)
     }
 
-    /// Remembers a commit, and forgets old ones.
-    pub fn remember(&mut self, id: CommitId) {
-        self.0.retain(|known| !id.is_long_after(*known));
+    /// Remembers a commit and its answer, and forgets old ones.
+    pub fn remember(&mut self, id: CommitId, answer: Fields) {
+        self.0.retain(|(known, _)| !id.is_long_after(*known));
         if self.0.len() >= Self::CAPACITY {
             self.0.remove(0);
         }
-        self.0.push(id);
+        self.0.push((id, answer));
     }
 }
 
@@ -79,20 +92,21 @@ mod tests {
         let id = |seconds| CommitId::generate(start.plus(Duration::from_secs(seconds))).unwrap();
         let mut recent = Recent::default();
         let first = id(0);
-        recent.remember(first);
-        recent.remember(id(60));
-        assert!(recent.contains(first));
-        recent.remember(id(61));
-        assert!(!recent.contains(first));
+        let answer = Fields::from_iter([("n".into(), b"1".to_vec())]);
+        recent.remember(first, answer.clone());
+        recent.remember(id(60), Fields::new());
+        assert_eq!(recent.answer(first), Some(&answer));
+        recent.remember(id(61), Fields::new());
+        assert_eq!(recent.answer(first), None);
         let (later, earlier) = (id(62), id(61));
-        recent.remember(later);
-        recent.remember(earlier);
+        recent.remember(later, Fields::new());
+        recent.remember(earlier, Fields::new());
         assert!(
-            recent.contains(later),
+            recent.answer(later).is_some(),
             "a clock that is behind makes nothing forgotten"
         );
         for _ in 0..2 * Recent::CAPACITY {
-            recent.remember(id(61));
+            recent.remember(id(61), Fields::new());
         }
         assert_eq!(recent.0.len(), Recent::CAPACITY);
     }

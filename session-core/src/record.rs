@@ -11,6 +11,10 @@ use crate::token::VerifierDigest;
 /// The name under which a field is stored.
 pub type Name = Cow<'static, str>;
 
+/// How the names begin under which the deadlines of fields are stored. All other names that begin
+/// with `@` are no field's: a store may use them for itself.
+pub const DEADLINE_PREFIX: &str = "@until:";
+
 /// Stored names and their encoded values, sorted by name.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub struct Fields(Vec<(Name, Vec<u8>)>);

@@ -1,4 +1,7 @@
 //! The contract between the engine and a store.
+//!
+//! With the feature `testing`, it is executable: `session_core::testing::conformance` has a test for
+//! each clause, which a store of one's own runs in one line.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +36,9 @@ pub mod redis;
 ///   call would have left it, never half of it.
 /// - **Once.** A call that is repeated, because its answer was not heard, leaves what it left and
 ///   answers what it answered: [`Update::id`] names each update.
-/// - **Only the named fields are touched**; all others, an older or newer build's, stay.
+/// - **Only the named fields are touched**; all others, an older or newer build's, stay. A name is any
+///   text and a value any bytes; names that begin with `@`, but for [`DEADLINE_PREFIX`](crate::record::DEADLINE_PREFIX), are free for
+///   the store's own use, and what it keeps there is not loaded.
 /// - **Every record has a time to live.** It is the duration that each call brings, relative to its
 ///   arrival; it has slack over the logical expiry, which the engine checks on every load. A record
 ///   may live longer than told, up to the longest that any call told; never shorter.
@@ -167,7 +172,7 @@ pub enum Created {
 pub enum Updated {
     /// Something is not as [`Update::expected`] says; nothing was written.
     Conflict,
-    /// It is stored; the fields that merged with what was stored have these values now.
+    /// It is stored; the fields that merged with what was stored had these values right after it.
     Done(Fields),
     /// The session is over, or has another epoch; nothing was written.
     Gone,
@@ -287,15 +292,6 @@ impl Update {
     #[must_use]
     pub fn must_be_remembered(&self) -> bool {
         self.rotation.is_some() || !self.changes.is_empty()
-    }
-
-    /// The values in `fields` of the fields that this update merges with what was stored.
-    #[must_use]
-    pub fn merged(&self, fields: &Fields) -> Fields {
-        let merged = self.changes.iter().filter(|(_, change)| change.merges());
-        merged
-            .filter_map(|(name, _)| Some((name.clone(), fields.get(name)?.to_vec())))
-            .collect()
     }
 
     /// The metadata of the session after this update.

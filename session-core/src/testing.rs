@@ -1,43 +1,10 @@
-//! What tests of sessions need.
+//! What tests of sessions need: a clock that they move, a store that fails on demand, and the
+//! contract of stores as tests that every store can run.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::Duration;
+mod clock;
+pub mod conformance;
+mod faulty;
 
-use crate::clock::{Clock, SystemClock, Timestamp};
-
-/// A clock that stands still until it is moved.
-#[derive(Debug)]
-pub struct ManualClock(Mutex<Timestamp>);
-
-impl ManualClock {
-    /// A clock that shows the present instant.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::at(SystemClock.now())
-    }
-
-    /// A clock that shows this instant.
-    #[must_use]
-    pub fn at(now: Timestamp) -> Self {
-        Self(Mutex::new(now))
-    }
-
-    /// Moves the clock forward.
-    pub fn advance(&self, duration: Duration) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *now = now.plus(duration);
-    }
-}
-
-impl Default for ManualClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+// The public interface is:
+pub use self::clock::ManualClock;
+pub use self::faulty::{Call, Fault, FaultyStore, Moment, Pause, Verb};

@@ -9,10 +9,13 @@
 )]
 
 mod app;
+mod conformance;
 mod contract;
 mod cookies;
 mod deploy;
+mod differential;
 mod example;
+mod faults;
 mod launch;
 mod lifecycle;
 mod outage;

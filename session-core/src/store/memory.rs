@@ -137,8 +137,8 @@ impl Store for MemoryStore {
             return Ok(Updated::Gone);
         };
         let record = &entry.record;
-        if entry.recent.contains(update.id) {
-            return Ok(Updated::Done(update.merged(&record.fields)));
+        if let Some(answer) = entry.recent.answer(update.id) {
+            return Ok(Updated::Done(answer.clone()));
         }
         if record.metadata.epoch != update.epoch {
             return Ok(Updated::Gone);
@@ -150,18 +150,15 @@ impl Store for MemoryStore {
         let mut fields = record.fields.clone();
         let merged = update.changes.apply(&mut fields)?;
         let metadata = update.metadata_after(&record.metadata);
-        let mut recent = entry.recent.clone();
-        if update.must_be_remembered() {
-            recent.remember(update.id);
+        // Out and in again, since its place in the order may be another one.
+        if let Some(mut entry) = sessions.remove(key) {
+            entry.record = Arc::new(Record::new(metadata, fields));
+            if update.must_be_remembered() {
+                entry.recent.remember(update.id, merged.clone());
+            }
+            entry.removable_at = entry.removable_at.max(now.plus(update.ttl));
+            sessions.insert(key, entry);
         }
-        let entry = Entry {
-            record: Arc::new(Record::new(metadata, fields)),
-            recent,
-            taken: entry.taken.clone(),
-            removable_at: entry.removable_at.max(now.plus(update.ttl)),
-        };
-        sessions.remove(key);
-        sessions.insert(key, entry);
         Ok(Updated::Done(merged))
     }
 
@@ -232,10 +229,10 @@ impl Sessions {
         self.entries.insert(key, entry);
     }
 
-    fn remove(&mut self, key: Key) {
-        if let Some(entry) = self.entries.remove(&key) {
-            self.order.remove(&entry.rank(key));
-        }
+    fn remove(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.entries.remove(&key)?;
+        self.order.remove(&entry.rank(key));
+        Some(entry)
     }
 
     /// Removes what is over, anonymous and identified sessions alike.
@@ -266,4 +263,18 @@ impl Sessions {
         );
         self.remove(key);
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::ManualClock;
+    use crate::testing::conformance::StoreUnderTest;
+
+    async fn store() -> StoreUnderTest {
+        let clock = Arc::new(ManualClock::new());
+        StoreUnderTest::new(MemoryStore::with_clock(clock.clone())).clock(clock)
+    }
+
+    crate::conformance_tests!(store);
 }

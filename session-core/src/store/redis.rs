@@ -14,12 +14,13 @@ use super::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
 use crate::changes::Change;
 use crate::error::Error;
 use crate::recent::Recent;
-use crate::record::{Fields, Metadata, Name, Record, pack_lifetime, pack_millis};
+use crate::record::{DEADLINE_PREFIX, Fields, Metadata, Name, Record, pack_lifetime, pack_millis};
 
 mod error;
 mod lease;
 
-/// The hash field that holds the metadata. No struct field has this name.
+/// The hash field that holds the metadata. The scripts keep more under names that begin like this,
+/// which no struct field has.
 const METADATA: &str = "@";
 
 /// The longest time to live that is sent, 100 years: Redis refuses those that overflow its clock.
@@ -226,11 +227,17 @@ fn read_all(reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
         // A name that is no text is not one of ours.
         match String::from_utf8(name) {
             Ok(name) if name == METADATA => metadata = Some(value),
+            Ok(name) if is_own(&name) => {}
             Ok(name) => fields.push((Name::from(name), value)),
             Err(_) => {}
         }
     }
     Ok((metadata, fields.into_iter().collect()))
+}
+
+/// Whether a hash field is this store's, not the session's: who took what is nobody's to read.
+fn is_own(name: &str) -> bool {
+    name.starts_with(METADATA) && !name.starts_with(DEADLINE_PREFIX)
 }
 
 /// Reads the reply of an HMGET of the metadata and of these fields.

@@ -52,32 +52,52 @@ local function seconds(name)
   return string.byte(name, 1) * 256 + string.byte(name, 2)
 end
 
--- A client that did not hear the answer sends its commit again: it is done already.
+-- Texts are kept one after the other, each after its length and a colon.
+local function packed(text)
+  return #text .. ':' .. text
+end
+
+-- The text that is packed at this place, and the place after it; nil where there is none.
+local function unpacked(texts, at)
+  local _, colon, length = string.find(texts, '^(%d+):', at)
+  if not colon then
+    return nil
+  end
+  local last = colon + tonumber(length)
+  return string.sub(texts, colon + 1, last), last + 1
+end
+
+-- A client that did not hear the answer sends its commit again: it is done already, and answered as it
+-- was, whatever others have added since. What is kept are the names of commits, and after each the
+-- values that it was answered.
 local recent, recent_field = {}, nil
 if commit ~= '' then
   recent_field = '@c' .. string.byte(commit, #commit) % 16
-  local stored = redis.call('HGET', key, recent_field) or ''
-  for i = 1, #stored, #commit do
-    local name = string.sub(stored, i, i + #commit - 1)
+  local stored, at = redis.call('HGET', key, recent_field) or '', 1
+  while at <= #stored do
+    local name = string.sub(stored, at, at + #commit - 1)
+    local values, after = unpacked(stored, at + #commit)
+    if not values then
+      break
+    end
     if name == commit then
-      local answer = {'done'}
-      for at, step in steps() do
-        if step == 'add' or step == 'max' or step == 'min' then
-          answer[#answer + 1] = redis.call('HGET', key, ARGV[at + 1]) or ''
-        end
+      local answer, i, value = {'done'}, 1, nil
+      while i <= #values do
+        value, i = unpacked(values, i)
+        answer[#answer + 1] = value
       end
       return answer
     end
     -- Clocks differ, so it may seem to come before one that came first: that is not long ago.
     local age = (seconds(commit) - seconds(name)) % 65536
     if age <= tonumber(ARGV[4]) or age >= 32768 then
-      recent[#recent + 1] = name
+      recent[#recent + 1] = string.sub(stored, at, after - 1)
     end
+    at = after
   end
   if #recent >= tonumber(ARGV[5]) then
     table.remove(recent, 1)
   end
-  recent[#recent + 1] = commit
 end
 
 if string.sub(meta, 1, #ARGV[1]) ~= ARGV[1] then
@@ -133,11 +153,11 @@ end
 
 -- The sum of integers, or nil and why there is none. Lua adds short ones exactly; long ones are added
 -- by the one who knows 64 bits, Redis, in a field of their own.
-local SCRATCH = '@s'
+local SCRATCH, LEAST, MOST = '@s', '-9223372036854775808', '9223372036854775807'
 local function sum(terms)
   local total, is_short = 0, true
   for _, term in ipairs(terms) do
-    if not is_integer(term) then
+    if not is_integer(term) or is_less(term, LEAST) or is_less(MOST, term) then
       return nil, {}
     end
     total, is_short = total + tonumber(term), is_short and #term < 15
@@ -232,6 +252,11 @@ end
 redis.call('PEXPIRE', key, math.max(redis.call('PTTL', key), tonumber(ARGV[3])))
 redis.call('HSET', key, '@', meta)
 if commit ~= '' then
+  local merged = {}
+  for i = 2, #answer do
+    merged[#merged + 1] = packed(answer[i])
+  end
+  recent[#recent + 1] = commit .. packed(table.concat(merged))
   redis.call('HSET', key, recent_field, table.concat(recent))
 end
 return answer

@@ -1,0 +1,139 @@
+//! The [contract of stores](crate::store::Store), executable: one function per clause, for every
+//! store alike.
+//!
+//! A store of one's own runs all of it in one line of its tests, where an `async` function makes a
+//! store for each clause:
+//!
+//! ```rust
+//! use std::sync::Arc;
+//!
+//! use session_core::store::memory::MemoryStore;
+//! use session_core::testing::ManualClock;
+//! use session_core::testing::conformance::StoreUnderTest;
+//!
+//! async fn my_store() -> StoreUnderTest {
+//!     let clock = Arc::new(ManualClock::new());
+//!     let store = MemoryStore::with_clock(clock.clone()); // here: your store
+//!     StoreUnderTest::new(store).clock(clock)
+//! }
+//!
+//! session_core::conformance_tests!(my_store);
+//! # session_core::testing::conformance::run(my_store, async |store| {
+//! #     session_core::testing::conformance::an_unknown_session_is_absent(store).await;
+//! # });
+//! ```
+//!
+//! Each clause becomes a test of its own, of the clause's name, on a runtime with several threads:
+//! on one thread, a store that reads first and writes later without an `await` between them would
+//! pass for atomic. The crate with the tests needs `session-core` with the feature `testing`, and no
+//! other dependency.
+//!
+//! The clauses say what holds, and why: each is what broke in some store of the field, or would
+//! break this library's promises to its users. What a store may keep in common between the clauses,
+//! such as a server, it may share: every clause makes sessions of its own.
+
+use std::panic;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ManualClock;
+use crate::store::Store;
+
+mod conditions;
+mod counters;
+mod epochs;
+mod existence;
+mod fields;
+mod fixture;
+mod life;
+mod list;
+mod once;
+mod parallel;
+mod take;
+#[cfg(test)]
+mod tests;
+
+crate::__for_each_clause! { list::publish }
+
+/// How long a clause may take: a store that never answers fails, too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A store for one clause, and how its time passes.
+#[derive(Debug)]
+pub struct StoreUnderTest {
+    store: Arc<dyn Store>,
+    clock: Option<Arc<ManualClock>>,
+}
+
+impl StoreUnderTest {
+    /// This store, for which time passes as it does for all of us: a few clauses wait two seconds.
+    ///
+    /// It may hold sessions of others, but it must have room for some hundreds more.
+    #[must_use]
+    pub fn new(store: impl Store) -> Self {
+        Self {
+            store: Arc::new(store),
+            clock: None,
+        }
+    }
+
+    /// The same store, for which it is as late as this clock says: no clause waits.
+    #[must_use]
+    pub fn clock(self, clock: Arc<ManualClock>) -> Self {
+        let clock = Some(clock);
+        Self { clock, ..self }
+    }
+
+    async fn pass(&self, duration: Duration) {
+        match &self.clock {
+            Some(clock) => clock.advance(duration),
+            None => tokio::time::sleep(duration).await,
+        }
+    }
+}
+
+/// Tries one clause on a fresh store, on a runtime of its own with several threads. It is what the
+/// tests of [`conformance_tests!`](crate::conformance_tests) call.
+///
+/// # Panics
+///
+/// If the clause does not hold.
+pub fn run(
+    make_store: impl AsyncFnOnce() -> StoreUnderTest,
+    clause: impl AsyncFnOnce(&StoreUnderTest),
+) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let store = make_store().await;
+        let done = tokio::time::timeout(PATIENCE, clause(&store)).await;
+        done.expect("a store answers within a deadline of its own");
+    });
+}
+
+/// Tries all clauses, each on a fresh store, and tells the names of those that do not hold. For
+/// tests of stores that are broken on purpose; [`conformance_tests!`](crate::conformance_tests) says
+/// more of each.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime.
+pub async fn broken_clauses(make_store: impl AsyncFn() -> StoreUnderTest) -> Vec<&'static str> {
+    let mut broken = Vec::new();
+    for (name, clause) in list::CLAUSES {
+        let store = make_store().await;
+        let clause = tokio::spawn(async move {
+            let done = tokio::time::timeout(PATIENCE, clause(&store)).await;
+            done.expect("a store answers within a deadline of its own");
+        });
+        match clause.await {
+            Err(error) if error.is_panic() => broken.push(*name),
+            Err(error) => panic::resume_unwind(Box::new(error)),
+            Ok(()) => {}
+        }
+    }
+    broken
+}

@@ -1,0 +1,263 @@
+//! Numbers: what is stored after an update depends on what was stored before it.
+
+use super::StoreUnderTest;
+use super::fixture::{
+    ANY, add, add_with_old_names, add_within, assert_overflow, max, min, of, readable, set,
+};
+use crate::changes::{Change, Expired};
+use crate::rule::CounterRange;
+
+const BYTE: CounterRange = CounterRange::new(-128, 127);
+const UNSIGNED: CounterRange = CounterRange::new(0, i64::MAX);
+
+/// The difference is added to what is stored by then, not to what was read.
+pub async fn a_counter_moves_what_is_stored(store: &StoreUnderTest) {
+    let session = store.session(&[("n", "40")]).await;
+    let mine = session.changing([("n", add_within(ANY, 5, 40))]);
+    session.done(&session.changing([("n", set("100"))])).await;
+    session.done(&mine).await;
+    session.holds(&[("n", "105")]).await;
+    session.done(&session.changing([("n", add(-205))])).await;
+    session.holds(&[("n", "-100")]).await;
+    session.done(&session.changing([("n", add(100))])).await;
+    session.holds(&[("n", "0")]).await;
+}
+
+/// A field with a default is not stored before it changes.
+pub async fn a_counter_that_is_absent_starts_at_its_base(store: &StoreUnderTest) {
+    let session = store.session(&[]).await;
+    session
+        .done(&session.changing([("n", add_within(ANY, 2, 40))]))
+        .await;
+    session.holds(&[("n", "42")]).await;
+    session
+        .done(&session.changing([("n", add_within(ANY, 2, 40))]))
+        .await;
+    session.holds(&[("n", "44")]).await;
+}
+
+/// During a rollout, older builds go on counting under the old name of a counter: what they counted
+/// is added, once.
+pub async fn a_counter_takes_along_its_old_names(store: &StoreUnderTest) {
+    const OLD: &[&str] = &["old", "older", "oldest"];
+    let session = store
+        .session(&[("n", "1"), ("older", "20"), ("oldest", "300")])
+        .await;
+    session
+        .done(&session.changing([("n", add_with_old_names(OLD, 4000))]))
+        .await;
+    session.holds(&[("n", "4321")]).await;
+    session.done(&session.changing([("old", add(5))])).await;
+    session
+        .done(&session.changing([("n", add_with_old_names(OLD, 1))]))
+        .await;
+    session.holds(&[("n", "4327")]).await;
+    let session = store.session(&[("old", "7")]).await;
+    session
+        .done(&session.changing([("n", add_with_old_names(OLD, 1))]))
+        .await;
+    session.holds(&[("n", "8")]).await;
+}
+
+/// What expired does not count any more, where nobody renewed it.
+pub async fn a_counter_that_expired_starts_at_its_base(store: &StoreUnderTest) {
+    for (deadline, expected) in [("100", "1"), ("200", "6")] {
+        let session = store.session(&[("n", "5"), ("@until:n", deadline)]).await;
+        let mut update = session.changing([("n", add(1)), ("@until:n", set("300"))]);
+        let expired = Expired::new("n".into(), "@until:n".into(), b"100".to_vec());
+        update.changes.expire(expired);
+        session.done(&update).await;
+        session.holds(&[("@until:n", "300"), ("n", expected)]).await;
+    }
+}
+
+/// All or nothing: of an update with a counter that would leave its range, no other field is
+/// written, no rotation is done, and no time is touched.
+pub async fn an_overflow_writes_nothing_at_all(store: &StoreUnderTest) {
+    let fields = [
+        ("@until:x", "100"),
+        ("a", "1"),
+        ("b", "1"),
+        ("n", "120"),
+        ("x", "1"),
+    ];
+    let session = store.session(&fields).await;
+    let mut update = session.changing([
+        ("a", set("2")),
+        ("m", max("1")),
+        ("n", add_within(BYTE, 8, 0)),
+        ("b", Change::Unset),
+        ("k", add(1)),
+    ]);
+    let expired = Expired::new("x".into(), "@until:x".into(), b"100".to_vec());
+    update.changes.expire(expired);
+    update.rotation = session.rotation().0.rotation;
+    assert_overflow(session.update(&update).await, "120 + 8 in an i8");
+    session.holds(&fields).await;
+    assert_eq!(
+        session.record().await.metadata.pack(),
+        session.created.pack()
+    );
+}
+
+/// Both ends of a range belong to it, for the smallest type and the largest. Where a sum of 64 bits
+/// wraps around, it must not pass for a number within.
+pub async fn a_counter_reaches_its_limits_and_no_further(store: &StoreUnderTest) {
+    let (top, bottom) = (i64::MAX.to_string(), i64::MIN.to_string());
+    let below_top = (i64::MAX - 1).to_string();
+    for (range, stored, delta, expected) in [
+        (BYTE, "126", 1, Some("127")),
+        (BYTE, "126", 2, None),
+        (BYTE, "-127", -1, Some("-128")),
+        (BYTE, "-127", -2, None),
+        (BYTE, "0", i64::MAX, None),
+        (UNSIGNED, "1", -1, Some("0")),
+        (UNSIGNED, "1", -2, None),
+        (UNSIGNED, &below_top, 1, Some(&top)),
+        (UNSIGNED, &below_top, 2, None),
+        (UNSIGNED, &top, i64::MIN, None),
+        (ANY, &below_top, 1, Some(&top)),
+        (ANY, &below_top, 2, None),
+        (ANY, &top, i64::MAX, None),
+        (ANY, &bottom, -1, None),
+        (ANY, &bottom, i64::MIN, None),
+        (ANY, &top, i64::MIN, Some("-1")),
+        (ANY, "-1", i64::MIN + 1, Some(&bottom)),
+    ] {
+        let what = format!("{stored} + {delta} in {range:?}");
+        let session = store.session(&[("n", stored)]).await;
+        let update = session.changing([("n", add_within(range, delta, 0))]);
+        match expected {
+            Some(_) => drop(session.done(&update).await),
+            None => assert_overflow(session.update(&update).await, &what),
+        }
+        let now = session.fields().await;
+        let now = readable(&now);
+        assert_eq!(
+            now,
+            [("n", expected.unwrap_or(stored).to_owned())],
+            "{what}"
+        );
+    }
+}
+
+/// A number of 64 bits has more digits than a floating-point number keeps: 2⁵³ + 1 is none.
+pub async fn large_numbers_are_exact(store: &StoreUnderTest) {
+    let session = store
+        .session(&[("n", "9007199254740992"), ("m", "9007199254740993")])
+        .await;
+    let changes = [("n", add(1)), ("m", max("9007199254740992"))];
+    session.done(&session.changing(changes)).await;
+    session
+        .holds(&[("m", "9007199254740993"), ("n", "9007199254740993")])
+        .await;
+    let changes = [
+        ("n", add(9_000_000_000_000_000_000)),
+        ("m", max("18446744073709551615")),
+    ];
+    session.done(&session.changing(changes)).await;
+    session
+        .holds(&[("m", "18446744073709551615"), ("n", "9009007199254740993")])
+        .await;
+    let changes = [
+        ("n", add(-9_009_007_199_254_740_992)),
+        ("m", min("18446744073709551614")),
+    ];
+    session.done(&session.changing(changes)).await;
+    session
+        .holds(&[("m", "18446744073709551614"), ("n", "1")])
+        .await;
+}
+
+/// What another build stored under a counter's name may be no number that can be counted: that is
+/// the field's trouble, not an outage of the store.
+pub async fn what_is_no_number_is_an_overflow(store: &StoreUnderTest) {
+    for stored in [
+        "",
+        "\"1\"",
+        "1.5",
+        "1e3",
+        "+1",
+        "01",
+        "-0",
+        " 1",
+        "null",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "99999999999999999999999",
+    ] {
+        let session = store.session(&[("n", stored), ("a", "1")]).await;
+        let update = session.changing([("n", add(1)), ("a", set("2"))]);
+        assert_overflow(session.update(&update).await, stored);
+        session.holds(&[("a", "1"), ("n", stored)]).await;
+    }
+    let session = store
+        .session(&[("n", "1"), ("old", "9223372036854775808")])
+        .await;
+    let update = session.changing([("n", add_with_old_names(&["old"], 1))]);
+    assert_overflow(session.update(&update).await, "an old name");
+}
+
+/// Of all values that anybody set the largest stays, or the smallest, compared as numbers.
+pub async fn the_largest_and_the_smallest_stay(store: &StoreUnderTest) {
+    for (stored, set, largest, smallest) in [
+        ("9", "10", "10", "9"),
+        ("10", "9", "10", "9"),
+        ("-9", "-10", "-9", "-10"),
+        ("-10", "-9", "-9", "-10"),
+        ("-1", "1", "1", "-1"),
+        ("0", "-1", "0", "-1"),
+        ("7", "7", "7", "7"),
+        ("18446744073709551615", "1", "18446744073709551615", "1"),
+        (
+            "-9223372036854775808",
+            "9223372036854775807",
+            "9223372036854775807",
+            "-9223372036854775808",
+        ),
+    ] {
+        let session = store.session(&[("large", stored), ("small", stored)]).await;
+        session
+            .done(&session.changing([("large", max(set)), ("small", min(set))]))
+            .await;
+        session
+            .holds(&[("large", largest), ("small", smallest)])
+            .await;
+    }
+}
+
+/// Where there is nothing to compare with, the new value is stored.
+pub async fn max_and_min_replace_what_is_absent_or_no_number(store: &StoreUnderTest) {
+    let session = store.session(&[("b", "null"), ("d", "1.5")]).await;
+    let changes = [
+        ("a", max("-5")),
+        ("b", max("-5")),
+        ("c", min("5")),
+        ("d", min("5")),
+    ];
+    session.done(&session.changing(changes)).await;
+    session
+        .holds(&[("a", "-5"), ("b", "-5"), ("c", "5"), ("d", "5")])
+        .await;
+}
+
+/// A request goes on with what its counters are now, without another read: the answer has the values
+/// of the fields that merged, and of no other.
+pub async fn merged_values_are_answered(store: &StoreUnderTest) {
+    let session = store
+        .session(&[("large", "9"), ("n", "40"), ("small", "9")])
+        .await;
+    let answer = session
+        .done(&session.changing([
+            ("set", set("1")),
+            ("n", add(2)),
+            ("new", add_within(ANY, 1, 6)),
+            ("large", max("5")),
+            ("unset", Change::Unset),
+            ("small", min("5")),
+        ]))
+        .await;
+    let expected = of(&[("large", "9"), ("n", "42"), ("new", "7"), ("small", "5")]);
+    assert_eq!(readable(&answer), readable(&expected));
+    assert!(session.done(&session.touch()).await.is_empty());
+}

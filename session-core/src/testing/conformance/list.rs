@@ -1,0 +1,163 @@
+//! All clauses, in one place: what is public, what is tried and what becomes a test is made of this
+//! list. A clause that it forgets is a `pub` function that nobody can reach, which the compiler
+//! reports.
+
+use std::pin::Pin;
+
+use super::StoreUnderTest;
+
+/// Calls the macro `$callback` with the names of all clauses by the modules that hold them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __for_each_clause {
+    ($callback:path $(, $argument:expr)?) => {
+        $callback! {
+            ($($argument)?)
+            existence {
+                an_unknown_session_is_absent,
+                a_new_session_is_stored_as_it_was_handed_over,
+                session_types_share_no_ids,
+                create_leaves_an_existing_session_alone,
+                of_concurrent_creates_one_is_done,
+                a_create_that_is_sent_twice_is_done_once,
+                an_update_creates_nothing,
+                a_take_creates_nothing,
+                an_update_after_the_end_is_gone,
+                a_touch_after_the_end_is_gone,
+                an_end_is_final_in_any_race,
+                a_delete_ends_a_rotated_session,
+                a_delete_of_nothing_is_no_error,
+                a_delete_ends_one_session_only,
+                what_follows_a_delete_begins_empty,
+            }
+            epochs {
+                an_update_of_another_epoch_is_gone,
+                a_touch_of_another_epoch_is_gone,
+                a_rotation_changes_the_token_and_nothing_else,
+                a_rotation_refuses_those_who_came_before,
+                of_concurrent_rotations_one_is_done,
+                an_update_against_a_rotation_is_done_before_or_refused,
+            }
+            fields {
+                only_named_fields_are_touched,
+                set_and_unset_do_what_they_say,
+                a_touch_changes_one_time_only,
+                deadline_and_lifetime_change_where_they_are_given,
+                any_name_is_kept,
+                any_value_is_kept,
+                large_sessions_are_kept,
+                the_wanted_fields_are_loaded,
+                nothing_but_fields_is_loaded,
+                a_loaded_record_never_changes,
+                an_expired_field_is_removed,
+                an_expired_field_that_was_renewed_stays,
+            }
+            counters {
+                a_counter_moves_what_is_stored,
+                a_counter_that_is_absent_starts_at_its_base,
+                a_counter_takes_along_its_old_names,
+                a_counter_that_expired_starts_at_its_base,
+                an_overflow_writes_nothing_at_all,
+                a_counter_reaches_its_limits_and_no_further,
+                large_numbers_are_exact,
+                what_is_no_number_is_an_overflow,
+                the_largest_and_the_smallest_stay,
+                max_and_min_replace_what_is_absent_or_no_number,
+                merged_values_are_answered,
+            }
+            conditions {
+                what_is_as_expected_is_written,
+                a_changed_field_is_a_conflict,
+                a_field_that_came_or_went_is_a_conflict,
+                a_changed_number_of_entries_is_a_conflict,
+                of_concurrent_updates_that_expect_the_same_one_is_done,
+            }
+            once {
+                an_update_that_is_sent_twice_is_done_once,
+                an_update_that_is_sent_again_later_undoes_nothing,
+                an_update_that_is_sent_again_answers_what_it_answered,
+                a_rotation_that_is_sent_twice_is_done_once,
+                an_update_sent_many_times_at_once_is_done_once,
+                an_update_that_was_refused_may_be_sent_again,
+            }
+            take {
+                a_take_answers_the_value_and_removes_it,
+                of_concurrent_takes_one_obtains_the_value,
+                a_take_of_nothing_is_done_without_a_value,
+                a_take_that_is_sent_twice_answers_the_same,
+                a_take_that_is_sent_again_leaves_a_later_value,
+                a_take_finds_old_names,
+                a_take_of_another_epoch_is_gone,
+                what_was_taken_stays_taken,
+            }
+            parallel {
+                concurrent_counts_lose_none,
+                concurrent_changes_of_different_fields_are_all_kept,
+                concurrent_entries_are_all_kept,
+                no_reader_sees_half_an_update,
+            }
+            life {
+                a_session_past_its_time_is_absent,
+                what_follows_a_session_past_its_time_begins_empty,
+                an_update_extends_the_life,
+                a_touch_extends_the_life,
+                no_call_shortens_the_life,
+                the_longest_life_is_no_overflow,
+            }
+        }
+    };
+}
+
+/// Makes a test of each clause of the [contract](crate::testing::conformance), for the store that
+/// this `async` function or closure makes.
+///
+/// ```rust
+/// # use session_core::{store::memory::MemoryStore, testing::conformance::StoreUnderTest};
+/// mod conformance {
+///     # use super::*;
+///     async fn my_store() -> StoreUnderTest {
+///         StoreUnderTest::new(MemoryStore::new()) // here: your store
+///     }
+///
+///     session_core::conformance_tests!(my_store);
+/// }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! conformance_tests {
+    ($make_store:expr $(,)?) => {
+        $crate::__for_each_clause! { $crate::__make_tests, $make_store }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __make_tests {
+    (($make_store:expr) $($module:ident { $($clause:ident,)* })*) => {$($(
+        #[test]
+        fn $clause() {
+            $crate::testing::conformance::run(
+                $make_store,
+                async |store| $crate::testing::conformance::$clause(store).await,
+            );
+        }
+    )*)*};
+}
+
+macro_rules! publish {
+    (() $($module:ident { $($clause:ident,)* })*) => {$(
+        pub use self::$module::{$($clause),*};
+    )*};
+}
+pub(super) use publish;
+
+type Clause = for<'s> fn(&'s StoreUnderTest) -> Pin<Box<dyn Future<Output = ()> + Send + 's>>;
+
+macro_rules! collect {
+    (() $($module:ident { $($clause:ident,)* })*) => {
+        pub(super) const CLAUSES: &[(&str, Clause)] = &[$($(
+            (stringify!($clause), |store| Box::pin(super::$clause(store))),
+        )*)*];
+    };
+}
+crate::__for_each_clause! { collect }

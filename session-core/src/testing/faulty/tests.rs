@@ -1,0 +1,71 @@
+//! Faults happen to the call they were planned for, and before or after it is done.
+
+use super::*;
+use crate::record::{Fields, Metadata};
+use crate::store::memory::MemoryStore;
+use crate::token::Token;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn key() -> Key {
+    Key::new("faulty", Token::generate().unwrap().id())
+}
+
+fn record() -> Record {
+    Record::new(Metadata::default(), Fields::new())
+}
+
+#[tokio::test]
+async fn the_nth_call_fails_before_or_after_it_is_done() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let (first, second, third) = (key(), key(), key());
+    store.on(Verb::Create, 1, Fault::Fail(Moment::Before));
+    store.on(Verb::Create, 3, Fault::Fail(Moment::After));
+    let refused = store.create(first, record(), LONG).await.unwrap_err();
+    assert!(refused.is_store() && !refused.is_timeout());
+    assert!(store.load(first, &Wanted::All).await.unwrap().is_none());
+    store.create(second, record(), LONG).await.unwrap();
+    let lost = store.create(third, record(), LONG).await.unwrap_err();
+    assert!(lost.is_timeout());
+    assert!(store.load(third, &Wanted::All).await.unwrap().is_some());
+    store.create(third, record(), LONG).await.unwrap();
+    let calls = store.calls();
+    let calls: Vec<_> = calls.iter().map(|call| (call.verb, call.key)).collect();
+    assert_eq!(
+        calls,
+        [
+            (Verb::Create, first),
+            (Verb::Load, first),
+            (Verb::Create, second),
+            (Verb::Create, third),
+            (Verb::Load, third),
+            (Verb::Create, third),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_call_waits_before_or_after_it_is_done() {
+    let store = Arc::new(FaultyStore::new(MemoryStore::new()));
+    for (moment, is_done) in [(Moment::Before, false), (Moment::After, true)] {
+        let key = key();
+        let pause = store.pause(Verb::Create, 1, moment);
+        let request = tokio::spawn({
+            let store = Arc::clone(&store);
+            async move { store.create(key, record(), LONG).await }
+        });
+        pause.reached().await;
+        let loaded = store.load(key, &Wanted::All).await.unwrap();
+        assert_eq!(loaded.is_some(), is_done);
+        assert!(!request.is_finished());
+        pause.resume();
+        assert_eq!(request.await.unwrap().unwrap(), Created::Done);
+    }
+}
+
+#[tokio::test]
+async fn a_test_that_gives_up_leaves_nobody_waiting() {
+    let store = FaultyStore::new(MemoryStore::new());
+    drop(store.pause(Verb::Delete, 1, Moment::Before));
+    store.delete(key()).await.unwrap();
+}
