@@ -48,6 +48,9 @@ on_each_store! {
     a_name_is_shown_as_text
     a_name_that_is_refused_changes_nothing
     a_stranger_who_only_reads_gets_no_cookie
+    a_welcome_is_shown_on_one_of_many_parallel_pages
+    an_item_is_shown_as_text_and_removed_alone
+    no_item_is_lost_among_parallel_additions
     no_view_is_lost_among_parallel_requests
     of_two_parallel_logins_with_one_cookie_one_counts
     parallel_logins_of_many_browsers_do_not_meet
@@ -302,6 +305,81 @@ async fn no_view_is_lost_among_parallel_requests(counter: &Counter) {
     let answered: usize = workers.join_all().await.into_iter().sum();
     assert_eq!(answered, REQUESTS);
     assert_eq!(session(&mut browser).await["views"], json!(REQUESTS + 1));
+}
+
+async fn a_welcome_is_shown_on_one_of_many_parallel_pages(counter: &Counter) {
+    const PAGES: usize = 20;
+    for round in 1..=5 {
+        let mut browser = counter.browser();
+        let user = format!("user {round}");
+        browser.post("/login", &[("user", &user)]).await;
+        let mut pages = JoinSet::new();
+        for _ in 0..PAGES {
+            let mut tab = browser.clone();
+            pages.spawn(async move { tab.get("/").await });
+        }
+        let pages = pages.join_all().await;
+        assert!(pages.iter().all(|page| page.status == 200));
+        let welcome = format!("Welcome, {user}");
+        let welcomes = pages.iter().filter(|page| page.text().contains(&welcome));
+        assert_eq!(welcomes.count(), 1);
+        assert_eq!(session(&mut browser).await["views"], json!(PAGES));
+        assert!(!browser.get("/").await.text().contains("Welcome"));
+    }
+}
+
+async fn no_item_is_lost_among_parallel_additions(counter: &Counter) {
+    const ITEMS: usize = 500;
+    const AT_ONCE: usize = 32;
+    let mut browser = counter.browser();
+    browser.get("/count").await;
+    let mut workers = JoinSet::new();
+    for worker in 0..AT_ONCE {
+        let (address, jar) = (counter.address, browser.jar.clone());
+        workers.spawn(async move {
+            let mut connection = Connection::open(address).await.unwrap();
+            for n in (worker..ITEMS).step_by(AT_ONCE) {
+                let form = [("item", &*format!("item {n:03}")), ("quantity", "2")];
+                let request = Request::post("/cart", &form).cookies(&jar);
+                assert_eq!(connection.send(&request).await.status, 303);
+            }
+        });
+    }
+    workers.join_all().await;
+    let page = browser.get("/cart").await.text();
+    for n in 0..ITEMS {
+        let item = format!(r#"<span class="item">item {n:03}</span>"#);
+        assert_eq!(page.matches(&item).count(), 1, "{n}");
+    }
+    assert_eq!(page.matches("× 2</span>").count(), ITEMS);
+    assert!(browser.get("/").await.text().contains(": 500 items"));
+}
+
+async fn an_item_is_shown_as_text_and_removed_alone(counter: &Counter) {
+    let item = r#"<script>alert('"&')</script>"#;
+    let mut browser = counter.browser();
+    assert!(browser.get("/cart").await.set_cookies().is_empty());
+    for item in [item, "Tea"] {
+        let response = browser.post("/cart", &[("item", item)]).await;
+        assert_eq!(response.status, 303);
+        assert_eq!(response.header("Location"), Some("/cart"));
+    }
+    let refused = browser
+        .post("/cart", &[("item", item), ("quantity", item)])
+        .await;
+    assert_eq!(refused.status, 422);
+    for page in [refused.text(), browser.get("/cart").await.text()] {
+        assert!(!page.contains("<script"), "{page}");
+        assert!(page.contains("&lt;script&gt;alert("), "{page}");
+    }
+    let removed = browser.post("/cart/remove", &[("item", item)]).await;
+    assert_eq!(removed.status, 303);
+    let page = browser.get("/cart").await.text();
+    assert!(page.contains("Tea") && !page.contains("script"), "{page}");
+    // A page of the cart is not counted, and the cart is no part of what `/session` says.
+    let session = session(&mut browser).await;
+    assert_eq!(session.as_object().unwrap().len(), 5);
+    assert_eq!(session["views"], json!(0));
 }
 
 /// Asks so many times for `/count` over one connection.

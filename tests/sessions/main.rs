@@ -11,6 +11,7 @@
 mod app;
 mod contract;
 mod cookies;
+mod crowds;
 mod example;
 mod launch;
 mod lifecycle;
