@@ -65,6 +65,7 @@
 //! - `testing`: the module `testing`.
 
 mod catch;
+mod commit;
 mod config;
 mod cookie;
 #[cfg(feature = "redis")]
@@ -78,6 +79,7 @@ mod sessions;
 mod slot;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod work;
 
 // The public interface is:
 pub use session_core::clock::{Clock, SystemClock, Timestamp};

@@ -156,11 +156,12 @@ impl<T> Schema<T> {
         let mut changes = Changes::diff(before, after, |name| self.rule(name, stored))?;
         if self.switches_user(stored, after) {
             self.begin_anew(&mut changes)?;
+        } else {
+            self.complete_groups(&mut changes, after);
         }
         if changes.is_empty() {
             return Ok(changes);
         }
-        self.complete_groups(&mut changes, after);
         for field in self.fields {
             move_from_aliases(field, &mut changes);
             if let Some(name) = field.deadline_name() {
@@ -233,22 +234,24 @@ impl<T> Schema<T> {
     }
 
     /// What this request did not write was the previous user's, whoever wrote it last: it is removed
-    /// in the store, and what was added is added to nothing.
+    /// in the store, and what was added is added to nothing. Counters are set to where they begin,
+    /// or another guard of this request, which has the previous user's, would go on from there.
     fn begin_anew(&self, changes: &mut Changes) -> Result<(), Error> {
         let defaults = self.encode(&self.defaults())?;
-        let merging = changes.iter().filter(|(_, change)| change.merges());
-        let merging: Vec<_> = merging
-            .map(|(name, change)| (name.clone(), change.clone()))
-            .collect();
-        for (name, change) in merging {
-            let change = match change {
-                Change::Add { delta, counter, .. } => {
-                    Change::Set(counter.moved(&name, defaults.get(&name), delta, 0)?)
+        let counters = self
+            .fields
+            .iter()
+            .filter(|field| matches!(field.rule, Rule::Counter(_)));
+        for Field { name, .. } in counters {
+            let default = defaults.get(name);
+            let begin = match changes.get(name) {
+                Some(Change::Add { delta, counter, .. }) => {
+                    Some(counter.moved(name, default, *delta, 0)?)
                 }
-                Change::Max(value) | Change::Min(value) | Change::Set(value) => Change::Set(value),
-                Change::Unset => Change::Unset,
+                None => default.map(<[u8]>::to_vec),
+                Some(_) => continue,
             };
-            changes.insert(name, change);
+            changes.insert((*name).into(), begin.map_or(Change::Unset, Change::Set));
         }
         changes.reset();
         Ok(())

@@ -47,7 +47,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             entered: Semaphore::new(0),
             released: Semaphore::new(0),
@@ -57,6 +57,13 @@ impl Gate {
     async fn pass(&self) {
         self.entered.add_permits(1);
         self.released.acquire().await.unwrap().forget();
+    }
+
+    /// Waits here, if it is asked to.
+    pub(crate) async fn pass_if(&self, wait: bool) {
+        if wait {
+            self.pass().await;
+        }
     }
 
     /// Waits until a handler has its session and waits.

@@ -190,3 +190,21 @@ async fn a_request_that_began_in_time_finishes_after_the_deadline() {
     })
     .await;
 }
+
+/// As often as `RACES` says; 300 times unless it is set.
+#[tokio::test]
+async fn a_logout_during_a_slow_writer_is_final_each_time() {
+    let rounds = std::env::var("RACES").map_or(300, |rounds| rounds.parse().unwrap());
+    let app = App::on_redis().await;
+    let (mut resurrected, mut cookies) = (0, 0);
+    for round in 0..rounds {
+        let mut browser = app.browser();
+        browser.post("/login/alice", &[]).await;
+        let mut other = browser.clone();
+        let slow = ["/slow/note/back", "/slow/view", "/slow/save"][round % 3];
+        let response = during(&app, &browser, slow, other.post("/logout", &[])).await;
+        cookies += response.set_cookies().len();
+        resurrected += app.redis().keys().len();
+    }
+    assert_eq!((resurrected, cookies), (0, 0), "in {rounds} rounds");
+}

@@ -7,4 +7,5 @@
 
 pub(crate) mod http;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod redis;

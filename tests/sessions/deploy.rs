@@ -1,0 +1,90 @@
+//! Two builds of one application, of which one has another session, on one Redis: nobody is logged
+//! out, nothing is lost, nothing fails; forth and back.
+
+use std::path::PathBuf;
+
+use crate::support::http::Browser;
+use crate::support::program::{Program, build};
+use crate::support::redis::RedisServer;
+
+fn programs() -> [PathBuf; 2] {
+    let programs = build(&["--package", "deploy-test"]);
+    ["before", "after"].map(|name| {
+        let program = programs
+            .iter()
+            .find(|path| path.file_stem().is_some_and(|stem| stem == name));
+        program.unwrap().clone()
+    })
+}
+
+async fn set(browser: &mut Browser, to: &Program, path: &str) {
+    browser.go_to(to.address());
+    assert_eq!(browser.post(path, &[]).await.status, 200, "{path}");
+}
+
+async fn see(browser: &mut Browser, of: &Program, expected: &str) {
+    browser.go_to(of.address());
+    let response = browser.get("/").await;
+    assert_eq!((response.status, response.text().as_str()), (200, expected));
+}
+
+#[tokio::test]
+async fn two_builds_share_sessions_forth_and_back() {
+    let redis = RedisServer::start();
+    let [old, new] = programs();
+    let before = Program::start(&old, Some(&redis));
+    let mut browser = before.browser();
+    for path in [
+        "/user/ann",
+        "/theme/dark",
+        "/click/1",
+        "/size/7",
+        "/removed/kept",
+    ] {
+        set(&mut browser, &before, path).await;
+    }
+    let ann = "user=Some(\"ann\")";
+    let old_view = format!("{ann} views=1 theme=dark clicks=1 size=7 removed=kept");
+    see(&mut browser, &before, &old_view).await;
+
+    // The deploy: both builds answer, in turns.
+    let after = Program::start(&new, Some(&redis));
+    let new_view = format!("{ann} views=2 look=dark hits=1 size=7px added=None");
+    see(&mut browser, &after, &new_view).await;
+    set(&mut browser, &after, "/added/new").await;
+    let old_view = format!("{ann} views=3 theme=dark clicks=1 size=7 removed=kept");
+    see(&mut browser, &before, &old_view).await;
+
+    // What either writes under its own names, the new build finds.
+    set(&mut browser, &after, "/look/blue").await;
+    set(&mut browser, &after, "/hit/1").await;
+    let new_view = format!("{ann} views=4 look=blue hits=2 size=7px added=Some(\"new\")");
+    see(&mut browser, &after, &new_view).await;
+    set(&mut browser, &before, "/theme/red").await;
+    set(&mut browser, &before, "/click/1").await;
+    set(&mut browser, &before, "/click/1").await;
+    let new_view = format!("{ann} views=5 look=red hits=4 size=7px added=Some(\"new\")");
+    see(&mut browser, &after, &new_view).await;
+
+    // What the new build stores in another form, the old one leaves alone.
+    set(&mut browser, &after, "/size/9em").await;
+    let old_view = format!("{ann} views=6 theme=red clicks=2 size=0 removed=kept");
+    see(&mut browser, &before, &old_view).await;
+    let new_view = format!("{ann} views=7 look=red hits=4 size=9em added=Some(\"new\")");
+    see(&mut browser, &after, &new_view).await;
+
+    // Rolled back, and forth again.
+    drop(after);
+    set(&mut browser, &before, "/removed/still").await;
+    set(&mut browser, &before, "/click/1").await;
+    let after = Program::start(&new, Some(&redis));
+    let new_view = format!("{ann} views=8 look=red hits=5 size=9em added=Some(\"new\")");
+    see(&mut browser, &after, &new_view).await;
+    let key = redis.keys().pop().unwrap();
+    let removed: String = redis.command(&["HGET", &key, "removed"]);
+    assert_eq!(removed, "\"still\"");
+
+    let warning = "field `size` cannot be read as what it is declared";
+    assert!(before.log().contains(warning), "{}", before.log());
+    assert!(!after.log().contains("cannot be read"), "{}", after.log());
+}

@@ -1,0 +1,96 @@
+//! A Rocket application that is a program of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::http::Browser;
+use super::process::{Folder, Process, wait_for};
+use super::redis::RedisServer;
+
+/// A program that serves on a free port, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Program {
+    address: SocketAddr,
+    process: Process,
+    _folder: Folder,
+}
+
+impl Program {
+    /// Starts a program, with its sessions in memory or on a server.
+    pub(crate) fn start(path: &Path, redis: Option<&RedisServer>) -> Self {
+        let folder = Folder::new("program");
+        let mut command = Command::new(path);
+        // A folder without a `Rocket.toml`, an environment without a Rocket.
+        command.current_dir(folder.path());
+        let variables = std::env::vars_os().map(|(name, _)| name);
+        for name in variables.filter(|name| name.to_string_lossy().starts_with("ROCKET_")) {
+            command.env_remove(name);
+        }
+        command
+            .env("ROCKET_PORT", "0")
+            .env("ROCKET_CLI_COLORS", "false");
+        if let Some(redis) = redis {
+            let databases = format!("{{sessions={{url=\"{}\"}}}}", redis.url());
+            command.env("ROCKET_DATABASES", databases);
+        }
+        let mut process = Process::start(&command, folder.path().join("log"));
+        let address = wait_for("the launch of a program", || {
+            let log = process.log();
+            assert!(!process.exited(), "the program ended:\n{log}");
+            let (_, address) = log.split_once("Rocket has launched from http://")?;
+            let (address, _) = address.split_once('\n')?;
+            Some(address.trim().parse().unwrap())
+        });
+        Self {
+            address,
+            process,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(self.address)
+    }
+
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("What the program said:\n{}", self.process.log());
+        }
+    }
+}
+
+/// Builds what these arguments of `cargo build` name, with the profile of this test, and gives the
+/// paths of its programs.
+pub(crate) fn build(arguments: &[&str]) -> Vec<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet"]).args(arguments);
+    cargo.args(["--message-format", "json", "--manifest-path"]);
+    cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    cargo.arg("--target-dir");
+    cargo.arg(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap());
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let cargo = cargo.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "{arguments:?} does not build");
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let messages = messages.lines();
+    let messages = messages.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let programs = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    programs.collect()
+}
