@@ -2,15 +2,14 @@
 //! and on a real Redis.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::http::{Browser, Connection, Jar, Request, Response};
-use crate::support::process::{Folder, Process, wait_for};
+use crate::support::program::{Program, build};
 use crate::support::redis::RedisServer;
 
 /// Runs each test once per store.
@@ -21,7 +20,7 @@ macro_rules! on_each_store {
 
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::$test(&Counter::start(None)).await;
+                super::$test(&start(None)).await;
             })*
         }
 
@@ -32,7 +31,7 @@ macro_rules! on_each_store {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 let redis = RedisServer::start();
-                super::$test(&Counter::start(Some(&redis))).await;
+                super::$test(&start(Some(&redis))).await;
                 let forever = redis.ttls().into_iter().find(|(_, ttl)| *ttl < 0);
                 assert_eq!(forever, None, "a key without an end");
             })*
@@ -59,7 +58,7 @@ on_each_store! {
     two_browsers_have_two_counts
 }
 
-async fn two_browsers_have_two_counts(counter: &Counter) {
+async fn two_browsers_have_two_counts(counter: &Program) {
     let (mut ann, mut bob) = (counter.browser(), counter.browser());
     assert_eq!(ann.get("/count").await.text(), "Number of views 1");
     assert_eq!(ann.get("/count").await.text(), "Number of views 2");
@@ -69,7 +68,7 @@ async fn two_browsers_have_two_counts(counter: &Counter) {
     assert_ne!(session(&mut ann).await["id"], session(&mut bob).await["id"]);
 }
 
-async fn a_stranger_who_only_reads_gets_no_cookie(counter: &Counter) {
+async fn a_stranger_who_only_reads_gets_no_cookie(counter: &Program) {
     let mut stranger = counter.browser();
     for _ in 0..2 {
         let response = stranger.get("/session").await;
@@ -79,7 +78,7 @@ async fn a_stranger_who_only_reads_gets_no_cookie(counter: &Counter) {
     }
 }
 
-async fn the_cookie_is_out_of_reach_for_scripts_and_other_sites(counter: &Counter) {
+async fn the_cookie_is_out_of_reach_for_scripts_and_other_sites(counter: &Program) {
     let response = counter.browser().get("/count").await;
     let cookies = response.set_cookies();
     assert_eq!(cookies.len(), 1, "{response:?}");
@@ -90,7 +89,7 @@ async fn the_cookie_is_out_of_reach_for_scripts_and_other_sites(counter: &Counte
     assert_eq!(response.header("Cache-Control"), Some("no-store"));
 }
 
-async fn a_login_answers_when_the_session_is_saved(counter: &Counter) {
+async fn a_login_answers_when_the_session_is_saved(counter: &Program) {
     for round in 0..20 {
         let mut browser = counter.browser();
         browser.get("/count").await;
@@ -105,7 +104,7 @@ async fn a_login_answers_when_the_session_is_saved(counter: &Counter) {
     }
 }
 
-async fn a_login_changes_the_cookie_and_the_old_one_is_dead_at_once(counter: &Counter) {
+async fn a_login_changes_the_cookie_and_the_old_one_is_dead_at_once(counter: &Program) {
     let mut browser = counter.browser();
     browser.get("/count").await;
     let mut before = browser.clone();
@@ -131,7 +130,7 @@ async fn a_login_changes_the_cookie_and_the_old_one_is_dead_at_once(counter: &Co
     );
 }
 
-async fn a_logout_removes_the_cookie_and_ends_the_session(counter: &Counter) {
+async fn a_logout_removes_the_cookie_and_ends_the_session(counter: &Program) {
     let mut browser = counter.browser();
     browser.post("/login", &[("user", "Ann")]).await;
     browser.get("/count").await;
@@ -145,7 +144,7 @@ async fn a_logout_removes_the_cookie_and_ends_the_session(counter: &Counter) {
     assert_eq!(before.get("/count").await.text(), "Number of views 1");
 }
 
-async fn a_logout_is_final_for_requests_under_way(counter: &Counter) {
+async fn a_logout_is_final_for_requests_under_way(counter: &Program) {
     for _ in 0..10 {
         let mut browser = counter.browser();
         browser.post("/login", &[("user", "Ann")]).await;
@@ -163,7 +162,7 @@ async fn a_logout_is_final_for_requests_under_way(counter: &Counter) {
     }
 }
 
-async fn a_name_that_is_refused_changes_nothing(counter: &Counter) {
+async fn a_name_that_is_refused_changes_nothing(counter: &Program) {
     let mut browser = counter.browser();
     browser.post("/login", &[("user", "Ann")]).await;
     let before = session(&mut browser).await;
@@ -192,7 +191,7 @@ async fn a_name_that_is_refused_changes_nothing(counter: &Counter) {
     assert_eq!(session(&mut browser).await["user"], json!(longest));
 }
 
-async fn a_name_is_shown_as_text(counter: &Counter) {
+async fn a_name_is_shown_as_text(counter: &Program) {
     let name = r#"<script>alert('"&')</script>"#;
     let mut browser = counter.browser();
     browser.post("/login", &[("user", name)]).await;
@@ -210,7 +209,7 @@ async fn a_name_is_shown_as_text(counter: &Counter) {
     assert_eq!(session(&mut browser).await["user"], json!(name));
 }
 
-async fn the_page_shows_the_count_and_who_is_logged_in(counter: &Counter) {
+async fn the_page_shows_the_count_and_who_is_logged_in(counter: &Program) {
     let mut browser = counter.browser();
     let response = browser.get("/").await;
     assert_eq!(
@@ -242,7 +241,7 @@ async fn the_page_shows_the_count_and_who_is_logged_in(counter: &Counter) {
     );
 }
 
-async fn of_two_parallel_logins_with_one_cookie_one_counts(counter: &Counter) {
+async fn of_two_parallel_logins_with_one_cookie_one_counts(counter: &Program) {
     for _ in 0..10 {
         let mut browser = counter.browser();
         browser.get("/count").await;
@@ -272,7 +271,7 @@ async fn of_two_parallel_logins_with_one_cookie_one_counts(counter: &Counter) {
     }
 }
 
-async fn parallel_logins_of_many_browsers_do_not_meet(counter: &Counter) {
+async fn parallel_logins_of_many_browsers_do_not_meet(counter: &Program) {
     let mut logins = JoinSet::new();
     for number in 0..32 {
         let mut browser = counter.browser();
@@ -291,14 +290,14 @@ async fn parallel_logins_of_many_browsers_do_not_meet(counter: &Counter) {
     assert_eq!(ids.len(), 32);
 }
 
-async fn no_view_is_lost_among_parallel_requests(counter: &Counter) {
+async fn no_view_is_lost_among_parallel_requests(counter: &Program) {
     const REQUESTS: usize = 2_000;
     const AT_ONCE: usize = 32;
     let mut browser = counter.browser();
     browser.get("/count").await;
     let mut workers = JoinSet::new();
     for worker in 0..AT_ONCE {
-        let (address, jar) = (counter.address, browser.jar.clone());
+        let (address, jar) = (counter.address(), browser.jar.clone());
         let share = REQUESTS / AT_ONCE + usize::from(worker < REQUESTS % AT_ONCE);
         workers.spawn(async move { view(address, &jar, share).await });
     }
@@ -307,7 +306,7 @@ async fn no_view_is_lost_among_parallel_requests(counter: &Counter) {
     assert_eq!(session(&mut browser).await["views"], json!(REQUESTS + 1));
 }
 
-async fn a_welcome_is_shown_on_one_of_many_parallel_pages(counter: &Counter) {
+async fn a_welcome_is_shown_on_one_of_many_parallel_pages(counter: &Program) {
     const PAGES: usize = 20;
     for round in 1..=5 {
         let mut browser = counter.browser();
@@ -328,14 +327,14 @@ async fn a_welcome_is_shown_on_one_of_many_parallel_pages(counter: &Counter) {
     }
 }
 
-async fn no_item_is_lost_among_parallel_additions(counter: &Counter) {
+async fn no_item_is_lost_among_parallel_additions(counter: &Program) {
     const ITEMS: usize = 500;
     const AT_ONCE: usize = 32;
     let mut browser = counter.browser();
     browser.get("/count").await;
     let mut workers = JoinSet::new();
     for worker in 0..AT_ONCE {
-        let (address, jar) = (counter.address, browser.jar.clone());
+        let (address, jar) = (counter.address(), browser.jar.clone());
         workers.spawn(async move {
             let mut connection = Connection::open(address).await.unwrap();
             for n in (worker..ITEMS).step_by(AT_ONCE) {
@@ -355,7 +354,7 @@ async fn no_item_is_lost_among_parallel_additions(counter: &Counter) {
     assert!(browser.get("/").await.text().contains(": 500 items"));
 }
 
-async fn an_item_is_shown_as_text_and_removed_alone(counter: &Counter) {
+async fn an_item_is_shown_as_text_and_removed_alone(counter: &Program) {
     let item = r#"<script>alert('"&')</script>"#;
     let mut browser = counter.browser();
     assert!(browser.get("/cart").await.set_cookies().is_empty());
@@ -398,14 +397,14 @@ async fn view(address: SocketAddr, jar: &Jar, times: usize) -> usize {
 #[tokio::test]
 async fn sessions_on_redis_outlive_the_program_and_are_shared() {
     let redis = RedisServer::start();
-    let (one, other) = (Counter::start(Some(&redis)), Counter::start(Some(&redis)));
+    let (one, other) = (start(Some(&redis)), start(Some(&redis)));
     let mut browser = one.browser();
     browser.get("/count").await;
-    browser.go_to(other.address);
+    browser.go_to(other.address());
     assert_eq!(browser.get("/count").await.text(), "Number of views 2");
     drop((one, other));
-    let again = Counter::start(Some(&redis));
-    browser.go_to(again.address);
+    let again = start(Some(&redis));
+    browser.go_to(again.address());
     assert_eq!(browser.get("/count").await.text(), "Number of views 3");
     assert_eq!(redis.keys().len(), 1);
 }
@@ -427,93 +426,17 @@ fn assert_redirect(response: &Response) {
     assert_eq!(response.header("Location"), Some("/"));
 }
 
-/// The example, until this is dropped.
-#[derive(Debug)]
-struct Counter {
-    address: SocketAddr,
-    process: Process,
-    _folder: Folder,
-}
-
-impl Counter {
-    fn start(redis: Option<&RedisServer>) -> Self {
-        static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
-        let folder = Folder::new("counter");
-        let mut command = Command::new(&*PROGRAM);
-        // A folder without a `Rocket.toml`, an environment without a Rocket.
-        command.current_dir(folder.path());
-        let variables = std::env::vars_os().map(|(name, _)| name);
-        for name in variables.filter(|name| name.to_string_lossy().starts_with("ROCKET_")) {
-            command.env_remove(name);
+/// Starts the example.
+fn start(redis: Option<&RedisServer>) -> Program {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let mut arguments = vec!["--example", "counter", "--no-default-features"];
+        if cfg!(feature = "redis") {
+            arguments.extend(["--features", "redis"]);
         }
-        command
-            .env("ROCKET_PORT", "0")
-            .env("ROCKET_CLI_COLORS", "false");
-        if let Some(redis) = redis {
-            let databases = format!("{{sessions={{url=\"{}\"}}}}", redis.url());
-            command.env("ROCKET_DATABASES", databases);
+        if cfg!(feature = "testing") {
+            arguments.extend(["--features", "testing"]);
         }
-        let mut process = Process::start(&command, folder.path().join("log"));
-        let address = wait_for("the launch of the example", || {
-            let log = process.log();
-            assert!(!process.exited(), "the example ended:\n{log}");
-            let (_, address) = log.split_once("Rocket has launched from http://")?;
-            let (address, _) = address.split_once('\n')?;
-            Some(address.trim().parse().unwrap())
-        });
-        Self {
-            address,
-            process,
-            _folder: folder,
-        }
-    }
-
-    fn browser(&self) -> Browser {
-        Browser::new(self.address)
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("What the example said:\n{}", self.process.log());
-        }
-    }
-}
-
-/// Builds the example as this test was built and gives its path.
-fn build() -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--example",
-        "counter",
-        "--no-default-features",
-    ]);
-    cargo.args(["--message-format", "json", "--manifest-path"]);
-    cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
-    cargo.arg("--target-dir");
-    cargo.arg(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap());
-    if cfg!(feature = "redis") {
-        cargo.args(["--features", "redis"]);
-    }
-    if cfg!(feature = "testing") {
-        cargo.args(["--features", "testing"]);
-    }
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    let output = cargo
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "the example does not build");
-    let messages = String::from_utf8(output.stdout).unwrap();
-    let mut messages = messages
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let program = messages.find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    program.expect("Cargo says where it put the example")
+        build(&arguments).remove(0)
+    });
+    Program::start(&PROGRAM, redis)
 }
