@@ -76,6 +76,14 @@ async fn take(mut crowd: Session<Crowd>, meeting: &State<Meeting>) -> Result<Str
     Ok(notice.unwrap_or_default())
 }
 
+#[post("/take-and-fail")]
+async fn take_and_fail(mut crowd: Session<Crowd>) -> Result<Status, Error> {
+    crowd.views += 1;
+    let notice = crowd.take_notice().await?;
+    assert!(notice.is_some());
+    Ok(Status::InternalServerError)
+}
+
 /// A session, and who may bring a crowd to it.
 struct Host {
     client: Client,
@@ -95,7 +103,7 @@ impl Host {
         let rocket = rocket::custom(figment)
             .manage(Meeting::default())
             .attach(Crowd::fairing())
-            .mount("/", routes![show, view, put, notice, take]);
+            .mount("/", routes![show, view, put, notice, take, take_and_fail]);
         let client = Client::untracked(rocket).await.unwrap();
         let response = client.post("/view").dispatch().await;
         let cookie = response.cookies().get("crowd").unwrap().clone();
@@ -182,6 +190,18 @@ async fn a_mixed_crowd_loses_nothing() {
         taken.retain(|text| !text.is_empty());
         assert_eq!(taken, ["for one"]);
         assert_eq!(host.show().await, "views=201 items=200 of=600 notice=false");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_request_took_that_then_failed_is_taken() {
+    on_both_stores(async |host| {
+        host.post(["/notice".into()]).await;
+        let request = host.client.post("/take-and-fail");
+        let response = request.cookie(host.cookie.clone()).dispatch().await;
+        assert_eq!(response.status(), Status::InternalServerError);
+        assert_eq!(host.show().await, "views=1 items=0 of=0 notice=false");
     })
     .await;
 }

@@ -19,5 +19,6 @@ mod lifecycle;
 mod outage;
 mod races;
 mod redis;
+mod rename;
 mod rules;
 mod support;
