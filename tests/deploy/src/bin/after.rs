@@ -1,9 +1,5 @@
 //! The application after the deploy: a field is added, one removed, two are renamed, one has another
 //! type.
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "Rocket hands guards over by value"
-)]
 
 use rocket::{get, launch, post, routes};
 use rocket_typed_session::{Session, session};

@@ -1,8 +1,4 @@
 //! The application before the deploy.
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "Rocket hands guards over by value"
-)]
 
 use rocket::{get, launch, post, routes};
 use rocket_typed_session::{Session, session};
