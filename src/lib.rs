@@ -108,8 +108,8 @@ pub mod __private {
     pub use crate::private::*;
 }
 
-/// Their programs are compiled, so that they cannot rot.
-#[cfg(all(doctest, feature = "redis"))]
+/// Their programs are compiled, so that they cannot rot. They need all features.
+#[cfg(all(doctest, feature = "redis", feature = "testing"))]
 mod documentation {
     #[doc = include_str!("../README.md")]
     mod readme {}

@@ -2,15 +2,14 @@
 //! and on a real Redis.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::http::{Browser, Connection, Jar, Request, Response};
-use crate::support::process::{Folder, Process, wait_for};
+use crate::support::program::{Program, build};
 use crate::support::redis::RedisServer;
 
 /// Runs each test once per store.
@@ -21,7 +20,7 @@ macro_rules! on_each_store {
 
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::$test(&Counter::start(None)).await;
+                super::$test(&start(None)).await;
             })*
         }
 
@@ -32,7 +31,7 @@ macro_rules! on_each_store {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 let redis = RedisServer::start();
-                super::$test(&Counter::start(Some(&redis))).await;
+                super::$test(&start(Some(&redis))).await;
                 let forever = redis.ttls().into_iter().find(|(_, ttl)| *ttl < 0);
                 assert_eq!(forever, None, "a key without an end");
             })*
@@ -48,6 +47,9 @@ on_each_store! {
     a_name_is_shown_as_text
     a_name_that_is_refused_changes_nothing
     a_stranger_who_only_reads_gets_no_cookie
+    a_welcome_is_shown_on_one_of_many_parallel_pages
+    an_item_is_shown_as_text_and_removed_alone
+    no_item_is_lost_among_parallel_additions
     no_view_is_lost_among_parallel_requests
     of_two_parallel_logins_with_one_cookie_one_counts
     parallel_logins_of_many_browsers_do_not_meet
@@ -56,7 +58,7 @@ on_each_store! {
     two_browsers_have_two_counts
 }
 
-async fn two_browsers_have_two_counts(counter: &Counter) {
+async fn two_browsers_have_two_counts(counter: &Program) {
     let (mut ann, mut bob) = (counter.browser(), counter.browser());
     assert_eq!(ann.get("/count").await.text(), "Number of views 1");
     assert_eq!(ann.get("/count").await.text(), "Number of views 2");
@@ -66,7 +68,7 @@ async fn two_browsers_have_two_counts(counter: &Counter) {
     assert_ne!(session(&mut ann).await["id"], session(&mut bob).await["id"]);
 }
 
-async fn a_stranger_who_only_reads_gets_no_cookie(counter: &Counter) {
+async fn a_stranger_who_only_reads_gets_no_cookie(counter: &Program) {
     let mut stranger = counter.browser();
     for _ in 0..2 {
         let response = stranger.get("/session").await;
@@ -76,7 +78,7 @@ async fn a_stranger_who_only_reads_gets_no_cookie(counter: &Counter) {
     }
 }
 
-async fn the_cookie_is_out_of_reach_for_scripts_and_other_sites(counter: &Counter) {
+async fn the_cookie_is_out_of_reach_for_scripts_and_other_sites(counter: &Program) {
     let response = counter.browser().get("/count").await;
     let cookies = response.set_cookies();
     assert_eq!(cookies.len(), 1, "{response:?}");
@@ -87,7 +89,7 @@ async fn the_cookie_is_out_of_reach_for_scripts_and_other_sites(counter: &Counte
     assert_eq!(response.header("Cache-Control"), Some("no-store"));
 }
 
-async fn a_login_answers_when_the_session_is_saved(counter: &Counter) {
+async fn a_login_answers_when_the_session_is_saved(counter: &Program) {
     for round in 0..20 {
         let mut browser = counter.browser();
         browser.get("/count").await;
@@ -102,7 +104,7 @@ async fn a_login_answers_when_the_session_is_saved(counter: &Counter) {
     }
 }
 
-async fn a_login_changes_the_cookie_and_the_old_one_is_dead_at_once(counter: &Counter) {
+async fn a_login_changes_the_cookie_and_the_old_one_is_dead_at_once(counter: &Program) {
     let mut browser = counter.browser();
     browser.get("/count").await;
     let mut before = browser.clone();
@@ -128,7 +130,7 @@ async fn a_login_changes_the_cookie_and_the_old_one_is_dead_at_once(counter: &Co
     );
 }
 
-async fn a_logout_removes_the_cookie_and_ends_the_session(counter: &Counter) {
+async fn a_logout_removes_the_cookie_and_ends_the_session(counter: &Program) {
     let mut browser = counter.browser();
     browser.post("/login", &[("user", "Ann")]).await;
     browser.get("/count").await;
@@ -142,7 +144,7 @@ async fn a_logout_removes_the_cookie_and_ends_the_session(counter: &Counter) {
     assert_eq!(before.get("/count").await.text(), "Number of views 1");
 }
 
-async fn a_logout_is_final_for_requests_under_way(counter: &Counter) {
+async fn a_logout_is_final_for_requests_under_way(counter: &Program) {
     for _ in 0..10 {
         let mut browser = counter.browser();
         browser.post("/login", &[("user", "Ann")]).await;
@@ -160,7 +162,7 @@ async fn a_logout_is_final_for_requests_under_way(counter: &Counter) {
     }
 }
 
-async fn a_name_that_is_refused_changes_nothing(counter: &Counter) {
+async fn a_name_that_is_refused_changes_nothing(counter: &Program) {
     let mut browser = counter.browser();
     browser.post("/login", &[("user", "Ann")]).await;
     let before = session(&mut browser).await;
@@ -189,7 +191,7 @@ async fn a_name_that_is_refused_changes_nothing(counter: &Counter) {
     assert_eq!(session(&mut browser).await["user"], json!(longest));
 }
 
-async fn a_name_is_shown_as_text(counter: &Counter) {
+async fn a_name_is_shown_as_text(counter: &Program) {
     let name = r#"<script>alert('"&')</script>"#;
     let mut browser = counter.browser();
     browser.post("/login", &[("user", name)]).await;
@@ -207,7 +209,7 @@ async fn a_name_is_shown_as_text(counter: &Counter) {
     assert_eq!(session(&mut browser).await["user"], json!(name));
 }
 
-async fn the_page_shows_the_count_and_who_is_logged_in(counter: &Counter) {
+async fn the_page_shows_the_count_and_who_is_logged_in(counter: &Program) {
     let mut browser = counter.browser();
     let response = browser.get("/").await;
     assert_eq!(
@@ -239,7 +241,7 @@ async fn the_page_shows_the_count_and_who_is_logged_in(counter: &Counter) {
     );
 }
 
-async fn of_two_parallel_logins_with_one_cookie_one_counts(counter: &Counter) {
+async fn of_two_parallel_logins_with_one_cookie_one_counts(counter: &Program) {
     for _ in 0..10 {
         let mut browser = counter.browser();
         browser.get("/count").await;
@@ -269,7 +271,7 @@ async fn of_two_parallel_logins_with_one_cookie_one_counts(counter: &Counter) {
     }
 }
 
-async fn parallel_logins_of_many_browsers_do_not_meet(counter: &Counter) {
+async fn parallel_logins_of_many_browsers_do_not_meet(counter: &Program) {
     let mut logins = JoinSet::new();
     for number in 0..32 {
         let mut browser = counter.browser();
@@ -288,20 +290,95 @@ async fn parallel_logins_of_many_browsers_do_not_meet(counter: &Counter) {
     assert_eq!(ids.len(), 32);
 }
 
-async fn no_view_is_lost_among_parallel_requests(counter: &Counter) {
+async fn no_view_is_lost_among_parallel_requests(counter: &Program) {
     const REQUESTS: usize = 2_000;
     const AT_ONCE: usize = 32;
     let mut browser = counter.browser();
     browser.get("/count").await;
     let mut workers = JoinSet::new();
     for worker in 0..AT_ONCE {
-        let (address, jar) = (counter.address, browser.jar.clone());
+        let (address, jar) = (counter.address(), browser.jar.clone());
         let share = REQUESTS / AT_ONCE + usize::from(worker < REQUESTS % AT_ONCE);
         workers.spawn(async move { view(address, &jar, share).await });
     }
     let answered: usize = workers.join_all().await.into_iter().sum();
     assert_eq!(answered, REQUESTS);
     assert_eq!(session(&mut browser).await["views"], json!(REQUESTS + 1));
+}
+
+async fn a_welcome_is_shown_on_one_of_many_parallel_pages(counter: &Program) {
+    const PAGES: usize = 20;
+    for round in 1..=5 {
+        let mut browser = counter.browser();
+        let user = format!("user {round}");
+        browser.post("/login", &[("user", &user)]).await;
+        let mut pages = JoinSet::new();
+        for _ in 0..PAGES {
+            let mut tab = browser.clone();
+            pages.spawn(async move { tab.get("/").await });
+        }
+        let pages = pages.join_all().await;
+        assert!(pages.iter().all(|page| page.status == 200));
+        let welcome = format!("Welcome, {user}");
+        let welcomes = pages.iter().filter(|page| page.text().contains(&welcome));
+        assert_eq!(welcomes.count(), 1);
+        assert_eq!(session(&mut browser).await["views"], json!(PAGES));
+        assert!(!browser.get("/").await.text().contains("Welcome"));
+    }
+}
+
+async fn no_item_is_lost_among_parallel_additions(counter: &Program) {
+    const ITEMS: usize = 500;
+    const AT_ONCE: usize = 32;
+    let mut browser = counter.browser();
+    browser.get("/count").await;
+    let mut workers = JoinSet::new();
+    for worker in 0..AT_ONCE {
+        let (address, jar) = (counter.address(), browser.jar.clone());
+        workers.spawn(async move {
+            let mut connection = Connection::open(address).await.unwrap();
+            for n in (worker..ITEMS).step_by(AT_ONCE) {
+                let form = [("item", &*format!("item {n:03}")), ("quantity", "2")];
+                let request = Request::post("/cart", &form).cookies(&jar);
+                assert_eq!(connection.send(&request).await.status, 303);
+            }
+        });
+    }
+    workers.join_all().await;
+    let page = browser.get("/cart").await.text();
+    for n in 0..ITEMS {
+        let item = format!(r#"<span class="item">item {n:03}</span>"#);
+        assert_eq!(page.matches(&item).count(), 1, "{n}");
+    }
+    assert_eq!(page.matches("× 2</span>").count(), ITEMS);
+    assert!(browser.get("/").await.text().contains(": 500 items"));
+}
+
+async fn an_item_is_shown_as_text_and_removed_alone(counter: &Program) {
+    let item = r#"<script>alert('"&')</script>"#;
+    let mut browser = counter.browser();
+    assert!(browser.get("/cart").await.set_cookies().is_empty());
+    for item in [item, "Tea"] {
+        let response = browser.post("/cart", &[("item", item)]).await;
+        assert_eq!(response.status, 303);
+        assert_eq!(response.header("Location"), Some("/cart"));
+    }
+    let refused = browser
+        .post("/cart", &[("item", item), ("quantity", item)])
+        .await;
+    assert_eq!(refused.status, 422);
+    for page in [refused.text(), browser.get("/cart").await.text()] {
+        assert!(!page.contains("<script"), "{page}");
+        assert!(page.contains("&lt;script&gt;alert("), "{page}");
+    }
+    let removed = browser.post("/cart/remove", &[("item", item)]).await;
+    assert_eq!(removed.status, 303);
+    let page = browser.get("/cart").await.text();
+    assert!(page.contains("Tea") && !page.contains("script"), "{page}");
+    // A page of the cart is not counted, and the cart is no part of what `/session` says.
+    let session = session(&mut browser).await;
+    assert_eq!(session.as_object().unwrap().len(), 5);
+    assert_eq!(session["views"], json!(0));
 }
 
 /// Asks so many times for `/count` over one connection.
@@ -320,14 +397,14 @@ async fn view(address: SocketAddr, jar: &Jar, times: usize) -> usize {
 #[tokio::test]
 async fn sessions_on_redis_outlive_the_program_and_are_shared() {
     let redis = RedisServer::start();
-    let (one, other) = (Counter::start(Some(&redis)), Counter::start(Some(&redis)));
+    let (one, other) = (start(Some(&redis)), start(Some(&redis)));
     let mut browser = one.browser();
     browser.get("/count").await;
-    browser.go_to(other.address);
+    browser.go_to(other.address());
     assert_eq!(browser.get("/count").await.text(), "Number of views 2");
     drop((one, other));
-    let again = Counter::start(Some(&redis));
-    browser.go_to(again.address);
+    let again = start(Some(&redis));
+    browser.go_to(again.address());
     assert_eq!(browser.get("/count").await.text(), "Number of views 3");
     assert_eq!(redis.keys().len(), 1);
 }
@@ -349,93 +426,17 @@ fn assert_redirect(response: &Response) {
     assert_eq!(response.header("Location"), Some("/"));
 }
 
-/// The example, until this is dropped.
-#[derive(Debug)]
-struct Counter {
-    address: SocketAddr,
-    process: Process,
-    _folder: Folder,
-}
-
-impl Counter {
-    fn start(redis: Option<&RedisServer>) -> Self {
-        static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
-        let folder = Folder::new("counter");
-        let mut command = Command::new(&*PROGRAM);
-        // A folder without a `Rocket.toml`, an environment without a Rocket.
-        command.current_dir(folder.path());
-        let variables = std::env::vars_os().map(|(name, _)| name);
-        for name in variables.filter(|name| name.to_string_lossy().starts_with("ROCKET_")) {
-            command.env_remove(name);
+/// Starts the example.
+fn start(redis: Option<&RedisServer>) -> Program {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let mut arguments = vec!["--example", "counter", "--no-default-features"];
+        if cfg!(feature = "redis") {
+            arguments.extend(["--features", "redis"]);
         }
-        command
-            .env("ROCKET_PORT", "0")
-            .env("ROCKET_CLI_COLORS", "false");
-        if let Some(redis) = redis {
-            let databases = format!("{{sessions={{url=\"{}\"}}}}", redis.url());
-            command.env("ROCKET_DATABASES", databases);
+        if cfg!(feature = "testing") {
+            arguments.extend(["--features", "testing"]);
         }
-        let mut process = Process::start(&command, folder.path().join("log"));
-        let address = wait_for("the launch of the example", || {
-            let log = process.log();
-            assert!(!process.exited(), "the example ended:\n{log}");
-            let (_, address) = log.split_once("Rocket has launched from http://")?;
-            let (address, _) = address.split_once('\n')?;
-            Some(address.trim().parse().unwrap())
-        });
-        Self {
-            address,
-            process,
-            _folder: folder,
-        }
-    }
-
-    fn browser(&self) -> Browser {
-        Browser::new(self.address)
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("What the example said:\n{}", self.process.log());
-        }
-    }
-}
-
-/// Builds the example as this test was built and gives its path.
-fn build() -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--example",
-        "counter",
-        "--no-default-features",
-    ]);
-    cargo.args(["--message-format", "json", "--manifest-path"]);
-    cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
-    cargo.arg("--target-dir");
-    cargo.arg(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap());
-    if cfg!(feature = "redis") {
-        cargo.args(["--features", "redis"]);
-    }
-    if cfg!(feature = "testing") {
-        cargo.args(["--features", "testing"]);
-    }
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    let output = cargo
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "the example does not build");
-    let messages = String::from_utf8(output.stdout).unwrap();
-    let mut messages = messages
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let program = messages.find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    program.expect("Cargo says where it put the example")
+        build(&arguments).remove(0)
+    });
+    Program::start(&PROGRAM, redis)
 }
