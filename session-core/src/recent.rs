@@ -54,10 +54,13 @@ impl Recent {
         self.0.contains(&id)
     }
 
-    /// Remembers a commit, and forgets old ones.
+    /// Remembers a commit, and forgets old ones. One that was named later and came earlier is not
+    /// old: commits overtake each other, and clocks differ.
     pub fn remember(&mut self, id: CommitId) {
-        self.0
-            .retain(|known| id.seconds().wrapping_sub(known.seconds()) <= Self::SECONDS);
+        self.0.retain(|known| {
+            let age = id.seconds().wrapping_sub(known.seconds());
+            age.min(age.wrapping_neg()) <= Self::SECONDS
+        });
         if self.0.len() >= Self::CAPACITY {
             self.0.remove(0);
         }
@@ -82,6 +85,10 @@ mod tests {
         assert!(recent.contains(first));
         recent.remember(id(61));
         assert!(!recent.contains(first));
+        let overtaking = id(66);
+        recent.remember(overtaking);
+        recent.remember(id(65));
+        assert!(recent.contains(overtaking));
         for _ in 0..2 * Recent::CAPACITY {
             recent.remember(id(61));
         }

@@ -12,6 +12,7 @@ mod app;
 mod contract;
 mod cookies;
 mod example;
+mod histories;
 mod launch;
 mod lifecycle;
 mod outage;

@@ -66,7 +66,9 @@ if commit ~= '' then
       end
       return answer
     end
-    if (seconds(commit) - seconds(name)) % 65536 <= tonumber(ARGV[4]) then
+    -- One that was named later and came earlier is not old: commits overtake each other.
+    local age = (seconds(commit) - seconds(name)) % 65536
+    if math.min(age, 65536 - age) <= tonumber(ARGV[4]) then
       recent[#recent + 1] = name
     end
   end
