@@ -155,7 +155,8 @@ impl<T: SessionData> Session<T> {
     /// Stores what was changed now, not at the end of the request. Most handlers need not call it:
     /// it is for streams, and for those that must know that it is stored before they act.
     ///
-    /// Counters have their stored value afterwards, what concurrent requests added included.
+    /// Counters have their stored value afterwards, what concurrent requests added included. Where one
+    /// user became another, nothing of the previous one is left in this guard either.
     ///
     /// # Errors
     ///
@@ -164,7 +165,12 @@ impl<T: SessionData> Session<T> {
     /// a stream cannot create, rotate or end a session.
     pub async fn save(&mut self) -> Result<(), Error> {
         let changes = self.take_changes()?;
+        let is_cleared = changes.clears();
         let committed = self.slot.save(Pending::of(changes)).await?;
+        // What this guard still has of the previous user is not the next one's.
+        if is_cleared {
+            return Ok(self.refresh()?);
+        }
         let now = self.slot.engine.now();
         T::SCHEMA.decode_into(&mut self.data, &committed.merged, now);
         self.record = self.slot.live().map(|live| live.record);

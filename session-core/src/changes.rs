@@ -68,6 +68,7 @@ impl Expired {
 /// What happened to a session's stored fields: at most one [`Change`] for each.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Changes {
+    clears: bool,
     changes: Vec<(Name, Change)>,
     expired: Vec<Expired>,
 }
@@ -77,6 +78,7 @@ impl Changes {
     #[must_use]
     pub const fn new() -> Self {
         Self {
+            clears: false,
             changes: Vec::new(),
             expired: Vec::new(),
         }
@@ -85,7 +87,19 @@ impl Changes {
     /// Whether nothing changed. What is expired is no reason to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && !self.clears
+    }
+
+    /// Whether every field that is stored is removed before the changes are applied, those included
+    /// that this request has not seen.
+    #[must_use]
+    pub fn clears(&self) -> bool {
+        self.clears
+    }
+
+    /// Says that every stored field is removed first.
+    pub fn clear(&mut self) {
+        self.clears = true;
     }
 
     /// The changes, in the order in which they arose.
@@ -143,16 +157,22 @@ impl Changes {
                 changes.push((name.clone(), Change::Unset));
             }
         }
-        let expired = Vec::new();
-        Ok(Self { changes, expired })
+        Ok(Self {
+            changes,
+            ..Self::new()
+        })
     }
 
-    /// Both: these changes first, then `later`.
+    /// Both: these changes first, then `later`; which are all that is left where they clear.
     ///
     /// # Errors
     ///
     /// If a counter would leave its range; nothing is merged then.
     pub fn merge(&mut self, later: Self) -> Result<(), Error> {
+        if later.clears {
+            *self = later;
+            return Ok(());
+        }
         let mut merged = self.clone();
         for (name, change) in later.changes {
             merged.merge_one(name, change)?;
@@ -215,7 +235,7 @@ impl Changes {
     /// If a counter would leave its range; nothing is applied then.
     pub fn apply(&self, fields: &mut Fields) -> Result<Fields, Error> {
         let mut after = fields.clone();
-        self.remove_expired(&mut after);
+        self.remove_first(&mut after);
         let mut merged = Fields::new();
         for (name, change) in self.iter().filter(|(_, change)| change.merges()) {
             let value = applied(name, change, &after)?;
@@ -228,7 +248,7 @@ impl Changes {
 
     /// Writes the changes over what was stored, where the fields that merged have these values now.
     pub(crate) fn write(&self, fields: &mut Fields, merged: &Fields) {
-        self.remove_expired(fields);
+        self.remove_first(fields);
         for (name, change) in self.iter() {
             match change {
                 Change::Add { counter, .. } => {
@@ -249,7 +269,10 @@ impl Changes {
         );
     }
 
-    fn remove_expired(&self, fields: &mut Fields) {
+    fn remove_first(&self, fields: &mut Fields) {
+        if self.clears {
+            *fields = Fields::new();
+        }
         for Expired {
             name,
             deadline_name,
@@ -467,6 +490,26 @@ mod tests {
         both.merge(raised).unwrap();
         both.apply(&mut stored).unwrap();
         assert_eq!(stored, field("9"));
+    }
+
+    #[test]
+    fn clearing_removes_what_was_not_seen_and_what_was_said_before() {
+        let mut cleared = Changes::new();
+        cleared.clear();
+        cleared.insert(
+            "c".into(),
+            Change::Add {
+                delta: 1,
+                base: 10,
+                counter: ANY,
+            },
+        );
+        let mut changes = Changes::new();
+        changes.insert("o".into(), Change::Set(b"1".to_vec()));
+        changes.merge(cleared).unwrap();
+        let mut fields = Fields::from_iter(["c", "o", "p"].map(|n| (n.into(), b"5".to_vec())));
+        changes.apply(&mut fields).unwrap();
+        assert_eq!(fields, Fields::from_iter([("c".into(), b"11".to_vec())]));
     }
 
     #[test]

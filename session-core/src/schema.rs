@@ -155,7 +155,7 @@ impl<T> Schema<T> {
     ) -> Result<Changes, Error> {
         let mut changes = Changes::diff(before, after, |name| self.rule(name, stored))?;
         if self.switches_user(before, after) {
-            self.forget_previous_user(&mut changes, before)?;
+            self.forget_previous_user(&mut changes)?;
         }
         if changes.is_empty() {
             return Ok(changes);
@@ -230,30 +230,35 @@ impl<T> Schema<T> {
         })
     }
 
-    /// What this request did not write was the previous user's: it goes back to its default.
-    fn forget_previous_user(&self, changes: &mut Changes, before: &Fields) -> Result<(), Error> {
+    /// What this request did not write was the previous user's, also what another request stored in
+    /// the meantime: none of it is left. Counters are set to where they begin anew: a guard that
+    /// still has the previous user's would go on from there.
+    fn forget_previous_user(&self, changes: &mut Changes) -> Result<(), Error> {
         let defaults = self.encode(&self.defaults())?;
-        let identity = self.fields.iter().find(|field| field.is_identity);
-        let identity = identity.map_or("", |field| field.name);
-        let names = before.iter().chain(defaults.iter()).map(|(name, _)| name);
-        for name in names.filter(|name| *name != identity) {
-            let default = defaults.get(name);
-            let change = match changes.get(name) {
-                None if before.get(name) == default => continue,
-                None => default.map_or(Change::Unset, |default| Change::Set(default.to_vec())),
+        for field in self.fields {
+            if !matches!(field.rule, Rule::Counter(_)) {
+                continue;
+            }
+            let (name, default) = (field.name, defaults.get(field.name));
+            let value = match changes.get(name) {
                 Some(Change::Add { delta, counter, .. }) => {
-                    Change::Set(counter.moved(name, default, *delta, 0)?)
+                    Some(counter.moved(name, default, *delta, 0)?)
                 }
-                Some(Change::Max(value) | Change::Min(value)) => Change::Set(value.clone()),
-                Some(Change::Set(_) | Change::Unset) => continue,
+                Some(_) => continue,
+                None => default.map(<[u8]>::to_vec),
             };
-            changes.insert(name.clone(), change);
+            changes.insert(name.into(), value.map_or(Change::Unset, Change::Set));
         }
+        changes.clear();
         Ok(())
     }
 
-    /// If one field of a group changes, all of them are written, as this request has them.
+    /// If one field of a group changes, all of them are written, as this request has them; but not
+    /// what it still has of the previous user.
     fn complete_groups(&self, changes: &mut Changes, after: &Fields) {
+        if changes.clears() {
+            return;
+        }
         let changed = |field: &&Field<T>| changes.get(field.name).is_some();
         let groups = self
             .fields
@@ -361,6 +366,8 @@ mod tests {
         user: Option<String>,
         theme: String,
         limit: Option<u32>,
+        width: u8,
+        height: u8,
     }
 
     const SCHEMA: &Schema<Visit> = &Schema::new(
@@ -390,6 +397,18 @@ mod tests {
                 "Option<u32>",
                 &const { accessor::<Option<u32>, Visit>(|v| &v.limit, |v| &mut v.limit) },
             ),
+            Field::new(
+                "width",
+                "u8",
+                &const { accessor::<u8, Visit>(|v| &v.width, |v| &mut v.width) },
+            )
+            .group("size"),
+            Field::new(
+                "height",
+                "u8",
+                &const { accessor::<u8, Visit>(|v| &v.height, |v| &mut v.height) },
+            )
+            .group("size"),
         ],
         || Visit {
             limit: Some(10),
@@ -498,15 +517,22 @@ mod tests {
             ("user", "\"alice\""),
             ("theme", "\"dark\""),
             ("limit", "99"),
+            ("width", "3"),
+            ("height", "4"),
         ]);
         let changes = changes(&fields, |visit| {
             visit.user = Some("bob".into());
             visit.views += 1;
+            visit.width = 8;
         });
-        assert_eq!(changes.get("views").cloned(), set("1"));
-        assert_eq!(changes.get("theme").cloned(), set("\"\""));
-        assert_eq!(changes.get("limit").cloned(), set("10"));
         assert_eq!(SCHEMA.identity_change(&changes), Some(true));
+        // A request of the first user may have stored more in the meantime.
+        let mut after = fields;
+        after.insert("theme".into(), b"\"bright\"".to_vec());
+        after.insert("of another build".into(), b"1".to_vec());
+        changes.apply(&mut after).unwrap();
+        let expected = [("views", "1"), ("user", "\"bob\""), ("width", "8")];
+        assert_eq!(after, stored(&expected));
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub mod redis;
 ///   call would have left it, never half of it.
 /// - **Once.** A call that is repeated, because its answer was not heard, leaves what it left and
 ///   answers what it answered: [`Update::id`] names each update.
-/// - **Only the named fields are touched**; all others, an older or newer build's, stay.
+/// - **Only the named fields are touched**; all others, an older or newer build's, stay, unless
+///   [`Changes::clears`] says that none does.
 /// - **Every record has a time to live.** It is the duration that each call brings, relative to its
 ///   arrival; it has slack over the logical expiry, which the engine checks on every load. A record
 ///   may live longer than told, up to the longest that any call told; never shorter.

@@ -280,6 +280,9 @@ fn write_update(call: &mut ScriptInvocation<'_>, update: &Update) {
             call.arg("count").arg(prefix).arg(count);
         }
     }
+    if update.changes.clears() {
+        call.arg("clear");
+    }
     for expired in update.changes.expired() {
         call.arg("expired").arg(&*expired.name);
         call.arg(&*expired.deadline_name).arg(&expired.deadline);

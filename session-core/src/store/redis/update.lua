@@ -12,6 +12,7 @@
 --            'is' name value                  it is expected that a field has this value,
 --            'none' name                      that it is absent,
 --            'count' prefix n                 that so many names begin like this
+--            'clear'                          all fields are removed first
 --            'expired' name deadline value    a field is removed if its deadline is this
 --            'add' name delta base min max n  a counter moves; base: its value where it has none;
 --                  old…                       n old names under which it may be counted too
@@ -30,7 +31,8 @@ if not meta then
 end
 
 local arity = {
-  is = 3, none = 2, count = 3, expired = 4, add = 7, max = 3, min = 3, set = 3, unset = 2, meta = 3,
+  is = 3, none = 2, count = 3, clear = 1, expired = 4, add = 7, max = 3, min = 3, set = 3, unset = 2,
+  meta = 3,
 }
 
 local function steps()
@@ -117,16 +119,18 @@ for at, step in steps() do
   end
 end
 
--- What is expired is left for the end, but nothing is added to it.
-local expired = {}
+-- What is expired or cleared is left for the end, but nothing is added to it.
+local clears, expired = false, {}
 for at, step in steps() do
-  if step == 'expired' and redis.call('HGET', key, ARGV[at + 2]) == ARGV[at + 3] then
+  if step == 'clear' then
+    clears = true
+  elseif step == 'expired' and redis.call('HGET', key, ARGV[at + 2]) == ARGV[at + 3] then
     expired[ARGV[at + 1]] = ARGV[at + 2]
   end
 end
 
 local function get(name)
-  return not expired[name] and redis.call('HGET', key, name)
+  return not clears and not expired[name] and redis.call('HGET', key, name)
 end
 
 -- The sum of integers, or nil and why there is none. Lua adds short ones exactly; long ones are added
@@ -197,6 +201,13 @@ for at, step in steps() do
   end
 end
 
+if clears then
+  for _, name in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(name, 1, 1) ~= '@' or string.sub(name, 1, 7) == '@until:' then
+      redis.call('HDEL', key, name)
+    end
+  end
+end
 for at, step in steps() do
   if step == 'expired' and expired[ARGV[at + 1]] then
     redis.call('HDEL', key, ARGV[at + 1], ARGV[at + 2])
