@@ -34,7 +34,7 @@ struct Work {
     opened: Opened,
     /// A commit of which it is not known that it was done: its call failed or was cancelled, or is
     /// under way. Before anything else is committed, it is sent again, as it is.
-    unsettled: Option<Prepared>,
+    unsettled: Option<Unsettled>,
     /// What is not decided yet.
     pending: Pending,
     cookie: CookieChange,
@@ -42,6 +42,14 @@ struct Work {
     failure: Option<Error>,
     /// Whether the response has been decided, so that no header can be added.
     answered: bool,
+}
+
+#[derive(Clone)]
+struct Unsettled {
+    prepared: Prepared,
+    /// What it includes and what is to be committed without it, if others were faster: what was
+    /// pending before a transaction.
+    otherwise: Pending,
 }
 
 /// The session's data as a guard begins with it.
@@ -160,7 +168,7 @@ impl<T: SessionData> Slot<T> {
                     fields.clone_from(&record.fields);
                 }
                 if let Some(unsettled) = &seen.unsettled {
-                    unsettled.overlay(&mut fields)?;
+                    unsettled.prepared.overlay(&mut fields)?;
                 }
                 seen.changes.apply(&mut fields)?;
                 T::SCHEMA.decode(&fields, now)
@@ -259,26 +267,41 @@ impl<T: SessionData> Slot<T> {
 
     async fn commit(&self, failed: bool) -> Result<Committed, Error> {
         let _committing = self.committing.lock().await;
-        let unsettled = self.work().take_unsettled(failed);
-        if let Some(prepared) = unsettled {
-            self.settle(prepared).await?;
-        }
+        let was_gone = self.settle_again(failed).await?;
         let prepared = {
             let mut work = self.work();
             let mut pending = mem::take(&mut work.pending);
             pending.failed = failed;
             self.engine.prepare(work.opened.clone(), &pending)?
         };
-        self.settle(prepared).await
+        let mut committed = self.settle(Unsettled::from(prepared)).await?;
+        committed.gone |= was_gone;
+        Ok(committed)
     }
 
-    async fn settle(&self, prepared: Prepared) -> Result<Committed, Error> {
-        self.work().unsettled = Some(prepared.clone());
-        let committed = self.engine.execute(&prepared).await;
+    /// Sends again what is unsettled, and tells whether it turned out that it was dropped.
+    async fn settle_again(&self, failed: bool) -> Result<bool, Error> {
+        let Some(unsettled) = self.work().take_unsettled(failed) else {
+            return Ok(false);
+        };
+        match self.settle(unsettled).await {
+            // A transaction, which will not be done; what was pending before it is again.
+            Err(error) if error.is_conflict() => Ok(false),
+            committed => Ok(committed?.gone),
+        }
+    }
+
+    async fn settle(&self, unsettled: Unsettled) -> Result<Committed, Error> {
+        self.work().unsettled = Some(unsettled.clone());
+        let committed = self.engine.execute(&unsettled.prepared).await;
         let mut work = self.work();
         // After a failure of the store nobody knows whether it was done; any other is a refusal.
         if !committed.as_ref().is_err_and(Error::is_store) {
             work.unsettled = None;
+        }
+        if committed.as_ref().is_err_and(Error::is_conflict) {
+            let later = mem::replace(&mut work.pending, unsettled.otherwise);
+            work.pending.merge(later)?;
         }
         let committed = committed?;
         work.opened = committed.opened.clone();
@@ -308,32 +331,36 @@ impl<T: SessionData> Slot<T> {
         change: impl FnOnce(View<T>) -> Result<Option<Changes>, Error>,
     ) -> Result<Option<Committed>, Error> {
         let _committing = self.committing.lock().await;
-        let unsettled = self.work().unsettled.clone();
-        if let Some(prepared) = unsettled {
-            self.settle(prepared).await?;
-        }
-        if self.work().is_over() {
-            return Err(Error::gone());
-        }
-        self.reload().await?;
+        self.reload_settled().await?;
         let Some(changes) = change(self.view()?)? else {
             return Ok(None);
         };
-        let prepared = {
-            let work = self.work();
+        let unsettled = {
+            let mut work = self.work();
             let mut pending = work.pending.clone();
             pending.merge(Pending::of(changes))?;
             self.check_answered(&work, &pending)?;
             let prepared = self.engine.prepare(work.opened.clone(), &pending)?;
-            self.engine.expecting(prepared)
+            Unsettled {
+                prepared: self.engine.expecting(prepared),
+                otherwise: mem::take(&mut work.pending),
+            }
         };
-        let committed = self.settle(prepared).await?;
-        self.work().pending = Pending::default();
-        Ok(Some(committed))
+        self.settle(unsettled).await.map(Some)
     }
 
     /// Reads the session afresh.
     pub(crate) async fn reload(&self) -> Result<(), Error> {
+        let _committing = self.committing.lock().await;
+        self.reload_settled().await
+    }
+
+    /// What is unsettled may be stored already, and must not be seen twice.
+    async fn reload_settled(&self) -> Result<(), Error> {
+        self.settle_again(false).await?;
+        if self.work().is_over() {
+            return Err(Error::gone());
+        }
         let Some(live) = self.live() else {
             return Ok(());
         };
@@ -389,15 +416,25 @@ impl Work {
     }
 
     /// What has to be sent again. A request that failed drops its data, but not what is for safety.
-    fn take_unsettled(&mut self, failed: bool) -> Option<Prepared> {
+    fn take_unsettled(&mut self, failed: bool) -> Option<Unsettled> {
         let unsettled = self.unsettled.take();
-        unsettled.filter(|prepared| !failed || prepared.is_for_safety())
+        unsettled.filter(|unsettled| !failed || unsettled.prepared.is_for_safety())
+    }
+}
+
+impl From<Prepared> for Unsettled {
+    fn from(prepared: Prepared) -> Self {
+        let otherwise = Pending::default();
+        Self {
+            prepared,
+            otherwise,
+        }
     }
 }
 
 struct Seen {
     live: Option<Live>,
-    unsettled: Option<Prepared>,
+    unsettled: Option<Unsettled>,
     changes: Changes,
 }
 

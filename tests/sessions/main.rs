@@ -9,6 +9,7 @@
 )]
 
 mod app;
+mod cancel;
 mod contract;
 mod cookies;
 mod example;

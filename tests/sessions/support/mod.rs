@@ -6,5 +6,6 @@
 )]
 
 pub(crate) mod http;
+pub(crate) mod lossy;
 pub(crate) mod process;
 pub(crate) mod redis;
