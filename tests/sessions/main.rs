@@ -16,6 +16,7 @@ mod example;
 mod histories;
 mod launch;
 mod lifecycle;
+mod model;
 mod outage;
 mod races;
 mod redis;
