@@ -9,6 +9,7 @@
 )]
 
 mod app;
+mod cancel;
 mod conformance;
 mod contract;
 mod cookies;
@@ -17,8 +18,10 @@ mod deploy;
 mod differential;
 mod example;
 mod faults;
+mod histories;
 mod launch;
 mod lifecycle;
+mod model;
 mod outage;
 mod races;
 mod redis;

@@ -155,6 +155,25 @@ async fn two_logins_at_once_leave_one_cookie_that_works() {
 }
 
 #[tokio::test]
+async fn what_a_user_stores_while_another_one_logs_in_is_not_left_to_the_next() {
+    on_both_stores(async |app| {
+        let mut browser = app.browser();
+        browser.post("/login/alice", &[]).await;
+        let mut other = browser.clone();
+        let slow = "POST /slow/login/bob";
+        let response = during(&app, &browser, slow, async {
+            other.get("/note/private").await;
+            other.get("/view").await;
+        })
+        .await;
+        browser.jar.keep(&response);
+        let read = browser.get("/read").await.text();
+        assert_eq!(read, "views=0 user=bob theme=Light note=");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_logout_that_began_before_a_login_ends_the_session_all_the_same() {
     on_both_stores(async |app| {
         let mut browser = app.browser();

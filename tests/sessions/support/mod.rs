@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod http;
+pub(crate) mod lossy;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod redis;

@@ -9,7 +9,9 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use deadpool_redis::Runtime;
 use deadpool_redis::redis::{self, FromRedisValue, Parser, Value};
+use session_core::store::redis::RedisStore;
 
 use super::process::{Folder, PATIENCE, Process, free_port, wait_for};
 
@@ -63,6 +65,13 @@ impl RedisServer {
     /// `redis://127.0.0.1:…`.
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// A store of its sessions, on a connection of its own.
+    pub(crate) fn store(&self) -> RedisStore {
+        let config = deadpool_redis::Config::from_url(self.url());
+        let pool = config.builder().unwrap().runtime(Runtime::Tokio1);
+        RedisStore::new(pool.build().unwrap(), self.url())
     }
 
     /// Sends a command and gives its answer as a type of one's choice, [`Value`] for instance.

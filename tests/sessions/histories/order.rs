@@ -1,0 +1,96 @@
+//! What calls do to a session when they come one after the other, and whether some order of them
+//! explains what was seen.
+
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Call {
+    Add(i64),
+    Create(u8),
+    Delete,
+    Load,
+    Rotate,
+    Set(u8),
+    /// Sets, if the field is what it was in the beginning.
+    SetIfNew(u8),
+    Take,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Answer {
+    Conflict,
+    Done,
+    Gone,
+    Overflow,
+    Value(Option<String>),
+    View(View),
+}
+
+/// The fields of a session, and its epoch; `None`: there is no session.
+pub(crate) type View = Option<(u32, BTreeMap<String, String>)>;
+
+/// A call, when it began and ended, and what it was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) call: Call,
+    pub(crate) began: u64,
+    pub(crate) ended: u64,
+    pub(crate) answer: Answer,
+}
+
+/// What a call does when it is alone. All calls know the session of epoch 0.
+fn apply(state: &mut View, call: Call) -> Answer {
+    if let Call::Load = call {
+        return Answer::View(state.clone());
+    }
+    if let Call::Create(value) = call {
+        if state.is_some() {
+            return Answer::Gone;
+        }
+        *state = Some((0, BTreeMap::from([("o".into(), value.to_string())])));
+        return Answer::Done;
+    }
+    if let Call::Delete = call {
+        *state = None;
+        return Answer::Done;
+    }
+    let Some((epoch @ 0, fields)) = state else {
+        return Answer::Gone;
+    };
+    match call {
+        Call::Add(delta) => {
+            let count = fields.get("c").map_or(0, |count| count.parse().unwrap()) + delta;
+            if !(0..=9).contains(&count) {
+                return Answer::Overflow;
+            }
+            fields.insert("c".into(), count.to_string());
+            return Answer::Value(Some(count.to_string()));
+        }
+        Call::Rotate => *epoch = 1,
+        Call::SetIfNew(_) if fields.contains_key("s") => return Answer::Conflict,
+        Call::Set(value) | Call::SetIfNew(value) => {
+            fields.insert("s".into(), value.to_string());
+        }
+        Call::Take => return Answer::Value(fields.remove("o")),
+        Call::Create(_) | Call::Delete | Call::Load => {}
+    }
+    Answer::Done
+}
+
+/// Whether some order explains the answers and the end.
+pub(crate) fn is_explained(start: &View, events: &[Event], end: &View) -> bool {
+    if events.is_empty() {
+        return start == end;
+    }
+    let is_first = |event: &Event| events.iter().all(|other| other.ended >= event.began);
+    (0..events.len()).any(|index| {
+        let mut state = start.clone();
+        is_first(&events[index])
+            && apply(&mut state, events[index].call) == events[index].answer
+            && {
+                let mut rest = events.to_vec();
+                rest.remove(index);
+                is_explained(&state, &rest, end)
+            }
+    })
+}
