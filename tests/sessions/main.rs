@@ -24,4 +24,5 @@ mod races;
 mod redis;
 mod rename;
 mod rules;
+mod streams;
 mod support;
