@@ -22,6 +22,7 @@ mod guards;
 mod launch;
 mod lifecycle;
 mod lifetimes;
+mod logs;
 mod outage;
 mod races;
 mod redis;
