@@ -219,7 +219,8 @@ impl<T: SessionData> Session<T> {
         mut change: impl FnMut(&mut T) -> Result<R, E>,
     ) -> Result<R, TransactError<E>> {
         let changes = self.take_changes()?;
-        self.slot.merge(Pending::of(changes))?;
+        // In a stream too, where the commit below is in time for what a dropped guard is late for.
+        self.slot.work().pending.merge(Pending::of(changes))?;
         for attempt in 0..TRANSACTION_ATTEMPTS {
             let mut outcome = None;
             let tried = self.slot.try_transaction(|View { mut data, record }| {

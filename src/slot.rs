@@ -196,7 +196,7 @@ impl<T: SessionData> Slot<T> {
     /// Takes over what a guard did.
     pub(crate) fn merge(&self, later: Pending) -> Result<(), Error> {
         let mut work = self.work();
-        if work.answered && !later.is_empty() {
+        if work.answered && !later.changes.is_empty() {
             drop(work);
             error!(
                 "session type {}: a session was modified after the response was decided, so the \
@@ -205,6 +205,14 @@ impl<T: SessionData> Slot<T> {
             );
             return Ok(());
         }
+        if work.answered && (later.destroyed || later.rotate) {
+            error!(
+                "session type {}: a session cannot end or get a new token any more, since the \
+                 response was decided; in a stream, do it before",
+                T::SCHEMA.name()
+            );
+        }
+        // What is done after the response was decided waits for a `save`, which says if it is late.
         work.pending.merge(later)
     }
 

@@ -4,9 +4,12 @@ use rocket::error::ErrorKind;
 use rocket::local::asynchronous::Client;
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Build, Request, Rocket, get, routes};
+use rocket_db_pools::Database;
 use rocket_typed_session::{Session, session};
 
 use crate::app::{Visit, rocket};
+use crate::support::own::{configured, quiet};
+use crate::support::redis::RedisServer;
 
 #[session(cookie = "visit")]
 struct Other {
@@ -39,10 +42,6 @@ fn user(_user: User) {}
 
 #[get("/optional")]
 fn optional(_visit: Option<Session<Visit>>) {}
-
-fn quiet() -> Rocket<Build> {
-    rocket::custom(rocket::Config::figment().merge(("log_level", "off")))
-}
 
 async fn failure(rocket: Rocket<Build>) -> ErrorKind {
     let error = Client::untracked(rocket).await.unwrap_err();
@@ -80,6 +79,7 @@ async fn bad_configuration_fails() {
         ("sessions.visit.idel", "30m"),
         ("sessions.visit.idle", "13h"),
         ("sessions.visit.cookie", "a b"),
+        ("sessions.visit.timeout", "500000000000years"),
         ("databases.sessions.url", "http://127.0.0.1"),
         ("databases.sessions.uri", "redis://127.0.0.1"),
     ] {
@@ -119,14 +119,12 @@ async fn two_types_with_one_name_or_one_cookie_and_one_type_twice_fail() {
     assert!(Client::untracked(apart).await.is_ok());
 }
 
+#[derive(Database)]
+#[database("main")]
+struct Db(rocket_typed_session::RedisPool);
+
 #[tokio::test]
 async fn a_database_that_is_attached_later_fails() {
-    use rocket_db_pools::Database;
-
-    #[derive(Database)]
-    #[database("main")]
-    struct Db(rocket_typed_session::RedisPool);
-
     let figment = rocket()
         .figment()
         .clone()
@@ -139,4 +137,23 @@ async fn a_database_that_is_attached_later_fails() {
         failure(rocket).await,
         ErrorKind::FailedFairings(_)
     ));
+}
+
+/// Sessions keep a connection, so the application would wait for one for ever.
+#[tokio::test]
+async fn a_shared_pool_of_one_connection_fails() {
+    let redis = RedisServer::start();
+    let with = |connections: u32| {
+        let rocket = configured(quiet(), "databases.main.url", &redis.url());
+        let figment = rocket.figment().clone();
+        rocket
+            .configure(figment.merge(("databases.main.max_connections", connections)))
+            .attach(Db::init())
+            .attach(Visit::fairing().database::<Db>())
+    };
+    assert!(matches!(
+        failure(with(1)).await,
+        ErrorKind::FailedFairings(_)
+    ));
+    assert!(Client::untracked(with(2)).await.is_ok());
 }

@@ -5,8 +5,11 @@
     reason = "a box of tools: with some features, or some tests left out, not each is used"
 )]
 
+pub(crate) mod faulty;
 pub(crate) mod http;
+pub(crate) mod log;
 pub(crate) mod lossy;
+pub(crate) mod own;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod redis;

@@ -1,0 +1,229 @@
+//! What an operator reads in the log, and what nobody must.
+
+use std::sync::Arc;
+
+use log::Level;
+use rocket::fairing::AdHoc;
+use rocket::figment::Figment;
+use rocket::local::asynchronous::Client;
+use rocket::{Build, Rocket, get, routes};
+use rocket_typed_session::{MemoryStore, Session};
+use session_core::testing::ManualClock;
+
+use crate::app::{App, MINUTE, Visit, rocket};
+use crate::support::http::Server;
+use crate::support::log::{Log, alone};
+use crate::support::own::{configured, quiet};
+use crate::support::redis::RedisServer;
+
+fn of_profile(profile: &str) -> Rocket<Build> {
+    let figment = Figment::from(rocket::Config::default());
+    rocket::custom(figment.select(profile))
+}
+
+/// With Rocket's own logger, at its own level: what it prints.
+#[test]
+fn a_launch_in_release_says_where_sessions_are_and_how_long_they_live() {
+    let said = alone(async || {
+        let redis = RedisServer::start();
+        let _: String = redis.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
+        let url = format!("redis://:hunter2@127.0.0.1:{}/3", redis.port());
+        println!("port {}.", redis.port());
+        let figment = Figment::from(rocket::Config::release_default()).select("release");
+        let figment = figment.merge(("databases.sessions.url", url));
+        let rocket = rocket::custom(figment).attach(Visit::fairing());
+        Server::launch(rocket).await.stop().await;
+    });
+    let Some(said) = said else { return };
+    let port = said.split("port ").nth(1).unwrap();
+    let (port, _) = port.split_once('.').unwrap();
+    let lines: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("Session "))
+        .collect();
+    let [line] = lines[..] else {
+        panic!("{said}");
+    };
+    assert!(
+        line.ends_with(&format!(
+            "Session visit: Redis at 127.0.0.1:{port}/3, keys `session:*`; cookie `visit`; ends \
+             after 30m idle, 12h at most"
+        )),
+        "{line}"
+    );
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn sessions_in_memory_are_warned_of_in_release_unless_they_are_meant() {
+    alone(async || {
+        let log = Log::keep();
+        let count = || log.with("kept in the memory of this process").len();
+        for (profile, expected) in [("debug", 0), ("release", 1), ("staging", 1)] {
+            let before = count();
+            let rocket = of_profile(profile).attach(Visit::fairing());
+            Client::untracked(rocket).await.unwrap();
+            assert_eq!(count() - before, expected, "{profile}");
+        }
+        assert!(
+            log.with("kept in")
+                .iter()
+                .all(|line| line.level == Level::Warn)
+        );
+        let before = count();
+        let meant = Visit::fairing().store(MemoryStore::new());
+        let client = Client::untracked(of_profile("release").attach(meant)).await;
+        assert_eq!(count(), before);
+        drop(client);
+        let line = log.with("Session visit: memory").pop().unwrap();
+        assert_eq!(line.target, "rocket::launch");
+    });
+}
+
+#[test]
+fn a_cookie_that_is_not_secure_is_warned_of_in_release() {
+    alone(async || {
+        let log = Log::keep();
+        for (profile, expected) in [("debug", 0), ("release", 1)] {
+            let figment = Figment::from(rocket::Config::default()).select(profile);
+            let figment = figment.merge(("sessions.visit.secure", false));
+            let rocket = rocket::custom(figment).attach(Visit::fairing());
+            Client::untracked(rocket).await.unwrap();
+            assert_eq!(log.with("cookie is not `Secure`").len(), expected);
+        }
+    });
+}
+
+#[test]
+fn a_launch_that_fails_names_the_key_to_mend() {
+    alone(async || {
+        let log = Log::keep();
+        let long = configured(quiet(), "sessions.visit.timeout", "500000000000years");
+        let failed = Client::untracked(long.attach(Visit::fairing())).await;
+        // An error that nobody looks at panics.
+        assert!(failed.is_err_and(|error| error.kind().to_string().contains("fairing")));
+        let lines = log.with("`sessions.visit.timeout`");
+        assert_eq!(lines.len(), 1, "{:#?}", log.lines());
+        assert_eq!(lines[0].level, Level::Error);
+    });
+}
+
+#[get("/plain")]
+fn plain() {}
+
+#[test]
+fn a_session_that_is_first_used_after_the_commit_is_complained_of() {
+    alone(async || {
+        let log = Log::keep();
+        let later = AdHoc::on_response("Later", |request, _| {
+            Box::pin(async move {
+                let visit = request.guard::<Session<Visit>>().await;
+                visit.succeeded().unwrap().note = "too late".into();
+            })
+        });
+        let rocket = quiet().attach(Visit::fairing()).attach(later);
+        let server = Server::launch(rocket.mount("/", routes![plain])).await;
+        let response = server.browser().get("/plain").await;
+        assert!(response.set_cookies().is_empty());
+        let line = log.wait_for("after the response was decided").await;
+        assert_eq!(line.level, Level::Error);
+    });
+}
+
+#[test]
+fn a_token_of_before_a_rotation_is_warned_of_once_no_parallel_request_can_have_it() {
+    alone(async || {
+        let log = Log::keep();
+        let app = App::in_memory().await;
+        let mut browser = app.browser();
+        browser.get("/view").await;
+        let id = browser.get("/id").await.text();
+        let mut thief = browser.clone();
+        browser.post("/rotate", &[]).await;
+        thief.get("/read").await;
+        assert!(log.with("rotated away").is_empty());
+        app.clock.advance(MINUTE);
+        thief.get("/read").await;
+        let line = log.wait_for("rotated away").await;
+        assert_eq!(line.level, Level::Warn);
+        assert!(line.text.contains(&id), "{line:?}");
+    });
+}
+
+#[test]
+fn no_line_at_any_level_tells_a_secret() {
+    alone(async || {
+        let log = Log::keep();
+        let mut redis = RedisServer::start();
+        let _: String = redis.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
+        let url = format!("redis://:hunter2@127.0.0.1:{}", redis.port());
+        let rocket = configured(rocket(), "databases.sessions.url", &url);
+        let rocket = configured(rocket, "sessions.visit.timeout", "100ms");
+        let clock = Arc::new(ManualClock::new());
+        let fairing = Visit::fairing().clock(Arc::clone(&clock));
+        let server = Server::launch(rocket.attach(fairing)).await;
+        let mut browser = server.browser();
+        let mut tokens = Vec::new();
+        let steps = [
+            "GET /view",
+            "GET /note/opensesame",
+            "POST /login/opensesame",
+            "POST /rotate",
+            "POST /fail/panic/login",
+            "POST /fail/error/rotate",
+            "POST /remember/opensesame",
+            "GET /save",
+            "POST /leave",
+            "POST /login/opensesame",
+        ];
+        for step in steps {
+            let mut old = browser.clone();
+            let (method, path) = step.split_once(' ').unwrap();
+            match method {
+                "GET" => browser.get(path).await,
+                _ => browser.post(path, &[]).await,
+            };
+            tokens.extend(browser.jar.get("visit").map(str::to_owned));
+            // At first as a parallel request might come, then as a thief's.
+            old.get("/read").await;
+            clock.advance(MINUTE);
+            old.get("/view").await;
+            tokens.extend(old.jar.get("visit").map(str::to_owned));
+        }
+        // What cannot be read, what is no session, and what is down.
+        let junk = "{\"opensesame\":";
+        for key in redis.keys() {
+            let _: i64 = redis.command(&["HSET", &key, "note", junk, "views", junk]);
+        }
+        browser.get("/view").await;
+        for key in redis.keys() {
+            let _: i64 = redis.command(&["DEL", &key]);
+            let _: i64 = redis.command(&["RPUSH", &key, junk]);
+        }
+        browser.get("/view").await;
+        redis.stop();
+        browser.get("/note/opensesame").await;
+        browser.post("/logout", &[]).await;
+        // A server that wants another password.
+        redis.restart();
+        let _: String = redis.command(&["CONFIG", "SET", "requirepass", "other"]);
+        browser.get("/view").await;
+
+        tokens.sort();
+        tokens.dedup();
+        assert!(tokens.len() > 5);
+        let lines = log.lines();
+        for expected in ["rotated away", "cannot be read", "no session", "WRONGPASS"] {
+            assert!(!log.with(expected).is_empty(), "{expected}: {lines:#?}");
+        }
+        for line in lines {
+            let text = line.text;
+            assert!(!text.contains("opensesame"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+            for token in &tokens {
+                // What follows the public id.
+                assert!(!text.contains(&token[22..]), "{text}");
+            }
+        }
+    });
+}

@@ -1,0 +1,30 @@
+//! Applications of a test's own, for what the one of `app` does not do.
+
+use rocket::{Build, Rocket};
+
+use super::http::Server;
+use super::redis::RedisServer;
+
+/// A rocket that prints nothing.
+pub(crate) fn quiet() -> Rocket<Build> {
+    rocket::custom(rocket::Config::figment().merge(("log_level", "off")))
+}
+
+/// The same rocket with one more value in its configuration.
+pub(crate) fn configured(rocket: Rocket<Build>, key: &str, value: &str) -> Rocket<Build> {
+    let figment = rocket.figment().clone().merge((key, value));
+    rocket.configure(figment)
+}
+
+/// Runs a test on both stores, each time with what `build` makes of a rocket: they behave the same.
+pub(crate) async fn on_both_stores(
+    build: impl Fn(Rocket<Build>) -> Rocket<Build>,
+    test: impl AsyncFn(Server),
+) {
+    eprintln!("in memory:");
+    test(Server::launch(build(quiet())).await).await;
+    eprintln!("on Redis:");
+    let redis = RedisServer::start();
+    let rocket = configured(quiet(), "databases.sessions.url", &redis.url());
+    test(Server::launch(build(rocket)).await).await;
+}
