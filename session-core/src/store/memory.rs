@@ -153,6 +153,10 @@ impl Store for MemoryStore {
         // Out and in again, since its place in the order may be another one.
         if let Some(mut entry) = sessions.remove(key) {
             entry.record = Arc::new(Record::new(metadata, fields));
+            if update.changes.resets() {
+                entry.recent = Recent::default();
+                entry.taken.clear();
+            }
             if update.must_be_remembered() {
                 entry.recent.remember(update.id, merged.clone());
             }

@@ -221,8 +221,10 @@ end
 
 for at, step in steps() do
   if step == 'reset' then
+    -- The names of commits too: whoever sends one of before again is of another epoch.
+    recent = {}
     for _, name in ipairs(redis.call('HKEYS', key)) do
-      if name ~= '@' and string.sub(name, 1, 2) ~= '@c' then
+      if name ~= '@' then
         redis.call('HDEL', key, name)
       end
     end
