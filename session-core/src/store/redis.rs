@@ -57,6 +57,9 @@ impl RedisStore {
 
     /// A store that takes its connection from `pool`. `address` is for an operator's eyes: where
     /// the server is, without a password.
+    ///
+    /// The store has a deadline of its own, [`timeout`](Self::timeout). redis-rs gives a connection
+    /// one too, 500 ms unless the pool was made with another: where that is shorter, it counts.
     #[must_use]
     pub fn new(pool: Pool, address: impl Into<String>) -> Self {
         Self {
