@@ -129,11 +129,14 @@ impl<T> Schema<T> {
     /// If the `Serialize` of a field fails.
     pub fn encode(&self, data: &T) -> Result<Fields, Error> {
         let mut encoded = Vec::with_capacity(self.fields.len());
+        // Made for the first `None`, and once for all of them.
+        let mut defaults = None;
         for field in self.fields {
             let start = encoded.len();
             field.encode(data, &mut encoded)?;
-            let is_null = encoded[start..].iter().any(|(_, value)| value == NULL);
-            if is_null && self.defaults_to_null(field) {
+            if is_null(&encoded[start..])
+                && defaults_to_null(field, defaults.get_or_insert_with(self.defaults))
+            {
                 encoded.truncate(start);
             }
         }
@@ -291,12 +294,15 @@ impl<T> Schema<T> {
             Rule::Counter(_) | Rule::Last | Rule::Max | Rule::Min => Rule::Last,
         }
     }
+}
 
-    fn defaults_to_null(&self, field: &Field<T>) -> bool {
-        let mut encoded = Vec::new();
-        let default = field.encode(&self.defaults(), &mut encoded);
-        default.is_ok() && encoded.iter().any(|(_, value)| value == NULL)
-    }
+fn is_null(encoded: &[(Name, Vec<u8>)]) -> bool {
+    encoded.iter().any(|(_, value)| value == NULL)
+}
+
+fn defaults_to_null<T>(field: &Field<T>, defaults: &T) -> bool {
+    let mut encoded = Vec::new();
+    field.encode(defaults, &mut encoded).is_ok() && is_null(&encoded)
 }
 
 /// The field, if it was stored with a deadline that has passed.
