@@ -5,10 +5,10 @@ use std::sync::Arc;
 use rocket::http::Status;
 use rocket::{Build, Catcher, Request, Rocket, catch, catchers, get, post, routes};
 use rocket_typed_session::{Error, Session, session};
+use session_core::testing::{FaultyStore, Verb};
 
-use crate::support::faulty::FaultyStore;
 use crate::support::http::{Browser, Server};
-use crate::support::own::quiet;
+use crate::support::own::{REFUSED, UNHEARD, faulty, quiet};
 
 #[session(cookie = "visit")]
 struct Visit {
@@ -98,14 +98,14 @@ async fn with_note(server: &Server) -> Browser {
 
 #[tokio::test]
 async fn the_cookie_of_one_type_survives_the_failure_of_another() {
-    let (visits, baskets) = (FaultyStore::new(), FaultyStore::new());
+    let (visits, baskets) = (faulty(), faulty());
     let rocket = rocket(&visits)
         .attach(Basket::fairing().store(Arc::clone(&baskets)))
         .mount("/", routes![login_and_fill]);
     let server = Server::launch(rocket).await;
     let mut browser = with_note(&server).await;
     let before = browser.jar.clone();
-    baskets.refuse_creation();
+    baskets.on(Verb::Create, 1, REFUSED);
     let response = browser.post("/login-and-fill", &[]).await;
     assert_eq!(response.status, 503);
     assert_eq!(response.set_cookies().len(), 1, "{response:?}");
@@ -116,10 +116,10 @@ async fn the_cookie_of_one_type_survives_the_failure_of_another() {
 
 #[tokio::test]
 async fn the_data_of_a_failed_request_is_not_stored_by_a_second_try() {
-    let store = FaultyStore::new();
+    let store = faulty();
     let server = Server::launch(rocket(&store)).await;
     let mut browser = with_note(&server).await;
-    store.lose_update();
+    store.on(Verb::Update, 1, REFUSED);
     assert_eq!(browser.post("/login-and-save", &[]).await.status, 503);
     let read = browser.get("/read").await.text();
     assert_eq!(read, "user=- note=mine clicks=0");
@@ -127,22 +127,22 @@ async fn the_data_of_a_failed_request_is_not_stored_by_a_second_try() {
 
 #[tokio::test]
 async fn a_save_whose_answer_was_lost_counts_once() {
-    let store = FaultyStore::new();
+    let store = faulty();
     let server = Server::launch(rocket(&store)).await;
     let mut browser = server.browser();
     browser.post("/click-unheard", &[]).await;
-    store.lose_answer();
+    store.on(Verb::Update, 1, UNHEARD);
     assert_eq!(browser.post("/click-unheard", &[]).await.status, 200);
     assert!(browser.get("/read").await.text().ends_with("clicks=2"));
 }
 
 #[tokio::test]
 async fn a_transaction_whose_answer_was_lost_counts_once() {
-    let store = FaultyStore::new();
+    let store = faulty();
     let server = Server::launch(rocket(&store)).await;
     let mut browser = server.browser();
     browser.post("/click-unheard", &[]).await;
-    store.lose_answer();
+    store.on(Verb::Update, 1, UNHEARD);
     let response = browser.post("/click-by-transaction", &[]).await;
     assert_eq!(response.status, 200);
     assert!(browser.get("/read").await.text().ends_with("clicks=12"));
@@ -150,7 +150,7 @@ async fn a_transaction_whose_answer_was_lost_counts_once() {
 
 #[tokio::test]
 async fn a_refused_logout_does_not_pass_for_done_though_its_handler_ignores_it() {
-    let server = Server::launch(rocket(&FaultyStore::new())).await;
+    let server = Server::launch(rocket(&faulty())).await;
     let mut browser = with_note(&server).await;
     let mut before_login = browser.clone();
     browser.post("/login", &[]).await;
@@ -168,10 +168,10 @@ async fn greet(request: &Request<'_>) -> String {
 
 #[tokio::test]
 async fn the_catcher_of_a_login_that_failed_sees_nobody_logged_in() {
-    let store = FaultyStore::new();
+    let store = faulty();
     let server = Server::launch(rocket(&store).register("/", catchers![greet])).await;
     let mut browser = with_note(&server).await;
-    store.lose_update();
+    store.on(Verb::Update, 1, REFUSED);
     let response = browser.post("/login", &[]).await;
     assert_eq!((response.status, &*response.text()), (503, "nobody"));
     assert!(response.set_cookies().is_empty());
@@ -183,10 +183,10 @@ fn panics<'r>(_: Status, _: &'r Request<'_>) -> rocket::catcher::BoxFuture<'r> {
 
 #[tokio::test]
 async fn a_catcher_that_panics_at_once_is_answered_for() {
-    let store = FaultyStore::new();
+    let store = faulty();
     let server = Server::launch(rocket(&store).register("/", [Catcher::new(503, panics)])).await;
     let mut browser = with_note(&server).await;
-    store.lose_update();
+    store.on(Verb::Update, 1, REFUSED);
     assert!(browser.post("/login", &[]).await.status >= 500);
     assert_eq!(browser.post("/login", &[]).await.status, 200);
 }
@@ -218,7 +218,7 @@ fn other() -> &'static str {
 
 #[tokio::test]
 async fn the_catcher_of_a_failed_commit_is_the_one_that_rocket_would_call() {
-    let store = FaultyStore::new();
+    let store = faulty();
     let mut rocket = rocket(&store)
         .register("/", catchers![explicit])
         .register("/any", catchers![any])
@@ -244,7 +244,7 @@ async fn the_catcher_of_a_failed_commit_is_the_one_that_rocket_would_call() {
             .browser()
             .post(&format!("{base}/unavailable"), &[])
             .await;
-        store.refuse_creation();
+        store.on(Verb::Create, 1, REFUSED);
         let by_commit = server
             .browser()
             .post(&format!("{base}/store-note"), &[])

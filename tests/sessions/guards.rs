@@ -5,10 +5,10 @@ use std::sync::Arc;
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Request, get, post, routes};
 use rocket_typed_session::{MemoryStore, Session, session};
+use session_core::testing::{Moment, Verb};
 
-use crate::support::faulty::FaultyStore;
 use crate::support::http::{Connection, Request as Sent, Server};
-use crate::support::own::{on_both_stores, quiet};
+use crate::support::own::{REFUSED, faulty, on_both_stores, quiet};
 
 #[session(cookie = "visit")]
 struct Visit {
@@ -155,29 +155,36 @@ async fn a_logout_with_the_cookies_of_two_sessions_ends_both() {
 
 #[tokio::test]
 async fn an_optional_session_is_none_only_while_the_store_is_down() {
-    let store = FaultyStore::new();
+    let store = faulty();
     let fairing = Visit::fairing().store(Arc::clone(&store));
     let routes = routes![view, optional];
     let server = Server::launch(quiet().attach(fairing).mount("/", routes)).await;
     let mut browser = server.browser();
     assert_eq!(browser.get("/optional").await.text(), "0");
     browser.get("/view").await;
-    store.refuse_load();
+    store.on(Verb::Load, 1, REFUSED);
     assert_eq!(browser.get("/optional").await.text(), "down");
     assert_eq!(browser.get("/optional").await.text(), "1");
 }
 
 #[tokio::test]
 async fn guards_at_once_read_the_session_once() {
-    let store = FaultyStore::new();
+    let store = faulty();
     let fairing = Visit::fairing().store(Arc::clone(&store));
     let routes = routes![view, at_once];
     let server = Server::launch(quiet().attach(fairing).mount("/", routes)).await;
     let mut browser = server.browser();
     browser.get("/view").await;
-    let before = store.loads();
-    assert_eq!(browser.get("/at-once").await.text(), "3");
-    assert_eq!(store.loads() - before, 1);
+    let before = store.calls().len();
+    // Both guards are there before the store answers.
+    let pause = store.pause(Verb::Load, 1, Moment::Before);
+    let request = tokio::spawn(async move { browser.get("/at-once").await.text() });
+    pause.reached().await;
+    pause.resume();
+    assert_eq!(request.await.unwrap(), "3");
+    let calls = store.calls().split_off(before);
+    let loads = calls.iter().filter(|call| call.verb == Verb::Load);
+    assert_eq!(loads.count(), 1);
 }
 
 #[tokio::test]

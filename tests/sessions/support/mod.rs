@@ -5,7 +5,6 @@
     reason = "a box of tools: with some features, or some tests left out, not each is used"
 )]
 
-pub(crate) mod faulty;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod lossy;

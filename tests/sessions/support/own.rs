@@ -1,9 +1,23 @@
 //! Applications of a test's own, for what the one of `app` does not do.
 
+use std::sync::Arc;
+
 use rocket::{Build, Rocket};
+use session_core::store::memory::MemoryStore;
+use session_core::testing::{Fault, FaultyStore, Moment};
 
 use super::http::Server;
 use super::redis::RedisServer;
+
+/// The call fails and is not done.
+pub(crate) const REFUSED: Fault = Fault::Fail(Moment::Before);
+/// The call is done, and its answer lost.
+pub(crate) const UNHEARD: Fault = Fault::Fail(Moment::After);
+
+/// A store in memory that fails where it is told to.
+pub(crate) fn faulty() -> Arc<FaultyStore> {
+    Arc::new(FaultyStore::new(MemoryStore::new()))
+}
 
 /// A rocket that prints nothing.
 pub(crate) fn quiet() -> Rocket<Build> {
