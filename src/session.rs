@@ -220,16 +220,16 @@ impl<T: SessionData> Session<T> {
     ) -> Result<R, TransactError<E>> {
         let changes = self.take_changes()?;
         // In a stream too, where the commit below is in time for what a dropped guard is late for.
-        self.slot.work().pending.merge(Pending::of(changes))?;
+        self.slot.keep(Pending::of(changes))?;
         for attempt in 0..TRANSACTION_ATTEMPTS {
             let mut outcome = None;
             let tried = self.slot.try_transaction(|View { mut data, record }| {
                 let before = T::SCHEMA.encode(&data)?;
                 let succeeded = outcome.insert(change(&mut data)).is_ok();
-                let none = Fields::new();
-                let stored = record.as_ref().map_or(&none, |record| &record.fields);
-                let after = T::SCHEMA.encode(&data)?;
-                let changes = T::SCHEMA.changes(stored, &before, &after, self.slot.engine.now())?;
+                let changes = self
+                    .slot
+                    .engine
+                    .changes(record.as_deref(), &before, &data)?;
                 Ok(succeeded.then_some(changes))
             });
             match (tried.await, outcome) {
@@ -320,10 +320,8 @@ impl<T: SessionData> Session<T> {
             return Ok(Changes::new());
         };
         let before = before.as_ref().map_err(Clone::clone)?;
-        let none = Fields::new();
-        let stored = self.record.as_ref().map_or(&none, |record| &record.fields);
-        let after = T::SCHEMA.encode(&self.data)?;
-        T::SCHEMA.changes(stored, before, &after, self.slot.engine.now())
+        let record = self.record.as_deref();
+        self.slot.engine.changes(record, before, &self.data)
     }
 
     fn take_changes(&mut self) -> Result<Changes, EngineError> {

@@ -195,25 +195,28 @@ impl<T: SessionData> Slot<T> {
 
     /// Takes over what a guard did.
     pub(crate) fn merge(&self, later: Pending) -> Result<(), Error> {
-        let mut work = self.work();
-        if work.answered && !later.changes.is_empty() {
-            drop(work);
+        let name = T::SCHEMA.name();
+        let is_late = self.work().answered;
+        if is_late && !later.changes.is_empty() {
             error!(
-                "session type {}: a session was modified after the response was decided, so the \
-                 change is lost; in a stream, call `save().await`",
-                T::SCHEMA.name()
+                "session type {name}: a session was modified after the response was decided, so \
+                 the change is lost; in a stream, call `save().await`"
             );
             return Ok(());
         }
-        if work.answered && (later.destroyed || later.rotate) {
+        if is_late && !later.is_empty() {
             error!(
-                "session type {}: a session cannot end or get a new token any more, since the \
-                 response was decided; in a stream, do it before",
-                T::SCHEMA.name()
+                "session type {name}: a session cannot end or get a new token any more, nor another \
+                 lifetime, since the response was decided; in a stream, do it before"
             );
         }
         // What is done after the response was decided waits for a `save`, which says if it is late.
-        work.pending.merge(later)
+        self.keep(later)
+    }
+
+    /// Keeps what was done for a commit that is to come.
+    pub(crate) fn keep(&self, later: Pending) -> Result<(), Error> {
+        self.work().pending.merge(later)
     }
 
     /// Takes over that a guard's changes could not be told; the response will be an error.

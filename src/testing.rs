@@ -86,7 +86,7 @@ use rocket::http::Cookie;
 use rocket::{Build, Orbit, Rocket};
 use session_core::commit::{CookieChange, Opened, Pending};
 use session_core::error::Error;
-use session_core::record::{Fields, Record};
+use session_core::record::Record;
 use session_core::schema::SessionData;
 use session_core::store::memory::MemoryStore;
 use session_core::store::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
@@ -144,9 +144,11 @@ impl TestKit {
     /// there is nothing to store, or if the store is broken.
     pub async fn seed<T: SessionData>(&self, rocket: &Rocket<Orbit>, data: T) -> Cookie<'static> {
         let sessions = sessions::<T>(rocket);
-        let pending = Pending::of(told(changes(&data)));
-        let prepared = sessions.engine.prepare(Opened::Absent, &pending);
-        let committed = told(sessions.engine.execute(&told(prepared)).await);
+        let engine = &sessions.engine;
+        let before = told(T::SCHEMA.encode(&T::SCHEMA.defaults()));
+        let pending = Pending::of(told(engine.changes(None, &before, &data)));
+        let prepared = engine.prepare(Opened::Absent, &pending);
+        let committed = told(engine.execute(&told(prepared)).await);
         match committed.cookie {
             CookieChange::Set { token, max_age } => sessions.cookie.carrying(&token, max_age),
             CookieChange::Keep | CookieChange::Remove => {
@@ -292,17 +294,6 @@ fn sessions<T: SessionData>(rocket: &Rocket<Orbit>) -> &Sessions<T> {
         let name = std::any::type_name::<T>();
         panic!("the fairing of `{name}` is not attached to this rocket")
     })
-}
-
-fn changes<T: SessionData>(data: &T) -> Result<session_core::changes::Changes, Error> {
-    let before = T::SCHEMA.encode(&T::SCHEMA.defaults())?;
-    let after = T::SCHEMA.encode(data)?;
-    T::SCHEMA.changes(
-        &Fields::new(),
-        &before,
-        &after,
-        session_core::clock::Timestamp::default(),
-    )
 }
 
 fn told<R>(result: Result<R, Error>) -> R {

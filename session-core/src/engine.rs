@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use log::warn;
 
+use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::commit::{Action, Committed, CookieChange, Live, Opened, Pending, Prepared, UpdateOf};
 use crate::error::Error;
@@ -108,6 +109,24 @@ impl<T: SessionData> Engine<T> {
              ago or before: it is replayed, or stolen"
         );
         Ok(Opened::Stale)
+    }
+
+    /// What turns the session that was encoded as `before` into `data`, where `record` is what the
+    /// store held when it was read.
+    ///
+    /// # Errors
+    ///
+    /// If a field cannot be encoded, or a counter moved further than it can count.
+    pub fn changes(
+        &self,
+        record: Option<&Record>,
+        before: &Fields,
+        data: &T,
+    ) -> Result<Changes, Error> {
+        const NOTHING: &Fields = &Fields::new();
+        let stored = record.map_or(NOTHING, |record| &record.fields);
+        let after = T::SCHEMA.encode(data)?;
+        T::SCHEMA.changes(stored, before, &after, self.now())
     }
 
     /// Whether the commit of this would change the cookie.

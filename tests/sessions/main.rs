@@ -21,6 +21,8 @@ mod failures;
 mod faults;
 mod guards;
 mod histories;
+#[cfg(feature = "testing")]
+mod kit;
 mod launch;
 mod lifecycle;
 mod lifetimes;

@@ -2,7 +2,7 @@
 
 use rocket::response::stream::TextStream;
 use rocket::{Build, Rocket, get, routes};
-use rocket_typed_session::{Error, Session, session};
+use rocket_typed_session::{Error, Expiry, Session, session};
 
 use crate::support::http::Server;
 use crate::support::log::{Log, alone};
@@ -87,6 +87,16 @@ fn forget_end(mut tale: Session<Tale>) -> TextStream![&'static str] {
     }
 }
 
+/// Asks for another lifetime when it is too late, and does not save either.
+#[get("/stream/forget-lifetime")]
+fn forget_lifetime(mut tale: Session<Tale>) -> TextStream![&'static str] {
+    TextStream! {
+        yield "begun ";
+        tale.set_expiry(Expiry::default());
+        yield "done";
+    }
+}
+
 /// Keeps its guard until the stream is at its end, and does not save.
 #[get("/stream/forget")]
 fn forget(mut tale: Session<Tale>) -> TextStream![String] {
@@ -99,7 +109,17 @@ fn forget(mut tale: Session<Tale>) -> TextStream![String] {
 }
 
 fn build(rocket: Rocket<Build>) -> Rocket<Build> {
-    let routes = routes![tell, read, save, transact, end, rotate, forget, forget_end];
+    let routes = routes![
+        tell,
+        read,
+        save,
+        transact,
+        end,
+        rotate,
+        forget,
+        forget_end,
+        forget_lifetime
+    ];
     rocket.attach(Tale::fairing()).mount("/", routes)
 }
 
@@ -170,6 +190,9 @@ fn what_a_stream_does_not_save_is_lost_and_the_log_says_so() {
         browser.get("/stream/forget-end").await;
         let line = log.wait_for("cannot end").await;
         assert_eq!(line.level, log::Level::Error);
+        let before = log.with("cannot end").len();
+        browser.get("/stream/forget-lifetime").await;
+        assert_eq!(log.with("cannot end").len(), before + 1);
         assert_eq!(browser.get("/read").await.text(), "told=1 note=");
     });
 }

@@ -1,0 +1,51 @@
+//! The kit for applications' tests, with an async client; the documentation of `testing` has the
+//! blocking one.
+
+use std::time::Duration;
+
+use rocket::local::asynchronous::Client;
+use rocket::{get, routes};
+use rocket_typed_session::testing::TestKit;
+use rocket_typed_session::{Session, session};
+
+use crate::support::own::quiet;
+
+#[session(cookie = "visit", idle = "1h")]
+struct Visit {
+    #[session(ttl = "5m")]
+    code: Option<u32>,
+    #[session(counter)]
+    views: u64,
+}
+
+#[get("/")]
+fn view(mut visit: Session<Visit>) -> String {
+    visit.views += 1;
+    format!("{:?}", visit.code)
+}
+
+#[tokio::test]
+async fn what_is_seeded_is_there_until_its_own_deadline_and_what_is_left_is_read() {
+    let kit = TestKit::new();
+    let rocket = quiet().attach(Visit::fairing()).mount("/", routes![view]);
+    let client = Client::untracked(kit.install(rocket)).await.unwrap();
+    let visit = Visit {
+        code: Some(7),
+        views: 1,
+    };
+    let cookie = kit.seed(client.rocket(), visit).await;
+    for (elapsed, expected) in [(0, "Some(7)"), (299, "Some(7)"), (1, "None")] {
+        kit.advance(Duration::from_secs(elapsed));
+        let response = client.get("/").cookie(cookie.clone()).dispatch().await;
+        assert_eq!(response.into_string().await.unwrap(), expected);
+    }
+    let visit: Visit = kit.read(client.rocket(), &cookie).await.unwrap();
+    assert_eq!((visit.code, visit.views), (None, 4));
+    kit.break_store();
+    let response = client.get("/").cookie(cookie.clone()).dispatch().await;
+    assert_eq!(response.status().code, 503);
+    kit.mend_store();
+    let response = client.get("/").dispatch().await;
+    let visit: Visit = kit.read(client.rocket(), &response).await.unwrap();
+    assert_eq!(visit.views, 1);
+}
