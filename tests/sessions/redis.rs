@@ -271,3 +271,26 @@ async fn a_request_never_waits_for_a_free_connection_of_the_pool() {
     assert_eq!(browser.get("/result").await.text(), "views=33");
     assert_eq!(redis.keys().len(), 1);
 }
+
+#[tokio::test]
+async fn applications_that_share_a_server_are_kept_apart_by_their_prefix() {
+    let redis = crate::support::redis::RedisServer::start();
+    let mut servers = Vec::new();
+    for prefix in ["shop:", "forum:"] {
+        let figment = crate::app::rocket()
+            .figment()
+            .clone()
+            .merge(("databases.sessions.url", redis.url()))
+            .merge(("sessions.visit.prefix", prefix));
+        let rocket = crate::app::rocket()
+            .configure(figment)
+            .attach(Visit::fairing());
+        servers.push(crate::support::http::Server::launch(rocket).await);
+    }
+    let mut browser = servers[0].browser();
+    browser.get("/view").await;
+    let id = browser.get("/id").await.text();
+    assert_eq!(redis.keys(), [format!("shop:visit:{id}")]);
+    browser.go_to(servers[1].address());
+    assert_eq!(browser.get("/result").await.text(), "views=0");
+}
