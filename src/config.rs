@@ -1,14 +1,19 @@
-//! Declared options and `[default.sessions.<name>]` make one checked, immutable [`Settings`].
+//! The configuration and the declaration make one checked, immutable [`Settings`].
 
-use std::panic::catch_unwind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::Config;
 use rocket::figment::Figment;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
-use session_core::expiry::Expiry;
-use session_core::options::{Options, SameSite};
+use rocket::figment::value::{Dict, Value};
+use serde::de::DeserializeOwned;
+use session_core::engine::Engine;
+use session_core::expiry::Lifetime;
+use session_core::nearest::nearest;
+use session_core::options::{Options, Prefix, SameSite};
+use session_core::options::{parse_duration, parse_same_site, parse_size};
+use session_core::schema::SessionData;
+use session_core::store::Store;
 
 use crate::cookie::CookieSettings;
 
@@ -16,7 +21,11 @@ use crate::cookie::CookieSettings;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) cookie: CookieSettings,
-    pub(crate) expiry: Expiry,
+    pub(crate) lifetime: Lifetime,
+    /// The lifetime of a session that is remembered.
+    pub(crate) remember: Duration,
+    /// How many bytes all fields of a session may take.
+    pub(crate) max_size: usize,
     /// How many sessions the memory store holds; `None`: its default.
     pub(crate) capacity: Option<usize>,
     /// The prefix of all keys in Redis; `None`: the store's default.
@@ -25,262 +34,226 @@ pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// The table `sessions.<name>` of the configuration: whatever is there wins over the declaration.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    cookie: Option<String>,
-    #[serde(default, deserialize_with = "duration")]
-    idle: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
-    absolute: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
-    touch: Option<Duration>,
-    #[serde(default, deserialize_with = "same_site")]
-    same_site: Option<SameSite>,
-    secure: Option<bool>,
-    path: Option<String>,
-    domain: Option<String>,
-    persistent: Option<bool>,
-    capacity: Option<usize>,
-    prefix: Option<String>,
-    #[serde(default, deserialize_with = "duration")]
-    timeout: Option<Duration>,
-}
+/// The keys for the store that the fairing makes; no struct declares them.
+const OF_STORE: &[&str] = &["capacity", "prefix", "timeout"];
 
-impl Settings {
-    /// The settings of the session type `name`.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong in words that name the key and the fix.
-    pub(crate) fn read(figment: &Figment, name: &str, declared: &Options) -> Result<Self, String> {
-        let key = format!("sessions.{name}");
-        let table = match figment.contains(&key) {
-            true => figment
-                .extract_inner(&key)
-                .map_err(|error| error.to_string())?,
-            false => Table::default(),
-        };
-        // Browsers drop `Secure` cookies that come over plain HTTP, so while debugging without TLS
-        // no session would be kept. Decided by configuration, never by a request's headers.
-        let tls = Config::try_from(figment).is_ok_and(|config| config.tls_enabled());
-        let debugging = figment.profile() == Config::DEBUG_PROFILE && !tls;
-        Self::merge(table, declared, debugging).map_err(|Fault { option, fix }| {
-            format!("`{key}.{option}`: {fix}; set it in `[default.{key}]` or on the struct")
-        })
-    }
-
-    fn merge(table: Table, declared: &Options, debugging: bool) -> Result<Self, Fault> {
-        let expiry = expiry(&table, declared)?;
-        let cookie = cookie(&table, declared, debugging)?;
-        let prefix = table.prefix;
-        if table.capacity == Some(0) {
-            return Err(Fault::new("capacity", "must be at least 1"));
-        }
-        at_least_a_millisecond("timeout", table.timeout)?;
-        if table.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT) {
-            return Err(Fault::new(
-                "timeout",
-                "must be an hour at most; 2s is the default",
-            ));
-        }
-        Ok(Self {
-            cookie,
-            expiry,
-            capacity: table.capacity,
-            prefix,
-            timeout: table.timeout,
-        })
-    }
-}
+/// The keys that may also stand in `[default.sessions]`, for all types. No two types have one cookie.
+const OF_ALL: &[&str] = &[
+    "idle",
+    "absolute",
+    "touch",
+    "remember",
+    "persistent",
+    "max_size",
+    "capacity",
+    "prefix",
+    "timeout",
+];
 
 /// Nobody waits longer for a page.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// What is wrong with an option.
-#[derive(Debug)]
-struct Fault {
-    option: &'static str,
-    fix: String,
-}
-
-impl Fault {
-    fn new(option: &'static str, fix: impl Into<String>) -> Self {
-        let fix = fix.into();
-        Self { option, fix }
+impl Settings {
+    /// The sessions that are kept so in this store.
+    pub(crate) fn engine<T: SessionData>(&self, store: Arc<dyn Store>) -> Engine<T> {
+        Engine::new(store, self.lifetime)
+            .remember(self.remember)
+            .max_size(self.max_size)
     }
-}
 
-fn expiry(table: &Table, declared: &Options) -> Result<Expiry, Fault> {
-    let default = Expiry::default();
-    let idle = table.idle.or(declared.idle).unwrap_or(default.idle_timeout);
-    let absolute = table.absolute.or(declared.absolute);
-    let absolute = absolute.unwrap_or(default.absolute_timeout);
-    let mut expiry = Expiry::new(idle, absolute);
-    if let Some(touch) = table.touch.or(declared.touch) {
-        expiry.touch_interval = touch;
-    }
-    expiry.persistent = table.persistent.or(declared.persistent).unwrap_or(false);
-
-    at_least_a_millisecond("idle", Some(idle))?;
-    at_least_a_millisecond("absolute", Some(absolute))?;
-    at_least_a_millisecond("touch", Some(expiry.touch_interval))?;
-    let text = humantime::format_duration;
-    if idle > absolute {
-        return Err(Fault::new(
-            "idle",
-            format!(
-                "{} is longer than the absolute lifetime of {}; make it shorter, or `absolute` longer",
-                text(idle),
-                text(absolute)
-            ),
-        ));
-    }
-    if expiry.touch_interval > idle {
-        return Err(Fault::new(
-            "touch",
-            format!(
-                "{} is longer than the idle time of {}, so a session in use would end; \
-                 make it shorter",
-                text(expiry.touch_interval),
-                text(idle)
-            ),
-        ));
-    }
-    Ok(expiry)
-}
-
-fn at_least_a_millisecond(option: &'static str, duration: Option<Duration>) -> Result<(), Fault> {
-    match duration {
-        Some(duration) if duration < Duration::from_millis(1) => {
-            Err(Fault::new(option, "must be a millisecond at least"))
+    /// The settings of the session type `name`: its own table wins over what is configured for all
+    /// types, and both win over the declaration.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong in words that name the key and the fix.
+    pub(crate) fn read(
+        figment: &Figment,
+        name: &str,
+        declared: &Options<'static>,
+    ) -> Result<Self, String> {
+        let keys = Keys { figment, name };
+        keys.check()?;
+        let text = |option| keys.read(option, |text: String| Ok(text));
+        let duration = |option| keys.read(option, |text: String| parse_duration(&text));
+        let switch = |option| keys.read(option, |switch: bool| Ok(switch));
+        let (cookie, path, domain) = (text("cookie")?, text("path")?, text("domain")?);
+        let mut options = Options::new();
+        options.cookie = cookie.as_deref();
+        options.idle = duration("idle")?;
+        options.absolute = duration("absolute")?;
+        options.touch = duration("touch")?;
+        options.remember = duration("remember")?;
+        options.max_size = keys.read("max_size", |text: String| parse_size(&text))?;
+        options.same_site = keys.read("same_site", |text: String| parse_same_site(&text))?;
+        options.secure = switch("secure")?;
+        options.path = path.as_deref();
+        options.domain = domain.as_deref();
+        options.persistent = switch("persistent")?;
+        let options = options.or(*declared);
+        if let Some(fault) = options.check().first() {
+            let (key, message) = (keys.own(fault.option), fault.message.as_str());
+            return Err(format!(
+                "`{key}`: {message}. Configure it, or declare it on the struct"
+            ));
         }
-        Some(_) | None => Ok(()),
+
+        let capacity = keys.read("capacity", |capacity| match capacity {
+            0 => Err("must be at least 1; 100000 is the default".into()),
+            _ => Ok(capacity),
+        })?;
+        let timeout = keys.read("timeout", |text: String| {
+            let timeout = parse_duration(&text)?;
+            if timeout < Duration::from_millis(1) {
+                return Err("is too short; write `timeout = \"1ms\"` or more".into());
+            }
+            if timeout > MAX_TIMEOUT {
+                return Err("must be an hour at most; \"2s\" is the default".into());
+            }
+            Ok(timeout)
+        })?;
+        // Browsers drop `Secure` cookies that come over plain HTTP, so while debugging without TLS
+        // no session would be kept. Decided by configuration, never by a request's headers.
+        let tls = Config::try_from(figment).is_ok_and(|config| config.tls_enabled());
+        let debugging = figment.profile() == Config::DEBUG_PROFILE && !tls;
+        Ok(Self {
+            cookie: cookie_settings(&options, debugging),
+            lifetime: options.lifetime(),
+            remember: options.remember.unwrap_or(Options::REMEMBER),
+            max_size: options.max_size.unwrap_or(Options::MAX_SIZE),
+            capacity,
+            prefix: text("prefix")?,
+            timeout,
+        })
     }
 }
 
-const HOST: &str = "__Host-";
-const SECURE: &str = "__Secure-";
-
-fn cookie(table: &Table, declared: &Options, debugging: bool) -> Result<CookieSettings, Fault> {
-    let path = table.path.as_deref().or(declared.path).unwrap_or("/");
-    let domain = table.domain.as_deref().or(declared.domain);
-    let same_site = table
-        .same_site
-        .or(declared.same_site)
-        .unwrap_or(SameSite::Lax);
-    let asked_secure = table.secure.or(declared.secure);
-    let secure = asked_secure.unwrap_or(!debugging);
-    let asked_name = table.cookie.as_deref().or(declared.cookie);
-    let name = match asked_name {
-        // Not asked to be insecure, just debugging: such a name would be refused by browsers.
-        Some(name) if asked_secure.is_none() && debugging => {
-            let prefix = [HOST, SECURE]
-                .into_iter()
-                .find(|prefix| has_prefix(name, prefix));
-            name[prefix.map_or(0, str::len)..].to_owned()
-        }
+fn cookie_settings(options: &Options<'_>, debugging: bool) -> CookieSettings {
+    let path = options.path.unwrap_or("/");
+    let secure = options.secure.unwrap_or(!debugging);
+    let name = match options.cookie {
+        // Not declared to be insecure, just debugging: browsers would refuse such a name.
+        Some(name) if !secure => Prefix::strip(name).to_owned(),
         Some(name) => name.to_owned(),
         None if !secure => "id".to_owned(),
-        None if path == "/" && domain.is_none() => format!("{HOST}id"),
-        None => format!("{SECURE}id"),
+        None if path == "/" && options.domain.is_none() => format!("{}id", Prefix::Host.text()),
+        None => format!("{}id", Prefix::Secure.text()),
     };
-
-    if !is_token(&name) {
-        return Err(Fault::new(
-            "cookie",
-            "a cookie's name has letters, digits and !#$%&'*+-.^_`|~ only (RFC 6265, 4.1.1)",
-        ));
-    }
-    if !path.starts_with('/') || !is_attribute(path) {
-        return Err(Fault::new(
-            "path",
-            "must begin with `/`, without `;` and control characters; \"/\" is the whole site",
-        ));
-    }
-    if domain.is_some_and(|domain| !is_domain(domain)) {
-        return Err(Fault::new(
-            "domain",
-            "must be a host name like \"example.com\", without scheme, port and path",
-        ));
-    }
-    if has_prefix(&name, HOST) && (path != "/" || domain.is_some() || !secure) {
-        return Err(Fault::new(
-            "cookie",
-            "browsers refuse a `__Host-` cookie with a path other than \"/\", with a domain, or \
-             without `secure`; remove those, or the prefix",
-        ));
-    }
-    if has_prefix(&name, SECURE) && !secure {
-        return Err(Fault::new(
-            "cookie",
-            "browsers refuse a `__Secure-` cookie without `secure`; set it, or remove the prefix",
-        ));
-    }
-    if same_site == SameSite::None && !secure {
-        return Err(Fault::new(
-            "same_site",
-            "browsers refuse `SameSite=None` without `secure`; set `secure = true` and use TLS, or \
-             choose \"Lax\"",
-        ));
-    }
-    Ok(CookieSettings {
+    CookieSettings {
         name,
         path: path.to_owned(),
-        domain: domain.map(str::to_owned),
-        same_site,
+        domain: options.domain.map(str::to_owned),
+        same_site: options.same_site.unwrap_or(SameSite::Lax),
         secure,
-    })
+    }
 }
 
-/// RFC 9110, 5.6.2.
-fn is_token(name: &str) -> bool {
-    let special = |byte| b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || special(byte))
+/// The keys of one session type.
+struct Keys<'a> {
+    figment: &'a Figment,
+    name: &'a str,
 }
 
-fn is_attribute(value: &str) -> bool {
-    value
-        .bytes()
-        .all(|byte| (b' '..=b'~').contains(&byte) && byte != b';')
+impl Keys<'_> {
+    /// Refuses a table that is none, and keys that nobody knows.
+    fn check(&self) -> Result<(), String> {
+        let table = format!("sessions.{}", self.name);
+        let Ok(value) = self.figment.find_value(&table) else {
+            return Ok(());
+        };
+        let Some(keys) = value.as_dict() else {
+            return Err(format!(
+                "`{table}` must be a table; write `[default.{table}]`"
+            ));
+        };
+        let known = [Options::NAMES, OF_STORE].concat();
+        match keys.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(key) => Err(format!(
+                "`{table}.{key}` is no option; {}",
+                did_you_mean(key, &known)
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The value of a key: this type's, or that for all types.
+    fn read<V: DeserializeOwned, R>(
+        &self,
+        option: &str,
+        parse: impl Fn(V) -> Result<R, String>,
+    ) -> Result<Option<R>, String> {
+        let own = self.own(option);
+        let of_all = format!("sessions.{option}");
+        // A table of this name belongs to the session type of this name.
+        let is_value = |key: &String| {
+            let value = self.figment.find_value(key);
+            value.is_ok_and(|value| value.as_dict().is_none())
+        };
+        let key = if self.figment.contains(&own) {
+            own
+        } else if OF_ALL.contains(&option) && is_value(&of_all) {
+            of_all
+        } else {
+            return Ok(None);
+        };
+        let value = self.figment.extract_inner(&key);
+        let value = value.map_err(|error| error.to_string())?;
+        let parsed = parse(value).map_err(|fault| format!("`{key}`: {fault}"))?;
+        Ok(Some(parsed))
+    }
+
+    fn own(&self, option: &str) -> String {
+        format!("sessions.{}.{option}", self.name)
+    }
 }
 
-fn is_domain(domain: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    let mut labels = domain.split('.');
-    labels.all(|label| !label.is_empty() && label.bytes().all(plain))
+/// What stands under `sessions` and configures none of the session types with these names.
+pub(crate) fn unknown_tables(figment: &Figment, names: &[&str]) -> Vec<String> {
+    let tables = dict(figment, "sessions");
+    let tables = tables.iter();
+    let unknown = tables.filter_map(|(key, value)| {
+        let is_table = value.as_dict().is_some();
+        if is_table && !names.contains(&key.as_str()) {
+            Some(format!(
+                "`sessions.{key}` configures no session type; {}",
+                did_you_mean(key, names)
+            ))
+        } else if !is_table && !OF_ALL.contains(&key.as_str()) {
+            let known = [names, OF_ALL].concat();
+            Some(format!(
+                "`sessions.{key}` is neither a table of a session type nor an option for all types; {}",
+                did_you_mean(key, &known)
+            ))
+        } else {
+            None
+        }
+    });
+    unknown.collect()
 }
 
-/// Browsers compare these prefixes in any case (RFC 6265bis, 5.7).
-fn has_prefix(name: &str, prefix: &str) -> bool {
-    let start = name.get(..prefix.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+/// A database whose name is almost the one that sessions use.
+pub(crate) fn misnamed_database(figment: &Figment) -> Option<String> {
+    let databases = dict(figment, "databases");
+    if databases.contains_key("sessions") {
+        return None;
+    }
+    let mut keys = databases.keys();
+    let key = keys.find(|key| nearest(key, &["sessions"]).is_some())?;
+    Some(format!(
+        "`databases.{key}` is not where sessions are stored; name it `databases.sessions`, or choose \
+         with `.store(MemoryStore::new())` or `.database::<Db>()`"
+    ))
 }
 
-fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(value)?;
-    // Some sums overflow inside of it, which is a panic there.
-    let parsed = catch_unwind(|| humantime::parse_duration(&text).ok());
-    let duration = parsed.ok().flatten().ok_or_else(|| {
-        D::Error::custom(format!(
-            "\"{text}\" is no duration; write one like \"90s\", \"30m\" or \"12h\""
-        ))
-    })?;
-    Ok(Some(duration))
+fn dict(figment: &Figment, key: &str) -> Dict {
+    let value = figment.find_value(key).ok();
+    value.and_then(Value::into_dict).unwrap_or_default()
 }
 
-fn same_site<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SameSite>, D::Error> {
-    match String::deserialize(value)?.as_str() {
-        "Lax" => Ok(Some(SameSite::Lax)),
-        "None" => Ok(Some(SameSite::None)),
-        "Strict" => Ok(Some(SameSite::Strict)),
-        other => Err(D::Error::custom(format!(
-            "\"{other}\" is no SameSite; write \"Lax\", \"Strict\" or \"None\""
-        ))),
+fn did_you_mean(word: &str, known: &[&str]) -> String {
+    match nearest(word, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("write one of `{}`", known.join("`, `")),
     }
 }
 

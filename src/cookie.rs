@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rocket::http::{Cookie, SameSite as RocketSameSite};
 use rocket::time::Duration as CookieDuration;
-use session_core::options::SameSite;
+use session_core::options::{Prefix, SameSite};
+use session_core::request::Candidates;
 use session_core::token::Token;
 
 /// How many different tokens of one request are looked up, at most. More than one appear when a
@@ -61,37 +62,42 @@ impl CookieSettings {
     ///
     /// The headers are read byte for byte: Rocket's jar decodes names, so that `%5F%5FHost-id`
     /// would pass for `__Host-id`. A browser sends just one cookie with a `__Host-` name, so if
-    /// there are two, somebody tampers, and none is believed.
-    pub(crate) fn tokens<'h>(&self, headers: impl IntoIterator<Item = &'h str>) -> Tokens {
-        let mut tokens = Tokens::default();
+    /// there are two, somebody tampers, and none is believed. Nor is any if there are more than can
+    /// be looked up: the right one may be among the others.
+    pub(crate) fn candidates<'h>(
+        &self,
+        headers: impl IntoIterator<Item = &'h String>,
+    ) -> Candidates {
+        let mut candidates = Candidates::default();
+        let is_host = Prefix::of(&self.name) == Some(Prefix::Host);
         let mut first_value = None;
         for value in headers
             .into_iter()
             .flat_map(|header| values(header, &self.name))
         {
-            if *first_value.get_or_insert(value) != value && self.name.starts_with("__Host-") {
-                return Tokens {
-                    tampered: true,
-                    ..Tokens::default()
-                };
+            let is_other = *first_value.get_or_insert(value) != value;
+            candidates.tampered |= is_other && is_host;
+            if candidates.tampered {
+                break;
             }
-            let known = |token: &Token| token.expose() == value;
-            if tokens.candidates.len() == MAX_CANDIDATES || tokens.candidates.iter().any(known) {
+            let tokens = &mut candidates.tokens;
+            if tokens.iter().any(|token| token.expose() == value) {
                 continue;
             }
-            tokens.candidates.extend(Token::parse(value.as_bytes()));
+            tokens.extend(Token::parse(value.as_bytes()));
+            candidates.tampered = tokens.len() > MAX_CANDIDATES;
         }
-        tokens
+        if candidates.tampered {
+            candidates.tokens.clear();
+        }
+        candidates
     }
-}
 
-/// What the cookies of a request bring.
-#[derive(Debug, Default)]
-pub(crate) struct Tokens {
-    /// Well-formed tokens, no two alike.
-    pub(crate) candidates: Vec<Token>,
-    /// Whether there were several cookies where a browser sends one.
-    pub(crate) tampered: bool,
+    /// Whether these headers have a cookie of this name.
+    pub(crate) fn is_in<'h>(&self, headers: impl IntoIterator<Item = &'h String>) -> bool {
+        let mut headers = headers.into_iter();
+        headers.any(|header| values(header, &self.name).next().is_some())
+    }
 }
 
 /// The values of all cookies of this very name in a `Cookie` header (RFC 6265, 5.4).
@@ -106,6 +112,8 @@ fn values<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rocket::http::Header;
+    use session_core::options::Options;
 
     use super::*;
 
@@ -126,8 +134,9 @@ mod tests {
     }
 
     fn ids(settings: &CookieSettings, headers: &[&str]) -> Vec<String> {
-        let tokens = settings.tokens(headers.iter().copied());
-        tokens.candidates.iter().map(Token::expose).collect()
+        let headers: Vec<_> = headers.iter().copied().map(str::to_owned).collect();
+        let candidates = settings.candidates(&headers);
+        candidates.tokens.iter().map(Token::expose).collect()
     }
 
     #[test]
@@ -168,6 +177,18 @@ mod tests {
             plain.carrying(&token, None).to_string(),
             format!("id={text}; HttpOnly; SameSite=Strict; Path=/")
         );
+    }
+
+    /// Rocket percent-encodes a cookie's name, and what is read byte for byte is another name then.
+    #[test]
+    fn a_name_is_allowed_if_it_is_written_as_it_is() {
+        for letter in (0..=u8::MAX).map(char::from) {
+            let name = format!("a{letter}b");
+            let header = Header::from(Cookie::new(name.clone(), "value"));
+            let is_written_so = header.value() == format!("{name}=value");
+            let is_allowed = Options::new().cookie(&name).check().is_empty();
+            assert_eq!(is_allowed, is_written_so, "{letter:?}: {header}");
+        }
     }
 
     #[test]
@@ -222,30 +243,37 @@ mod tests {
     fn two_values_of_a_host_cookie_are_tampering() {
         let (_, good) = token();
         let (_, evil) = token();
-        let host = settings("__Host-id");
-        for header in [
-            format!("__Host-id={good}; __Host-id={evil}"),
-            format!("__Host-id=junk; __Host-id={good}"),
-        ] {
-            let tokens = host.tokens([header.as_str()]);
-            assert!(tokens.tampered && tokens.candidates.is_empty(), "{header}");
+        for name in ["__Host-id", "__HOST-id"] {
+            let host = settings(name);
+            for header in [
+                format!("{name}={good}; {name}={evil}"),
+                format!("{name}=junk; {name}={good}"),
+            ] {
+                let found = host.candidates([&header]);
+                assert!(found.tampered && found.tokens.is_empty(), "{header}");
+            }
+            let twice = format!("{name}={good}; {name}={good}");
+            assert_eq!(ids(&host, &[&twice]), std::slice::from_ref(&good));
         }
-        let twice = format!("__Host-id={good}; __Host-id={good}");
-        assert_eq!(ids(&host, &[&twice]), [good]);
     }
 
     #[test]
     fn candidates_of_a_plain_name_are_few_and_distinct() {
-        let texts: Vec<_> = (0..9).map(|_| token().1).collect();
-        let header: Vec<_> = texts.iter().map(|text| format!("id={text}")).collect();
-        let header = format!("id=junk; id={}; {}", texts[0], header.join(";"));
-        assert_eq!(ids(&settings("id"), &[&header]), texts[..MAX_CANDIDATES]);
+        let texts: Vec<_> = (0..=MAX_CANDIDATES).map(|_| token().1).collect();
+        let header = |texts: &[String]| {
+            let cookies: Vec<_> = texts.iter().map(|text| format!("id={text}")).collect();
+            format!("id=junk; id={}; {}", texts[0], cookies.join(";"))
+        };
+        let few = header(&texts[1..]);
+        assert_eq!(ids(&settings("id"), &[&few]), texts[1..]);
+        let many = settings("id").candidates([&header(&texts)]);
+        assert!(many.tampered && many.tokens.is_empty());
     }
 
     proptest! {
         #[test]
         fn junk_never_panics(header: String) {
-            let _ = settings("id").tokens([header.as_str()]);
+            let _ = settings("id").candidates([&header]);
         }
 
         #[test]

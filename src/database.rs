@@ -11,12 +11,13 @@ use rocket_db_pools::{Config, Error, Pool};
 
 /// A pool of connections to a Redis server, for your queries and for your sessions.
 ///
-/// `rocket_db_pools` brings a pool of its own, over a deadpool-redis of years ago; this one is over
-/// the current one. Its keys in `[default.databases.<name>]` are those of
-/// [`rocket_db_pools::Config`]: `url`, and optionally `max_connections` and `connect_timeout`.
+/// `rocket_db_pools` brings a pool over a deadpool-redis of years ago; this one is over the current
+/// one. It reads the keys of [`rocket_db_pools::Config`] in `[default.databases.<name>]`: `url`,
+/// and optionally `max_connections` (default: four for each of Rocket's workers) and
+/// `connect_timeout` (default: 5 seconds).
 ///
-/// Sessions lease one connection of the pool for as long as it works and share it among all
-/// requests, so none of them pays for the check that comes with a checkout.
+/// Sessions keep one connection of the pool for as long as it works, and all requests share it. So
+/// no request pays for the check that comes with a checkout.
 ///
 /// ```rust
 /// use rocket_db_pools::Database;
@@ -42,7 +43,7 @@ pub struct RedisPool {
 }
 
 impl RedisPool {
-    /// The pool that this one is a name for.
+    /// The deadpool-redis pool itself.
     #[must_use]
     pub fn pool(&self) -> &deadpool_redis::Pool {
         &self.pool
@@ -65,7 +66,7 @@ impl Pool for RedisPool {
         let connect_timeout = Duration::from_secs(config.connect_timeout);
         let info = connection_info(&config.url).map_err(Error::Init)?;
         let address = format!("{}/{}", info.addr(), info.redis_settings().db());
-        // The deadline of a command is the caller's to set, who knows what it waits for.
+        // The caller of a command knows what it waits for, and sets the deadline.
         let connecting = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(connect_timeout))
             .set_response_timeout(None);
@@ -85,8 +86,8 @@ impl Pool for RedisPool {
         self.pool.get().await.map_err(Error::Get)
     }
 
-    /// Closes nothing: Rocket calls this as soon as a shutdown begins, while requests are still
-    /// being answered. The connections end with the pool.
+    /// Closes nothing: Rocket calls this when a shutdown begins, while requests are still running.
+    /// The connections end with the pool.
     async fn close(&self) {}
 }
 
@@ -105,7 +106,7 @@ pub(crate) async fn init(
     RedisPool::init(&figment).await
 }
 
-/// A dead link must be noticed, and small messages must not wait for more: neither is the default.
+/// Notices a dead link, and sends small messages at once: neither is the default.
 fn connection_info(url: &str) -> Result<ConnectionInfo, deadpool_redis::redis::RedisError> {
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(10))

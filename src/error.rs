@@ -1,106 +1,236 @@
-//! Why a session could not be read or stored, as an application meets it.
+//! Why a session could not be read or stored, as applications see it.
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use log::error;
 use rocket::Request;
 use rocket::http::Status;
 use rocket::response::{self, Responder};
+use session_core::error::Error as EngineError;
+use session_core::plan::Pending;
+use session_core::request::RequestSession;
+use session_core::schema::SessionData;
 
 /// Why a session could not be read or stored.
 ///
-/// It is a responder, so that `session.save().await?` works in a handler: a 503 by your catcher
-/// where trying again may help, since the store or another request is to blame, and else a 500.
+/// It is a responder, so `session.save().await?` works in a handler. Your own catcher answers: with
+/// 503 if trying again may help, because the store or another request is to blame; with 413 if a
+/// value is too large; otherwise with 500.
 ///
-/// Neither its `Display` nor its `Debug` contains a token, session data, or a password, so it can be
-/// logged as it is. That there is no session is no error.
+/// Neither its `Display` nor its `Debug` contains a token, session data, or a password, so you can
+/// log it as it is. A visitor without a session is no error.
 #[derive(Clone)]
-pub struct Error(session_core::error::Error);
+pub struct Error {
+    error: EngineError,
+    /// The session that a guard could not read.
+    session: Option<Arc<dyn End>>,
+}
 
 impl Error {
     /// Whether the store is to blame: unreachable, refusing, or too slow. Trying later may help.
+    /// True for an unknown outcome too.
     #[must_use]
     pub fn is_store(&self) -> bool {
-        self.0.is_store()
+        self.error.is_store()
     }
 
-    /// Whether the store did not answer in time, so that a write may or may not have happened.
+    /// Whether nobody knows if a commit was done: the connection broke, or no answer came in time.
+    /// It was done once or not at all, will not happen later, and is not tried again.
     #[must_use]
-    pub fn is_timeout(&self) -> bool {
-        self.0.is_timeout()
+    pub fn is_unknown(&self) -> bool {
+        self.error.is_unknown()
     }
 
-    /// Whether another request ended the session, or changed its token, in the meantime.
+    /// Whether another request ended the session or replaced its token in the meantime. Nothing was
+    /// stored.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.0.is_gone()
+        self.error.is_gone()
     }
 
-    /// Whether a field that is declared with `on_error = "error"` could not be read.
+    /// Whether a field declared with `on_unreadable = "error"` could not be read.
     #[must_use]
     pub fn is_decode(&self) -> bool {
-        self.0.is_decode()
+        self.error.is_decode()
     }
 
-    /// Whether a field's `Serialize` failed.
+    /// Whether a field's value cannot be written as JSON, or not be read back from it. Nothing was
+    /// stored.
     #[must_use]
     pub fn is_encode(&self) -> bool {
-        self.0.is_encode()
+        self.error.is_encode()
     }
 
     /// Whether a counter would have left the range of its type. Nothing was stored.
     #[must_use]
     pub fn is_overflow(&self) -> bool {
-        self.0.is_overflow()
+        self.error.is_overflow()
     }
 
-    /// What a request is answered that could not have its session, or not store it.
+    /// Whether a logout was refused, because its cookies do not say which session to end: somebody
+    /// logged in just now, or there are too many. Nothing was done; sent again, it has the new cookie.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.error.is_refused()
+    }
+
+    /// Whether a field or the whole session would have been larger than its `max_size`. The old
+    /// value stays.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.error.is_too_large()
+    }
+
+    /// Ends the session that the guard could not read ([`is_decode`](Self::is_decode)), like
+    /// [`Session::destroy`](crate::Session::destroy). For any other error it does nothing.
+    ///
+    /// With it, a logout works whatever is stored:
+    ///
+    /// ```rust
+    /// # use rocket::{post, response::Redirect};
+    /// # use rocket_typed_session::{Error, Session, session};
+    /// # #[session] struct Visit { #[session(on_unreadable = "error")] level: u8 }
+    /// #[post("/logout")]
+    /// fn logout(visit: Result<Session<Visit>, Error>) -> Result<Redirect, Error> {
+    ///     match visit {
+    ///         Ok(mut visit) => visit.destroy(),
+    ///         Err(error) if error.is_decode() => error.destroy(),
+    ///         Err(error) => return Err(error),
+    ///     }
+    ///     Ok(Redirect::to("/"))
+    /// }
+    /// ```
+    pub fn destroy(&self) {
+        if let Some(session) = self.session.as_ref().filter(|_| self.is_decode()) {
+            session.end();
+        }
+    }
+
+    pub(crate) fn of_guard<T: SessionData>(
+        error: EngineError,
+        session: Arc<RequestSession<T>>,
+    ) -> Self {
+        let session: Arc<dyn End> = session;
+        Self {
+            error,
+            session: Some(session),
+        }
+    }
+
+    /// The status of a response whose session could not be loaded or stored.
     pub(crate) fn status(&self) -> Status {
-        // Whoever met a rotation by another request can try again, with the new cookie.
-        if self.is_store() || self.is_gone() {
+        let error = &self.error;
+        // After another request's rotation, the browser can try again with the new cookie.
+        if error.is_store() || error.is_gone() || error.is_refused() {
             Status::ServiceUnavailable
+        } else if error.is_too_large() {
+            Status::PayloadTooLarge
         } else {
             Status::InternalServerError
         }
     }
 }
 
+/// A session of any type that can be ended.
+trait End: Send + Sync {
+    fn end(&self);
+}
+
+impl<T: SessionData> End for RequestSession<T> {
+    fn end(&self) {
+        let mut pending = Pending::default();
+        pending.destroyed = true;
+        if let Err(error) = self.add(pending) {
+            self.fail(error);
+        }
+    }
+}
+
 /// The engine's errors become the application's. There is no way back, so that the engine is not
 /// part of this crate's interface.
-impl From<session_core::error::Error> for Error {
-    fn from(error: session_core::error::Error) -> Self {
-        Self(error)
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        let session = None;
+        Self { error, session }
+    }
+}
+
+/// Logs an error: at most one line for each request, and in an outage one line for each interval.
+pub(crate) fn report(request: &Request<'_>, what: &str, error: &Error) {
+    let Reported(reported) = request.local_cache(Reported::default);
+    if reported.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let outage = request.rocket().state::<Outage>();
+    match outage.filter(|_| error.is_store()).map(Outage::say) {
+        None | Some(Some(0)) => error!("{what}: {error}"),
+        Some(Some(unsaid)) => error!("{what}: {error} ({unsaid} more requests failed meanwhile)"),
+        Some(None) => {}
+    }
+}
+
+/// Whether an error of a request was logged.
+#[derive(Default)]
+struct Reported(AtomicBool);
+
+/// What was said of an outage, by all session types of the application.
+#[derive(Debug, Default)]
+pub(crate) struct Outage(Mutex<Said>);
+
+#[derive(Debug, Default)]
+struct Said {
+    at: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Outage {
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// How many failures went unlogged since the last line; `None`: not to be logged now either.
+    fn say(&self) -> Option<u64> {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.at.is_some_and(|at| at.elapsed() < Self::INTERVAL) {
+            said.unsaid += 1;
+            return None;
+        }
+        said.at = Some(Instant::now());
+        Some(std::mem::take(&mut said.unsaid))
     }
 }
 
 impl<'r> Responder<'r, 'static> for Error {
-    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
-        log::error!("{self}");
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        report(request, "session", &self);
         Err(self.status())
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.error.fmt(f)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.error.fmt(f)
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
+        self.error.source()
     }
 }
 
 /// Why [`Session::transact`](crate::Session::transact) changed nothing.
 ///
-/// It is a responder where `E` is one: `Aborted` answers as `E` does, a conflict is a 503.
+/// It is a responder if `E` is one: `Aborted` answers as `E` does, `Conflict` is a 503, `Failed`
+/// answers as [`Error`] does.
 #[derive(Debug)]
 #[expect(
     clippy::exhaustive_enums,
@@ -109,9 +239,9 @@ impl StdError for Error {
 pub enum TransactError<E> {
     /// The closure failed.
     Aborted(E),
-    /// Other requests changed the session each time, so that it was given up.
+    /// Other requests changed the session during each of the 20 tries.
     Conflict,
-    /// The session could not be read or stored. After a time-out it may have been stored.
+    /// The session could not be read or stored. If [`Error::is_unknown`], it may have been stored.
     Failed(Error),
 }
 
@@ -121,8 +251,8 @@ impl<E> From<Error> for TransactError<E> {
     }
 }
 
-impl<E> From<session_core::error::Error> for TransactError<E> {
-    fn from(error: session_core::error::Error) -> Self {
+impl<E> From<EngineError> for TransactError<E> {
+    fn from(error: EngineError) -> Self {
         Self::Failed(error.into())
     }
 }

@@ -1,16 +1,16 @@
-//! The fairing: at ignition it makes settings and store, at each response it commits.
+//! The fairing: it makes settings and store at ignition, and commits at each response.
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use log::{error, warn};
 use rocket::fairing::{self, Fairing, Info, Kind};
+use rocket::futures::future::BoxFuture;
 use rocket::http::{Cookie, Header};
 use rocket::{Build, Config, Orbit, Request, Response, Rocket};
-use session_core::clock::{Clock, SystemClock};
-use session_core::commit::CookieChange;
-use session_core::engine::Engine;
+use session_core::clock::Clock;
+use session_core::plan::CookieChange;
 use session_core::schema::SessionData;
 use session_core::store::Store;
 use session_core::store::memory::MemoryStore;
@@ -18,46 +18,81 @@ use session_core::store::memory::MemoryStore;
 use session_core::store::redis::RedisStore;
 
 use crate::catch::catch;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 #[cfg(feature = "redis")]
 use crate::database::RedisPool;
-use crate::error::Error;
+use crate::error::{Error, Outage, report};
+use crate::managed::{Managed, Registry, SentCookies, answer};
 use crate::session::Session;
-use crate::sessions::{Registry, SentCookies, Sessions, answer};
 
 /// The key of the database that sessions use by default.
 const DATABASE: &str = "databases.sessions";
 
-/// The fairing of the session type `T`: it opens, checks and stores every [`Session<T>`].
+/// The fairing of the session type `T`: it loads, checks and stores every [`Session<T>`].
 ///
-/// `T::fairing()` makes one; attach it as it is, or say first where sessions are stored. By default
-/// that is Redis where `[default.databases.sessions]` is configured, and else the memory of this
+/// `T::fairing()` makes one. Attach it as it is, or choose a store first. By default, sessions are
+/// in Redis if `[default.databases.sessions]` is configured, and otherwise in the memory of this
 /// process.
 ///
-/// Attach it before fairings that look at the session's cookie in the response, and after those that
-/// replace whole responses.
+/// Attach it before fairings that look at the session's cookie in the response, and after fairings
+/// that replace whole responses. Several session types commit one after the other, in the order in
+/// which you attach their fairings. If one fails, what an earlier one stored stays stored.
 ///
 /// [`Session<T>`]: crate::Session
 #[must_use = "attach it to the rocket"]
 pub struct SessionFairing<T: SessionData> {
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     choice: Choice,
     data: PhantomData<fn() -> T>,
 }
 
-/// Where sessions are to be stored.
+/// Where sessions are stored.
 enum Choice {
     /// In Redis if the configuration names one, else in memory.
     Configured,
     #[cfg(feature = "redis")]
     Database(fn(&Rocket<Build>) -> Option<RedisPool>),
     Given(Arc<dyn Store>),
+    Made(Maker),
+}
+
+/// What makes a store when the rocket ignites.
+type Maker = Box<dyn for<'r> Fn(&'r Rocket<Build>) -> Making<'r> + Send + Sync>;
+
+/// A store that is being made.
+type Making<'r> = BoxFuture<'r, Result<Arc<dyn Store>, String>>;
+
+/// An `async` function or closure that makes a store. A bound on `AsyncFn` alone cannot say that
+/// its future is `Send`, and a fairing needs that.
+#[expect(unnameable_types, reason = "only closures implement it")]
+pub trait MakeStore<'r>: Send + Sync + 'static {
+    /// Calls it.
+    #[doc(hidden)]
+    fn make(&self, rocket: &'r Rocket<Build>) -> Making<'r>;
+}
+
+impl<'r, F, Future_, S, E> MakeStore<'r> for F
+where
+    F: Fn(&'r Rocket<Build>) -> Future_ + Send + Sync + 'static,
+    Future_: Future<Output = Result<S, E>> + Send + 'r,
+    S: Store,
+    E: fmt::Display,
+{
+    fn make(&self, rocket: &'r Rocket<Build>) -> Making<'r> {
+        let making = self(rocket);
+        Box::pin(async move {
+            match making.await {
+                Ok(store) => Ok(Arc::new(store) as Arc<dyn Store>),
+                Err(error) => Err(format!("its store cannot be made: {error}")),
+            }
+        })
+    }
 }
 
 impl<T: SessionData> SessionFairing<T> {
     pub(crate) fn new() -> Self {
         Self {
-            clock: Arc::new(SystemClock),
+            clock: None,
             choice: Choice::Configured,
             data: PhantomData,
         }
@@ -66,7 +101,7 @@ impl<T: SessionData> SessionFairing<T> {
     /// Stores sessions in this store.
     ///
     /// ```rust
-    /// # use rocket_typed_session::{MemoryStore, session};
+    /// # use rocket_typed_session::{session, store::MemoryStore};
     /// # #[session] struct Visit { views: u64 }
     /// let fairing = Visit::fairing().store(MemoryStore::new().capacity(10_000));
     /// # rocket::build().attach(fairing);
@@ -76,8 +111,9 @@ impl<T: SessionData> SessionFairing<T> {
         Self { choice, ..self }
     }
 
-    /// Stores sessions in a Redis database of the application, sharing its pool. Attach the
-    /// database's own fairing first. See [`RedisPool`] for an example.
+    /// Stores sessions in a Redis database of the application, sharing its pool, which needs at
+    /// least two connections. Attach the database's own fairing first, or the launch fails.
+    /// [`RedisPool`] has an example.
     #[cfg(feature = "redis")]
     pub fn database<D>(self) -> Self
     where
@@ -87,17 +123,39 @@ impl<T: SessionData> SessionFairing<T> {
         Self { choice, ..self }
     }
 
-    /// Takes the time from this clock: for tests that move it.
+    /// Stores sessions in the store that `make` returns when the rocket ignites. Use it for a store
+    /// that needs the configuration or a connection. If `make` fails, so does the launch.
+    ///
+    /// ```rust
+    /// # use rocket_typed_session::{session, store::MemoryStore};
+    /// # #[session] struct Visit { views: u64 }
+    /// let fairing = Visit::fairing().store_with(async |rocket| {
+    ///     let capacity = rocket.figment().extract_inner("capacity")?;
+    ///     Ok::<_, rocket::figment::Error>(MemoryStore::new().capacity(capacity))
+    /// });
+    /// # rocket::build().attach(fairing);
+    /// ```
+    pub fn store_with<S, E, F>(self, make: F) -> Self
+    where
+        S: Store,
+        E: fmt::Display,
+        F: AsyncFn(&Rocket<Build>) -> Result<S, E> + for<'r> MakeStore<'r>,
+    {
+        let choice = Choice::Made(Box::new(move |rocket| make.make(rocket)));
+        Self { choice, ..self }
+    }
+
+    /// Uses this clock for the sessions' lifetimes instead of the store's: for tests that move it.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self {
-            clock: Arc::new(clock),
+            clock: Some(Arc::new(clock)),
             ..self
         }
     }
 
-    async fn sessions(&self, rocket: &Rocket<Build>) -> Result<Sessions<T>, String> {
+    async fn sessions(&self, rocket: &Rocket<Build>) -> Result<Managed<T>, String> {
         let name = T::SCHEMA.name();
-        if rocket.state::<Sessions<T>>().is_some() {
+        if rocket.state::<Managed<T>>().is_some() {
             return Err("its fairing is attached twice; attach it once".into());
         }
         let settings = Settings::read(rocket.figment(), name, T::SCHEMA.options())?;
@@ -106,12 +164,12 @@ impl<T: SessionData> SessionFairing<T> {
         }
         #[cfg(feature = "testing")]
         if let Some(kit) = rocket.state::<crate::testing::TestKit>() {
-            let engine = Engine::new(kit.store(), kit.clock(), settings.expiry);
-            return Ok(Sessions::new(engine, settings.cookie));
+            let engine = settings.engine(kit.store());
+            return Ok(Managed::new(engine, settings.cookie));
         }
         let store = self.make_store(rocket, &settings).await?;
-        let engine = Engine::new(store, Arc::clone(&self.clock), settings.expiry);
-        Ok(Sessions::new(engine, settings.cookie))
+        let engine = settings.engine(store).clock(self.clock.clone());
+        Ok(Managed::new(engine, settings.cookie))
     }
 
     async fn make_store(
@@ -121,6 +179,7 @@ impl<T: SessionData> SessionFairing<T> {
     ) -> Result<Arc<dyn Store>, String> {
         match &self.choice {
             Choice::Given(store) => Ok(Arc::clone(store)),
+            Choice::Made(make) => make(rocket).await,
             #[cfg(feature = "redis")]
             Choice::Database(fetch) => {
                 let pool = fetch(rocket);
@@ -152,6 +211,9 @@ impl<T: SessionData> SessionFairing<T> {
                  feature `redis`; enable it"
             )),
             Choice::Configured => {
+                if let Some(fault) = config::misnamed_database(rocket.figment()) {
+                    return Err(fault);
+                }
                 if rocket.figment().profile() != Config::DEBUG_PROFILE {
                     warn!(
                         "session type {}: sessions are kept in the memory of this process, and end \
@@ -160,7 +222,10 @@ impl<T: SessionData> SessionFairing<T> {
                         T::SCHEMA.name()
                     );
                 }
-                let store = MemoryStore::with_clock(Arc::clone(&self.clock));
+                let store = self
+                    .clock
+                    .clone()
+                    .map_or_else(MemoryStore::new, MemoryStore::with_clock);
                 let capacity = settings.capacity.unwrap_or(MemoryStore::DEFAULT_CAPACITY);
                 Ok(Arc::new(store.capacity(capacity)))
             }
@@ -198,7 +263,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
 
     async fn on_ignite(&self, mut rocket: Rocket<Build>) -> fairing::Result {
         if rocket.state::<Registry>().is_none() {
-            rocket = rocket.manage(Registry::default());
+            rocket = rocket.manage(Registry::default()).manage(Outage::default());
         }
         match self.sessions(&rocket).await {
             Ok(sessions) => Ok(rocket.manage(sessions)),
@@ -210,21 +275,29 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
     }
 
     async fn on_liftoff(&self, rocket: &Rocket<Orbit>) {
-        let Some(sessions) = rocket.state::<Sessions<T>>() else {
+        let Some(managed) = rocket.state::<Managed<T>>() else {
             return;
         };
-        let expiry = sessions.engine.expiry();
-        let cookie = &sessions.cookie;
-        // As Rocket's own words at launch: in a release build too, where others are off.
+        // All types are known now. The first one speaks for all.
+        let names = rocket.state::<Registry>().map(Registry::names);
+        let names = names.filter(|names| names.first() == Some(&T::SCHEMA.name()));
+        for fault in names.map_or_else(Vec::new, |names| {
+            config::unknown_tables(rocket.figment(), &names)
+        }) {
+            warn!(target: "rocket::launch", "{fault}");
+        }
+        let lifetime = managed.engine.lifetime();
+        let cookie = &managed.cookie;
+        // Under Rocket's own target, so that a release build shows it too.
         warn!(
             target: "rocket::launch",
             "Session {}: {}; cookie `{}`{}; ends after {} idle, {} at most",
             T::SCHEMA.name(),
-            sessions.engine.describe_store(),
+            managed.engine.describe_store(),
             cookie.name,
             if cookie.secure { "" } else { ", not `Secure`" },
-            humantime::format_duration(expiry.idle_timeout),
-            humantime::format_duration(expiry.absolute_timeout),
+            humantime::format_duration(lifetime.idle_timeout),
+            humantime::format_duration(lifetime.absolute_timeout),
         );
         if !cookie.secure && rocket.config().profile != Config::DEBUG_PROFILE {
             warn!(
@@ -236,43 +309,73 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
-        let Some(sessions) = request.rocket().state::<Sessions<T>>() else {
+        let Some(managed) = request.rocket().state::<Managed<T>>() else {
             return;
         };
-        let Some(slot) = answer::<T>(request) else {
+        let Some(session) = answer::<T>(request) else {
             return;
         };
         let failed = response.status().class().is_server_error();
-        let answer = slot.answer(failed).await;
+        let answer = session.answer(failed).await;
         let sent = SentCookies::of(request);
         if let Err(error) = answer.result {
-            error!("session type {}: not stored: {error}", T::SCHEMA.name());
-            *response = catch(request, Error::from(error).status()).await;
-            // What other session types have stored is stored.
+            let error = Error::from(error);
+            let what = format!("session type {}: not stored", T::SCHEMA.name());
+            report(request, &what, &error);
+            *response = catch(request, error.status()).await;
+            // What other session types have stored stays stored, so their cookies must arrive.
             for cookie in sent.all() {
                 set_cookie(response, &cookie);
             }
         }
         vary_by_cookie(response);
         let cookie = match answer.cookie {
-            CookieChange::Keep => return,
-            CookieChange::Remove => sessions.cookie.removal(),
-            CookieChange::Set { token, max_age } => sessions.cookie.carrying(&token, max_age),
+            CookieChange::Set { token, max_age } => managed.cookie.carrying(&token, max_age),
+            // A browser that brought none has none to remove.
+            CookieChange::Remove if managed.brought_cookie(request) => managed.cookie.removal(),
+            CookieChange::Keep | CookieChange::Remove => {
+                if !response.headers().contains(CACHE_CONTROL) {
+                    response.set_raw_header(CACHE_CONTROL, "private, no-cache");
+                }
+                return;
+            }
         };
         set_cookie(response, &cookie);
         sent.add(cookie);
     }
 }
 
+const CACHE_CONTROL: &str = "Cache-Control";
+
+/// A copy of this response in a cache would hand somebody else's session out. So no cache may keep
+/// it, whatever the application said, in headers for single caches too (RFC 9213).
 fn set_cookie(response: &mut Response<'_>, cookie: &Cookie<'static>) {
     response.adjoin_header(Header::from(cookie));
-    // Whoever gets a copy of this response from a cache gets somebody else's session.
-    if !response.headers().contains("Cache-Control") {
-        response.set_raw_header("Cache-Control", "no-store");
+    let says_so = |value: &str| value.to_ascii_lowercase().contains("no-store");
+    if !response.headers().get(CACHE_CONTROL).any(says_so) {
+        if response.headers().contains(CACHE_CONTROL) {
+            static SAID: Once = Once::new();
+            SAID.call_once(|| {
+                warn!(
+                    "a response that sets a session's cookie has a `Cache-Control` that lets it be \
+                     cached; it is replaced by `no-store`. This is said once"
+                );
+            });
+        }
+        response.set_raw_header(CACHE_CONTROL, "no-store");
+    }
+    let targeted: Vec<String> = response
+        .headers()
+        .iter()
+        .map(|header| header.name().as_str().to_ascii_lowercase())
+        .filter(|name| name.ends_with("-cache-control") || name == "surrogate-control")
+        .collect();
+    for name in targeted {
+        response.remove_header(&name);
     }
 }
 
-/// A response that depends on the session is another one for another cookie (CVE-2023-30861).
+/// A response that depends on the session differs by cookie (CVE-2023-30861).
 fn vary_by_cookie(response: &mut Response<'_>) {
     let varies = response.headers().get("Vary").any(|value| {
         let mut names = value.split(',').map(str::trim);

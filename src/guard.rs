@@ -1,5 +1,7 @@
 //! `Session<T>` as a request guard.
 
+use std::sync::Arc;
+
 use log::error;
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
@@ -7,27 +9,31 @@ use rocket::{Ignite, Request, Rocket, Sentinel};
 use session_core::error::Error as EngineError;
 use session_core::schema::SessionData;
 
-use crate::error::Error;
+use crate::error::{Error, report};
+use crate::managed::Managed;
 use crate::session::Session;
-use crate::sessions::Sessions;
 
 #[rocket::async_trait]
 impl<'r, T: SessionData> FromRequest<'r> for Session<T> {
     type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
-        let Some(sessions) = request.rocket().state::<Sessions<T>>() else {
+        let Some(managed) = request.rocket().state::<Managed<T>>() else {
             log_missing_fairing::<T>();
             let error = EngineError::usage("the session's fairing is not attached");
             return Outcome::Error((Status::InternalServerError, error.into()));
         };
-        let slot = sessions.slot(request);
-        let opened = slot.open(|| sessions.tokens(request)).await;
-        match opened.and_then(|()| Self::new(slot)) {
+        let session = managed.session(request);
+        let opened = session.open(|| managed.candidates(request)).await;
+        match opened.and_then(|()| Self::new(Arc::clone(&session))) {
             Ok(session) => Outcome::Success(session),
             Err(error) => {
-                error!("session type {}: {error}", T::SCHEMA.name());
-                let error = Error::from(error);
+                let error = Error::of_guard(error, session);
+                report(
+                    request,
+                    &format!("session type {}", T::SCHEMA.name()),
+                    &error,
+                );
                 Outcome::Error((error.status(), error))
             }
         }
@@ -37,7 +43,7 @@ impl<'r, T: SessionData> FromRequest<'r> for Session<T> {
 /// Aborts the launch where a route takes a session whose fairing is not attached.
 impl<T: SessionData> Sentinel for Session<T> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let missing = rocket.state::<Sessions<T>>().is_none();
+        let missing = rocket.state::<Managed<T>>().is_none();
         if missing {
             log_missing_fairing::<T>();
         }

@@ -1,5 +1,5 @@
-//! Typed, declared sessions for Rocket: a struct says what a session holds, `#[session]` makes a
-//! request guard and a fairing of it, and its fields are kept in memory or in Redis.
+//! Typed, declared sessions for Rocket. You declare a struct, `#[session]` makes a request guard
+//! and a fairing from it, and its fields are stored in memory or in Redis.
 //!
 //! ```rust
 //! use rocket::{get, post, response::Redirect, routes, uri};
@@ -34,19 +34,21 @@
 //! assert_eq!(view(), "Number of views 1");
 //! ```
 //!
-//! The primary type is [`Session<T>`](Session), the guard; what can be declared says
-//! [`#[session]`](macro@session).
+//! The primary type is [`Session<T>`](Session), the guard. [`#[session]`](macro@session) lists what
+//! you can declare.
 //!
 //! # Outline
 //!
 //! - [`#[session]`](macro@session): every option of the struct and of its fields.
-//! - [`Session`]: what a handler does with it, when it is stored, what happens when the store is
-//!   down.
-//! - [`SessionFairing`]: where sessions are stored; [`MemoryStore`], [`RedisStore`], [`RedisPool`],
-//!   and the contract of [`Store`] for one of your own.
-//! - `testing` (feature `testing`): a kit for the tests of your application, and what tests of a store
-//!   need.
-//! - The README has a guide, tables of all options, and the guarantees; DESIGN.md says why.
+//! - [`Session`]: what a handler does with it, when it is stored, and what happens when the store
+//!   is down.
+//! - [`Error`] and [`TransactError`]: what can go wrong, and how a response says so.
+//! - [`SessionFairing`]: choose a store, by configuration or in code.
+//! - [`store`]: the stores, and the contract of a [`Store`](store::Store) of your own.
+//! - `testing` (feature `testing`): a kit for the tests of your application, and what tests of a
+//!   store need.
+//! - The README has a guide, the guarantees and their limits; SECURITY.md has the rules about
+//!   tokens; DESIGN.md says why.
 //!
 //! # Stores
 //!
@@ -57,16 +59,15 @@
 //! url = "redis://127.0.0.1:6379"
 //! ```
 //!
-//! they are in Redis: one hash per session, one hash field per struct field. Both stores behave the
+//! they are in Redis: one hash per session, one hash field per struct field. All stores behave the
 //! same.
 //!
 //! # Features
 //!
-//! - `redis` (default): [`RedisStore`] and [`RedisPool`].
+//! - `redis` (default): `RedisStore`, `RedisPool`, and [`SessionFairing`]'s `database`.
 //! - `testing`: the module `testing`.
 
 mod catch;
-mod commit;
 mod config;
 mod cookie;
 #[cfg(feature = "redis")]
@@ -74,22 +75,16 @@ mod database;
 mod error;
 mod fairing;
 mod guard;
+mod managed;
 mod private;
 mod session;
-mod sessions;
-mod slot;
+pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod work;
 
 // The public interface is:
-pub use session_core::clock::{Clock, SystemClock, Timestamp};
-pub use session_core::expiry::Expiry;
-pub use session_core::schema::SessionData;
-pub use session_core::store::Store;
-pub use session_core::store::memory::MemoryStore;
-#[cfg(feature = "redis")]
-pub use session_core::store::redis::RedisStore;
+pub use session_core::expiry::Lifetime;
+pub use session_core::schema::{Identified, SessionData};
 pub use session_core::token::SessionId;
 pub use session_macros::session;
 
@@ -99,7 +94,7 @@ pub use crate::error::{Error, TransactError};
 pub use crate::fairing::SessionFairing;
 pub use crate::session::Session;
 
-/// The version that [`RedisPool`] is made of, for queries of your own.
+/// The version of deadpool-redis that [`RedisPool`] uses, for queries of your own.
 #[cfg(feature = "redis")]
 pub use deadpool_redis;
 
@@ -108,7 +103,7 @@ pub mod __private {
     pub use crate::private::*;
 }
 
-/// Their programs are compiled, so that they cannot rot. They need all features.
+/// Compiles the programs in these files, so that they cannot rot. They need all features.
 #[cfg(all(doctest, feature = "redis", feature = "testing"))]
 mod documentation {
     #[doc = include_str!("../README.md")]

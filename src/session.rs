@@ -1,32 +1,35 @@
-//! `Session<T>`: the session as a handler has it.
+//! `Session<T>`: the session in a handler's hands.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use std::{mem, thread};
 
 use chrono::{DateTime, Utc};
+use log::warn;
 use session_core::changes::Changes;
 use session_core::clock::Timestamp;
-use session_core::commit::Pending;
 use session_core::error::Error as EngineError;
-use session_core::expiry::Expiry;
+use session_core::expiry::Lifetime;
+use session_core::fields::Fields;
+use session_core::plan::Pending;
 use session_core::random::random_below;
-use session_core::record::{Fields, Metadata, Record};
-use session_core::schema::SessionData;
+use session_core::record::Record;
+use session_core::request::{RequestSession, View};
+use session_core::schema::{Identified, SessionData};
 use session_core::token::SessionId;
+use session_core::value::IdentityValue;
 
 use crate::error::{Error, TransactError};
-use crate::slot::{Slot, View};
 
-/// The session of a request: a request guard that derefs to the application's struct.
+/// The session of a request: a request guard that derefs to your struct.
 ///
-/// Read and write its fields; what differs at the end of the request is stored, field by field, each
-/// merged with what concurrent requests stored by the rule that it was declared with. A request that
-/// only reads writes nothing, and for a visitor in whose session nothing differs from the defaults,
-/// nothing is stored and no cookie is set.
+/// Read and write its fields. The end of the request stores what differs, field by field, and
+/// merges each with what concurrent requests stored, by the rule that you declared. A request that
+/// only reads writes nothing, except that it extends the idle time now and then. While nothing
+/// differs from the defaults, nothing is stored and no cookie is set.
 ///
 /// ```rust
 /// # use rocket::{get, post};
@@ -48,153 +51,220 @@ use crate::slot::{Slot, View};
 ///
 /// #[post("/login")]
 /// fn login(mut visit: Session<Visit>) {
-///     // The token changes by itself, since `user` is the identity.
-///     visit.user = Some("alice".into());
+///     // The token changes by itself, because `user` is the identity.
+///     visit.log_in("alice".into());
 /// }
 /// ```
 ///
 /// # When it is stored
 ///
-/// When the response has been decided and before it is sent: a redirect to another page finds the
-/// session saved. Changes of a handler that panicked or answered with a server error (5xx) are
-/// dropped; [`destroy`](Self::destroy) and a rotation are executed always. If storing fails, the
-/// response becomes a 503 by the application's own catcher.
+/// After the handler returns and before the response is sent, so the page after a redirect finds
+/// the session saved. If the handler panics or the response is a server error (5xx), its changes
+/// are dropped; [`destroy`](Self::destroy) and [`rotate_token`](Self::rotate_token) still take
+/// effect. If storing fails, your own catcher answers, with the status of the [`Error`].
 ///
-/// A response that is still running, such as a stream, is sent after that: call
-/// [`save`](Self::save) there.
+/// A stream runs after that: call [`save`](Self::save) in it.
 ///
 /// # When the store is down
 ///
 /// The guard fails with 503, and the cookie is left alone. Take a `Result<Session<T>, Error>` to
-/// answer something else. Beware of `Option<Session<T>>`: `None` means that the store is down, not
-/// that there is no session, which is an empty session.
+/// answer something else. Beware of `Option<Session<T>>`: `None` means that the store is down. A
+/// visitor without a session has an empty one.
 ///
 /// # Several guards in one request
 ///
-/// Each has a copy of the data, and they merge like concurrent requests: a guard hands over what it
-/// changed when it is dropped, and one that begins later sees it.
+/// Each has its own copy of the data, and they merge like concurrent requests. A guard hands over
+/// its changes when it is dropped; a guard that begins later sees them.
 pub struct Session<T: SessionData> {
-    slot: Arc<Slot<T>>,
+    request: Arc<RequestSession<T>>,
     data: T,
     record: Option<Arc<Record>>,
+    /// How often guards of this request had handed over changes when this one began.
+    seen: u64,
     /// The data as it was encoded before the first `&mut`; `None`: it was never borrowed so.
     ///
     /// Not what was read from the store: the same value may have been encoded in another way, by a
     /// build with another type, or a map that iterates in another order.
     before: Option<Result<Fields, EngineError>>,
+    /// What this guard changed before it handed the session on to another user.
+    earlier: Changes,
+    /// What the next user sees, once this guard has logged somebody else in, or the user out.
+    handed_on: OnceLock<Box<T>>,
 }
 
 impl<T: SessionData> Session<T> {
-    pub(crate) fn new(slot: Arc<Slot<T>>) -> Result<Self, EngineError> {
-        let View { data, record } = slot.view()?;
+    pub(crate) fn new(request: Arc<RequestSession<T>>) -> Result<Self, EngineError> {
+        let View {
+            data, record, seen, ..
+        } = request.view()?;
         Ok(Self {
-            slot,
+            request,
             data,
             record,
+            seen,
             before: None,
+            earlier: Changes::new(),
+            handed_on: OnceLock::new(),
         })
     }
 
-    /// Ends the session: it is deleted from the store, its cookie is removed, and no request that
-    /// is under way can bring it back. Call it when somebody logs out.
+    /// Ends the session. Call it when somebody logs out.
     ///
-    /// The session is over for this request: its data is at the defaults, and later changes are
-    /// dropped.
+    /// The record is deleted, the cookie is removed, and no request under way can bring the session
+    /// back. For the rest of this request, the data is at its defaults and changes are dropped.
+    ///
+    /// If nobody knows whether the store did it, the response is 503: send the logout again.
     #[doc(alias = "logout")]
     #[doc(alias = "invalidate")]
     #[doc(alias = "purge")]
     #[doc(alias = "flush")]
     pub fn destroy(&mut self) {
-        self.request(|pending| pending.destroyed = true);
+        self.ask(|pending| pending.destroyed = true);
         self.data = T::SCHEMA.defaults();
         self.before = None;
+        self.earlier = Changes::new();
+        self.handed_on.take();
     }
 
-    /// Gives the session a new token, with the same data and the same [`id`](Self::id); the old one
-    /// is dead before the response leaves.
+    /// Gives the session a new token, with the same data and the same [`id`](Self::id). The old
+    /// token is dead before the response leaves.
     ///
-    /// A change of the `identity` field does it by itself. Call it when a session gains privileges
-    /// in another way: a second factor, a role (OWASP ASVS 7.2.4). It does nothing for a session
-    /// that is not stored yet.
+    /// A login does this by itself. Call it when the session gains privileges in another way: a
+    /// second factor, a role (OWASP ASVS 7.2.4). It does nothing for a session that is not stored.
+    #[doc(alias = "rotate_id")]
     #[doc(alias = "regenerate")]
     #[doc(alias = "renew")]
     #[doc(alias = "cycle_id")]
-    pub fn rotate_id(&mut self) {
-        self.request(|pending| pending.rotate = true);
+    pub fn rotate_token(&mut self) {
+        self.ask(|pending| pending.rotate = true);
     }
 
-    /// Sets every field to its default. The session goes on; if somebody was logged in, its token
-    /// changes. To end a session, [`destroy`](Self::destroy) it.
+    /// Logs in a user who proved just now who they are.
+    ///
+    /// The session gets a new token and a new absolute lifetime, and
+    /// [`authenticated_at`](Self::authenticated_at) is now, even if the same user was logged in
+    /// already. If nobody was logged in, the session keeps its data. If another user was, that
+    /// session ends and a new one begins, with what this request wrote and the fields declared
+    /// `keep`; the guard shows it from here on.
+    ///
+    /// Assigning another user to the `identity` field does the same. Assigning the same user does
+    /// nothing, so prefer this after each authentication.
+    ///
+    /// ```rust
+    /// # use rocket::post;
+    /// # use rocket_typed_session::{Session, session};
+    /// # #[session] struct Visit { #[session(identity)] user: Option<String> }
+    /// #[post("/login/<user>")]
+    /// fn login(mut visit: Session<Visit>, user: String) {
+    ///     // … check the password, then:
+    ///     visit.log_in(user);
+    /// }
+    /// ```
+    pub fn log_in(&mut self, user: <T::Identity as IdentityValue>::User)
+    where
+        T: Identified,
+    {
+        *(**self).identity() = T::Identity::somebody(user);
+        let logged_in = self
+            .take_changes()
+            .and_then(|changes| self.request.log_in(changes, &self.data));
+        if let Err(error) = logged_in.and_then(|()| self.refresh()) {
+            self.request.fail(error);
+        }
+    }
+
+    /// Sets every field to its default. If somebody is logged in, their session ends; otherwise the
+    /// session goes on, with the same token. [`destroy`](Self::destroy) ends any session.
     pub fn clear(&mut self) {
         **self = T::SCHEMA.defaults();
     }
 
-    /// Gives this session lifetimes of its own: "remember me".
+    /// "Remember me": the session lives as long as the option `remember` says, 30 days by default,
+    /// and its cookie outlives the browser's session.
     ///
-    /// The absolute lifetime counts from now; the idle time is kept in whole seconds, and how often
-    /// it is extended is in proportion to what the type declares. With
-    /// [`Expiry::persistent`] its cookie outlives the browser's session. It lasts until it is called
-    /// again, or the session ends; it does nothing for a session in which nothing is stored.
+    /// This holds until the session ends. It does nothing for a session without data.
+    #[doc(alias = "remember_me")]
+    pub fn remember(&mut self) {
+        let lifetime = self.request.engine().remembered();
+        self.set_lifetime(lifetime);
+    }
+
+    /// Gives this session a lifetime of its own, until you call it again or the session ends.
+    ///
+    /// The absolute timeout counts from now. The idle timeout is kept in whole seconds, at least
+    /// one; its touch interval is in proportion to the declared one. With [`Lifetime::persistent`],
+    /// the cookie outlives the browser's session. It does nothing for a session without data.
     ///
     /// ```rust
     /// # use std::time::Duration;
-    /// # use rocket_typed_session::{Expiry, Session, session};
+    /// # use rocket_typed_session::{Lifetime, Session, session};
     /// # #[session] struct Visit { #[session(identity)] user: Option<String> }
     /// # fn login(mut visit: Session<Visit>) {
     /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    /// visit.user = Some("alice".into());
-    /// visit.set_expiry(Expiry::new(14 * DAY, 90 * DAY).persistent());
+    /// visit.log_in("alice".into());
+    /// visit.set_lifetime(Lifetime::new(14 * DAY, 90 * DAY).persistent());
     /// # }
     /// ```
-    #[doc(alias = "remember_me")]
     #[doc(alias = "max_age")]
-    pub fn set_expiry(&mut self, expiry: Expiry) {
-        self.request(|pending| pending.lifetime = Some(expiry));
+    #[doc(alias = "set_expiry")]
+    pub fn set_lifetime(&mut self, lifetime: Lifetime) {
+        self.ask(|pending| pending.lifetime = Some(lifetime));
     }
 
-    /// Stores what was changed now, not at the end of the request. Most handlers need not call it:
-    /// it is for streams, and for those that must know that it is stored before they act.
+    /// Stores the changes now instead of at the end of the request. Most handlers need not call it:
+    /// it is for streams, and for handlers that must know that the changes are stored before they
+    /// act.
     ///
-    /// Counters have their stored value afterwards, what concurrent requests added included. Where
-    /// one user became another, nothing of the previous one is left in this guard either.
+    /// Afterwards, counters, `max` and `min` have their stored values, including what concurrent
+    /// requests did. If the user changed, the guard shows the new session.
     ///
     /// # Errors
     ///
-    /// If the store fails, or another request ended the session
-    /// ([`Error::is_gone`]). Also where the response has begun and its cookie would have to change:
-    /// a stream cannot create, rotate or end a session.
+    /// - [`Error::is_gone`]: another request ended the session or replaced its token. Nothing was
+    ///   stored.
+    /// - [`Error::is_unknown`]: nobody knows whether it was stored. It was stored once or not at
+    ///   all, will not be stored later, and is not tried again.
+    /// - [`Error::is_store`] otherwise: the store could not be reached, or refused. Nothing was
+    ///   stored; the end of the request tries again.
+    /// - [`Error::is_too_large`], [`Error::is_encode`] or [`Error::is_overflow`]: a value cannot be
+    ///   stored. Nothing was.
+    /// - Any other: the response has begun and its cookie would have to change, because a stream
+    ///   cannot create, rotate or end a session; or the cookies of a logout do not say which
+    ///   session to end.
     pub async fn save(&mut self) -> Result<(), Error> {
+        self.hand_on();
         let changes = self.take_changes()?;
-        let begins_anew = changes.resets();
-        let committed = self.slot.save(Pending::of(changes)).await?;
-        if begins_anew {
+        let committed = self.request.save(changes).await?;
+        if committed.began {
             return Ok(self.refresh()?);
         }
-        let now = self.slot.engine.now();
-        T::SCHEMA.decode_into(&mut self.data, &committed.merged, now);
-        self.record = self.slot.live().map(|live| live.record);
+        self.record = self.request.record();
+        let now = self.request.engine().now();
+        T::SCHEMA.decode_into(&mut self.data, &committed.answer, now);
         Ok(())
     }
 
-    /// Reads the session afresh from the store: what other requests stored is seen, what was changed
-    /// through this guard and not saved is forgotten.
+    /// Reads the session from the store again. You see what other requests stored; what this guard
+    /// changed and did not save is forgotten.
     ///
     /// # Errors
     ///
-    /// If the store fails, or another request ended the session ([`Error::is_gone`]).
+    /// If the store fails, or if another request ended the session or replaced its token
+    /// ([`Error::is_gone`]).
     pub async fn reload(&mut self) -> Result<(), Error> {
-        self.slot.reload().await?;
+        self.request.reload().await?;
         Ok(self.refresh()?)
     }
 
-    /// Changes several fields by what they are, so that nobody else changes them in between.
+    /// Makes a change that depends on several fields, with nobody else changing them in between.
     ///
-    /// Reads the session afresh, calls `change`, and commits only if everything that was read is
-    /// unchanged since; else it begins again, after a moment, up to 20 times. So `change` may be
-    /// called several times; it sees, and its commit includes, what this request changed before. If
-    /// it fails, nothing is written.
+    /// It reads the session again, calls `change`, and commits only if everything that it read is
+    /// still stored like that. Otherwise it waits a moment and tries again, up to 20 times. So
+    /// `change` may run several times, and should do nothing except change its argument. It sees
+    /// what this request changed before, and its commit includes that. If `change` fails, nothing
+    /// of it is written.
     ///
-    /// Single fields need it rarely: see the merge rules of [`#[session]`](macro@crate::session).
+    /// A single field rarely needs it: see the merge rules of [`#[session]`](macro@crate::session).
     ///
     /// ```rust
     /// # use rocket_typed_session::{Session, TransactError, session};
@@ -212,30 +282,30 @@ impl<T: SessionData> Session<T> {
     ///
     /// # Errors
     ///
-    /// What `change` says, [`TransactError::Conflict`] if others were faster each time, and else why
-    /// the session could not be read or stored.
+    /// [`TransactError::Aborted`] with what `change` answered, [`TransactError::Conflict`] if other
+    /// requests were faster each time, [`TransactError::Failed`] if the session could not be read
+    /// or stored.
     pub async fn transact<R, E>(
         &mut self,
         mut change: impl FnMut(&mut T) -> Result<R, E>,
     ) -> Result<R, TransactError<E>> {
+        self.hand_on();
         let changes = self.take_changes()?;
         // In a stream too, where the commit below is in time for what a dropped guard is late for.
-        self.slot.keep(Pending::of(changes))?;
+        self.request.keep(changes)?;
         for attempt in 0..TRANSACTION_ATTEMPTS {
             let mut outcome = None;
-            let tried = self.slot.try_transaction(|View { mut data, record }| {
+            let tried = self.request.try_transaction(|view| {
+                let View {
+                    mut data, record, ..
+                } = view;
                 let before = T::SCHEMA.encode(&data)?;
                 let succeeded = outcome.insert(change(&mut data)).is_ok();
-                let changes = self
-                    .slot
-                    .engine
-                    .changes(record.as_deref(), &before, &data)?;
+                let engine = self.request.engine();
+                let changes = engine.changes(record.as_deref(), &before, &data)?;
                 Ok(succeeded.then_some(changes))
             });
             match (tried.await, outcome) {
-                (Ok(Some(committed)), _) if committed.gone => {
-                    return Err(EngineError::gone().into());
-                }
                 (Ok(Some(_)), Some(Ok(result))) => {
                     self.refresh()?;
                     return Ok(result);
@@ -256,108 +326,141 @@ impl<T: SessionData> Session<T> {
 
     /// The public handle of the session; `None` while nothing is stored.
     ///
-    /// It is good for logs and for lists, and alone it opens nothing. It stays the same through
-    /// every rotation of the token.
+    /// Use it in logs and lists: it opens nothing. It stays the same when the token changes, and
+    /// belongs to one user for life.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
-        self.slot.live().map(|live| live.token.id())
+        self.request.id()
     }
 
-    /// Whether nothing is stored of the session yet.
+    /// Whether nothing of the session is stored yet.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        self.slot.live().is_none()
+        self.request.id().is_none()
     }
 
-    /// When the session was created; for one that is not stored yet, the time of this request.
+    /// When the session was created; before it is stored, the time of this request.
     #[must_use]
     pub fn created_at(&self) -> DateTime<Utc> {
-        date_time(self.metadata().created_at)
+        date_time(self.request.metadata().created_at)
     }
 
-    /// When the session was last used before this request, to within the `touch` interval; for one
-    /// that is not stored yet, the time of this request.
+    /// When the session was last used before this request, to within the `touch` interval; before
+    /// it is stored, the time of this request.
     #[must_use]
     pub fn last_seen_at(&self) -> DateTime<Utc> {
-        date_time(self.metadata().touched_at)
+        date_time(self.request.metadata().touched_at)
     }
 
-    /// When the session ends if no other request uses it. What was changed so far in this request is
-    /// taken into account.
+    /// When the user logged in, in whole seconds; `None` if nobody has, or only in this request and
+    /// it is not saved yet. Ask for the password again if that is too long ago (OWASP ASVS 7.5.1).
+    #[must_use]
+    pub fn authenticated_at(&self) -> Option<DateTime<Utc>> {
+        self.request.metadata().authenticated_at.map(date_time)
+    }
+
+    /// When the session ends if no other request uses it. It takes into account what this request
+    /// changed so far.
     #[must_use]
     pub fn expires_at(&self) -> DateTime<Utc> {
         let changes = self.changes().unwrap_or_default();
-        let metadata = self.slot.metadata_after(changes);
-        let metadata = metadata.unwrap_or_else(|| self.metadata());
-        date_time(self.slot.engine.expiry().expires_at(&metadata))
+        let metadata = self.request.metadata_after(changes);
+        date_time(self.request.engine().lifetime().expires_at(&metadata))
     }
 
-    fn metadata(&self) -> Metadata {
-        match self.slot.live() {
-            Some(live) => live.record.metadata,
-            None => {
-                let absolute_timeout = self.slot.engine.expiry().absolute_timeout;
-                Metadata::created_now(self.slot.opened_at, absolute_timeout)
-            }
+    /// Whether this guard has logged the session's user out, or somebody else in, and still holds what
+    /// it read before.
+    fn is_handed_on(&self) -> bool {
+        let before = self.before.as_ref().and_then(|before| before.as_ref().ok());
+        before.is_some_and(|before| self.request.is_handed_on(before, &self.data))
+    }
+
+    /// Holds what the next user has, if this guard handed the session on: what comes now is done to
+    /// that.
+    fn hand_on(&mut self) {
+        self.handed_on.take();
+        if !self.is_handed_on() {
+            return;
+        }
+        let changes = self.take_changes();
+        let handed_on = changes.and_then(|changes| self.request.handed_on(&changes));
+        self.record = None;
+        (self.data, self.earlier) = handed_on.unwrap_or_else(|error| {
+            self.request.fail(error);
+            (T::SCHEMA.defaults(), Changes::new())
+        });
+    }
+
+    fn ask(&self, what: impl FnOnce(&mut Pending)) {
+        let mut pending = Pending::default();
+        what(&mut pending);
+        if let Err(error) = self.request.add(pending) {
+            self.request.fail(error);
         }
     }
 
-    fn request(&self, what: impl FnOnce(&mut Pending)) {
-        let mut pending = Pending::default();
-        what(&mut pending);
-        self.hand_over(pending);
-    }
-
-    fn hand_over(&self, pending: Pending) {
-        if let Err(error) = self.slot.merge(pending) {
-            self.slot.fail(error);
+    fn hand_over(&self, changes: Changes) {
+        match self.request.hand_over(changes, self.seen) {
+            Ok(overwritten) if cfg!(debug_assertions) && !overwritten.is_empty() => warn!(
+                "session type {}: two guards of one request assigned `{}`, and the one that was \
+                 dropped last wins; let one handler have one guard, or pass it on by `&mut`",
+                T::SCHEMA.name(),
+                overwritten.join("`, `")
+            ),
+            Ok(_) => {}
+            Err(error) => self.request.fail(error),
         }
     }
 
     /// What changed since the guard began, or since the last time that was taken.
     fn changes(&self) -> Result<Changes, EngineError> {
-        let Some(before) = &self.before else {
-            return Ok(Changes::new());
-        };
-        let before = before.as_ref().map_err(Clone::clone)?;
-        let record = self.record.as_deref();
-        self.slot.engine.changes(record, before, &self.data)
+        let mut changes = self.earlier.clone();
+        if let Some(before) = &self.before {
+            let before = before.as_ref().map_err(Clone::clone)?;
+            let engine = self.request.engine();
+            changes.merge(engine.changes(self.record.as_deref(), before, &self.data)?)?;
+        }
+        Ok(changes)
     }
 
     fn take_changes(&mut self) -> Result<Changes, EngineError> {
         let changes = self.changes();
         self.before = None;
+        self.earlier = Changes::new();
         changes
     }
 
-    /// Begins anew with what is stored and pending.
+    /// Starts over with what is stored and pending.
     fn refresh(&mut self) -> Result<(), EngineError> {
-        let View { data, record } = self.slot.view()?;
-        (self.data, self.record, self.before) = (data, record, None);
+        let View {
+            data, record, seen, ..
+        } = self.request.view()?;
+        (self.data, self.record, self.seen, self.before) = (data, record, seen, None);
+        self.earlier = Changes::new();
+        self.handed_on.take();
         Ok(())
     }
 
-    /// The body of the `take_…` methods that `#[session]` generates for `once` fields.
+    /// The body of the `take_…` functions that `#[session]` generates for `once` fields.
     pub(crate) async fn take_once<V: Default>(
         &mut self,
         name: &'static str,
         field: fn(&mut T) -> &mut V,
     ) -> Result<V, Error> {
-        // What this request put there must be stored before one of all requests obtains it.
-        if self.changes()?.get(name).is_some() || self.slot.is_field_pending(name) {
+        // What this request put there, and a login, must be stored before any request gets the value.
+        if self.request.is_before_take(&self.changes()?, name) {
             self.save().await?;
         }
-        let now = self.slot.engine.now();
-        let is_stored = |record: &Record| T::SCHEMA.holds(&record.fields, name, now);
-        let live = self.slot.live();
-        let taken = match live.is_some_and(|live| is_stored(&live.record)) {
-            true => self.slot.take(name).await?,
+        let now = self.request.engine().now();
+        let record = self.request.record();
+        let taken = match record.is_some_and(|record| T::SCHEMA.holds(&record.fields, name, now)) {
+            true => self.request.take(name).await?,
             false => None,
         };
         if let Some(Ok(before)) = &mut self.before {
             before.remove(name);
         }
-        self.record = self.slot.live().map(|live| live.record);
+        self.record = self.request.record();
         *field(&mut self.data) = V::default();
         if let Some(value) = taken {
             let taken = [(name.into(), value)].into_iter().collect();
@@ -371,12 +474,26 @@ impl<T: SessionData> Deref for Session<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.data
+        if !self.is_handed_on() {
+            return &self.data;
+        }
+        self.handed_on.get_or_init(|| {
+            let changes = self.changes();
+            let handed_on = changes.and_then(|changes| self.request.handed_on(&changes));
+            Box::new(match handed_on {
+                Ok((data, _)) => data,
+                Err(error) => {
+                    self.request.fail(error);
+                    T::SCHEMA.defaults()
+                }
+            })
+        })
     }
 }
 
 impl<T: SessionData> DerefMut for Session<T> {
     fn deref_mut(&mut self) -> &mut T {
+        self.hand_on();
         if self.before.is_none() {
             self.before = Some(T::SCHEMA.encode(&self.data));
         }
@@ -387,14 +504,17 @@ impl<T: SessionData> DerefMut for Session<T> {
 /// Hands over what was changed. What a panicking handler did is dropped.
 impl<T: SessionData> Drop for Session<T> {
     fn drop(&mut self) {
-        if self.before.is_none() || thread::panicking() {
+        if thread::panicking() {
+            return self.request.panicked();
+        }
+        if self.before.is_none() && self.earlier.is_empty() {
             return;
         }
         // Somebody's `Serialize` may panic, and a drop must not.
         match catch_unwind(AssertUnwindSafe(|| self.take_changes())) {
-            Ok(Ok(changes)) => self.hand_over(Pending::of(changes)),
-            Ok(Err(error)) => self.slot.fail(error),
-            Err(_) => self.slot.fail(EngineError::usage(
+            Ok(Ok(changes)) => self.hand_over(changes),
+            Ok(Err(error)) => self.request.fail(error),
+            Err(_) => self.request.fail(EngineError::usage(
                 "the `Serialize` of a session's field panicked",
             )),
         }

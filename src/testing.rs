@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Install a kit in the rocket that your application builds. It needs no Redis and no change of the
-//! application, and what it keeps is its own, so tests run side by side.
+//! application. Its sessions are its own, so tests run side by side.
 //!
 //! ```rust
 //! use std::time::Duration;
@@ -42,7 +42,7 @@
 //! let client = Client::untracked(kit.install(rocket())).unwrap();
 //!
 //! // Somebody who is logged in: no login form, no password.
-//! let alice = Visit { views: 9, user: Some("alice".into()) };
+//! let alice = Visit { user: Some("alice".into()), views: 9 };
 //! let cookie = kit.seed_blocking(client.rocket(), alice);
 //! let response = client.get("/").cookie(cookie.clone()).dispatch();
 //! assert_eq!(response.into_string().unwrap(), "alice");
@@ -70,13 +70,13 @@
 //!
 //! With an async client, use [`TestKit::seed`] and [`TestKit::read`].
 //!
-//! Two requests need two dispatches of two requests: clones of one local request share what it has
-//! cached, so they are one request to its session.
+//! Make a new local request for each dispatch. Clones of one local request share its cache, so to
+//! the session they are one request.
 //!
 //! # Pinning what is stored
 //!
-//! A session outlives a deploy, so what a field is stored as is a contract with the sessions that
-//! exist. [`assert_layout`] fails when it changes, and says what to do.
+//! Sessions outlive a deploy, so the stored form of a field is a contract with existing sessions.
+//! [`assert_layout`] fails when it changes, and says what to do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,20 +84,22 @@ use std::time::Duration;
 
 use rocket::http::Cookie;
 use rocket::{Build, Orbit, Rocket};
-use session_core::commit::{CookieChange, Opened, Pending};
+use session_core::clock::Timestamp;
 use session_core::error::Error;
+use session_core::plan::CookieChange;
 use session_core::record::Record;
+use session_core::request::{Candidates, RequestSession};
 use session_core::schema::SessionData;
 use session_core::store::memory::MemoryStore;
-use session_core::store::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
+use session_core::store::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
 
 pub use session_core::testing::*;
 
-use crate::sessions::Sessions;
+use crate::managed::Managed;
 
 /// Stands in for the store and the clock of all session types of an application.
 ///
-/// Clones are of one kit.
+/// Clones share one kit.
 #[derive(Clone, Debug, Default)]
 pub struct TestKit(Arc<Inner>);
 
@@ -108,14 +110,14 @@ struct Inner {
 }
 
 impl TestKit {
-    /// A kit with an empty store, at the present instant.
+    /// A kit whose clock shows the present instant, and whose store is empty.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Makes the sessions of this rocket use the kit, whatever its configuration and its fairings
-    /// say.
+    /// say about store and clock.
     #[must_use]
     pub fn install(&self, rocket: Rocket<Build>) -> Rocket<Build> {
         rocket.manage(self.clone())
@@ -126,7 +128,7 @@ impl TestKit {
         self.0.clock.advance(duration);
     }
 
-    /// Takes the store down: each of its operations fails until it is mended.
+    /// Takes the store down: each of its operations fails until you mend it.
     pub fn break_store(&self) {
         self.0.is_broken.store(true, Ordering::SeqCst);
     }
@@ -136,32 +138,32 @@ impl TestKit {
         self.0.is_broken.store(false, Ordering::SeqCst);
     }
 
-    /// Stores a session with this data, and gives its cookie.
+    /// Stores a session with this data, and returns its cookie.
     ///
     /// # Panics
     ///
-    /// If the rocket has no sessions of this type, if nothing differs from the defaults, so that
-    /// there is nothing to store, or if the store is broken.
+    /// If the rocket has no sessions of this type, if nothing differs from the defaults (then there
+    /// is nothing to store), or if the store is broken.
     pub async fn seed<T: SessionData>(&self, rocket: &Rocket<Orbit>, data: T) -> Cookie<'static> {
-        let sessions = sessions::<T>(rocket);
-        let engine = &sessions.engine;
+        let managed = managed::<T>(rocket);
+        let request = request(managed, None).await;
+        let engine = request.engine();
         let before = told(T::SCHEMA.encode(&T::SCHEMA.defaults()));
-        let pending = Pending::of(told(engine.changes(None, &before, &data)));
-        let prepared = engine.prepare(Opened::Absent, &pending);
-        let committed = told(engine.execute(&told(prepared)).await);
-        match committed.cookie {
-            CookieChange::Set { token, max_age } => sessions.cookie.carrying(&token, max_age),
+        let changes = told(engine.changes(None, &before, &data));
+        told(request.save(changes).await);
+        match request.answer(false).await.cookie {
+            CookieChange::Set { token, max_age } => managed.cookie.carrying(&token, max_age),
             CookieChange::Keep | CookieChange::Remove => {
                 panic!("nothing differs from the defaults, so there is no session to store")
             }
         }
     }
 
-    /// As [`seed`](Self::seed), for a blocking client.
+    /// Like [`seed`](Self::seed), for a blocking client.
     ///
     /// # Panics
     ///
-    /// As `seed`.
+    /// Like `seed`.
     pub fn seed_blocking<T: SessionData>(
         &self,
         rocket: &Rocket<Orbit>,
@@ -170,8 +172,8 @@ impl TestKit {
         now(self.seed(rocket, data))
     }
 
-    /// Reads the session that a cookie opens: one that was seeded, that of a response, or that of a
-    /// tracked client's jar. `None` where there is no such cookie, or it opens no session.
+    /// Reads the session that a cookie opens: a seeded cookie, a response's, or that of a tracked
+    /// client's jar. `None` if there is no such cookie, or if it opens no session.
     ///
     /// # Panics
     ///
@@ -181,20 +183,19 @@ impl TestKit {
         rocket: &Rocket<Orbit>,
         cookies: &impl HasCookie,
     ) -> Option<T> {
-        let sessions = sessions::<T>(rocket);
-        let value = cookies.value_of(&sessions.cookie.name)?;
-        let header = format!("{}={value}", sessions.cookie.name);
-        let tokens = sessions.cookie.tokens([header.as_str()]);
-        let opened = told(sessions.engine.open(tokens.candidates.first()?).await);
-        let fields = &opened.live()?.record.fields;
-        Some(T::SCHEMA.decode(fields, sessions.engine.now()).data)
+        let managed = managed::<T>(rocket);
+        let value = cookies.value_of(&managed.cookie.name)?;
+        let header = format!("{}={value}", managed.cookie.name);
+        let request = request(managed, Some(header)).await;
+        let fields = &request.record()?.fields;
+        Some(T::SCHEMA.decode(fields, request.engine().now()).data)
     }
 
-    /// As [`read`](Self::read), for a blocking client.
+    /// Like [`read`](Self::read), for a blocking client.
     ///
     /// # Panics
     ///
-    /// As `read`.
+    /// Like `read`.
     pub fn read_blocking<T: SessionData>(
         &self,
         rocket: &Rocket<Orbit>,
@@ -214,10 +215,14 @@ impl TestKit {
     }
 }
 
-/// Asserts that what the fields of a session type are stored as is what it was.
+/// Asserts that the stored form of a session type has not changed.
 ///
-/// Put it into a test, with what the first run reports. It fails when a field is added, removed,
-/// renamed or stored in another form, and says for each what becomes of the sessions that exist.
+/// Put it into a test, and paste what the first run reports. It fails when a field is added,
+/// removed, renamed or stored in another form, and says for each field what happens to existing
+/// sessions.
+///
+/// It sees the default and what the samples hold. So give it samples that fill each `Option` and
+/// each map, and show each variant of an enum: what no sample holds may change unseen.
 ///
 /// ```rust
 /// use rocket_typed_session::session;
@@ -230,23 +235,25 @@ impl TestKit {
 ///     user: Option<String>,
 /// }
 ///
+/// let alice = Visit { user: Some("alice".into()), ..Visit::default() };
 /// assert_layout::<Visit>(
+///     &[alice],
 ///     "views: u64 = number, counter
-///      user: Option<String> = null",
+///      user: Option<String> = null | string",
 /// );
 /// ```
 ///
 /// # Panics
 ///
-/// If the layout is another one, with advice.
+/// If the layout has changed; the message says what to do.
 #[track_caller]
-pub fn assert_layout<T: SessionData>(pinned: &str) {
-    if let Err(advice) = T::SCHEMA.compare_layout(pinned) {
+pub fn assert_layout<T: SessionData>(samples: &[T], pinned: &str) {
+    if let Err(advice) = T::SCHEMA.compare_layout(samples, pinned) {
         panic!("{advice}");
     }
 }
 
-/// Where the cookie of a session may be found.
+/// Something that holds cookies: a `Cookie`, a `CookieJar`, or the response of a local client.
 pub trait HasCookie: sealed::HasCookie {}
 
 impl<C: sealed::HasCookie> HasCookie for C {}
@@ -289,11 +296,23 @@ mod sealed {
     }
 }
 
-fn sessions<T: SessionData>(rocket: &Rocket<Orbit>) -> &Sessions<T> {
+fn managed<T: SessionData>(rocket: &Rocket<Orbit>) -> &Managed<T> {
     rocket.state().unwrap_or_else(|| {
         let name = std::any::type_name::<T>();
         panic!("the fairing of `{name}` is not attached to this rocket")
     })
+}
+
+/// The session of a request that brings this cookie.
+async fn request<T: SessionData>(
+    managed: &Managed<T>,
+    header: Option<String>,
+) -> RequestSession<T> {
+    let request = RequestSession::new(Arc::clone(&managed.engine), false);
+    let candidates =
+        || header.map_or_else(Candidates::default, |h| managed.cookie.candidates([&h]));
+    told(request.open(candidates).await);
+    request
 }
 
 fn told<R>(result: Result<R, Error>) -> R {
@@ -328,20 +347,20 @@ impl Store for KitStore {
         self.check()?.load(key, wanted).await
     }
 
-    async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
-        self.check()?.create(key, record, ttl).await
+    async fn create(&self, key: Key, record: Record) -> Result<Created, Error> {
+        self.check()?.create(key, record).await
     }
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
         self.check()?.update(key, update).await
     }
 
-    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
-        self.check()?.take(key, take).await
+    async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error> {
+        self.check()?.delete(key, delete).await
     }
 
-    async fn delete(&self, key: Key) -> Result<(), Error> {
-        self.check()?.delete(key).await
+    fn now(&self) -> Timestamp {
+        self.inner.now()
     }
 
     fn describe(&self) -> String {

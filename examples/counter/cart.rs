@@ -9,7 +9,7 @@ use rocket_typed_session::Session;
 
 use crate::{LONGEST_NAME, Visit, page};
 
-/// Whoever fills a cart fills our store, so it has a limit. Requests at once may get a few past it.
+/// A cart fills our store, so it has a limit. Concurrent requests may get a few items past it.
 pub(crate) const MOST_ITEMS: usize = 1_000;
 pub(crate) const MOST_OF_AN_ITEM: u32 = 99;
 
@@ -27,7 +27,7 @@ pub(crate) struct Put<'r> {
     quantity: &'r str,
 }
 
-/// Says how many there are of an item, not how many more: sent twice, it is the same.
+/// Says how many of an item there are, not how many more, so sending it twice changes nothing.
 #[post("/", data = "<form>")]
 pub(crate) fn put(
     mut visit: Session<Visit>,

@@ -9,7 +9,7 @@ use rocket_typed_session::Session;
 use crate::cart::MOST_OF_AN_ITEM;
 use crate::{LONGEST_NAME, Visit};
 
-/// Named `.html`: whatever a visitor typed is escaped.
+/// Named `.html`, so that what a visitor typed is escaped.
 const TEMPLATES: [(&str, &str); 3] = [
     ("base.html", include_str!("base.html")),
     ("cart.html", include_str!("cart.html")),

@@ -169,10 +169,15 @@ fn an_outage_is_a_503_and_ends_no_session() {
 /// Sessions outlive a deploy: this fails when what they are stored as changes, and says what to do.
 #[test]
 fn what_is_stored_is_what_it_was() {
+    let full = Visit {
+        notice: Some("Welcome".into()),
+        ..ann()
+    };
     assert_layout::<Visit>(
+        &[full],
         "views: u64 = number, counter
-         user: Option<String> = null, identity
-         notice: Option<String> = null, once
-         cart: BTreeMap<String,u32>, entries",
+         user: Option<String> = null | string, identity
+         notice: Option<String> = null | string, once
+         cart: BTreeMap<String,u32> = {number}, entries",
     );
 }

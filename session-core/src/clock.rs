@@ -1,4 +1,4 @@
-//! The only reader of time. Everything else is told what time it is.
+//! The only reader of the wall clock. Everything else is told the time.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -20,11 +20,16 @@ impl Timestamp {
         self.0
     }
 
-    /// This instant, later by `duration`; the far end of time where that overflows.
+    /// This instant plus `duration`; the last instant if that overflows.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
+    }
+
+    /// The second that this instant is in, as metadata are packed.
+    pub(crate) const fn in_whole_seconds(self) -> Self {
+        Self(self.0 / 1000 * 1000)
     }
 
     /// How long after `earlier` this is; zero where it is not after it.
@@ -46,7 +51,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// So that a caller can keep a handle on the clock that it hands over.
+/// So that a caller can keep a handle on a clock that it hands over.
 impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
     fn now(&self) -> Timestamp {
         C::now(self)

@@ -1,122 +1,122 @@
-//! Opens a session and commits what a request did to it: asks [`plan`], then acts on its answer.
+//! Begins, writes and ends sessions in the store, each within a deadline.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use log::warn;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
-use crate::commit::{Action, Committed, CookieChange, Live, Opened, Pending, Prepared, UpdateOf};
 use crate::error::Error;
-use crate::expiry::{Expiry, Lifetime};
-use crate::recent::CommitId;
-use crate::record::{Fields, Metadata, Record};
+use crate::expiry::Lifetime;
+use crate::fields::Fields;
+use crate::options::Options;
+use crate::plan::{CookieChange, End, Live, Loaded, NoSession, Pending, Renews};
+use crate::record::{Metadata, Record};
 use crate::schema::SessionData;
-use crate::state::{Commit, CookieStep, Origin, Plan, State, plan};
-use crate::store::{Created, Key, Rotation, Store, Take, Taken, Update, Updated, Wanted};
-use crate::token::Token;
+use crate::store::{Created, Delete, Deleted, Key, Rotation, Store, Update, Updated, Wanted};
+use crate::token::{SessionId, Token};
 
-/// For how long after a rotation a request with the token of before it is taken for a parallel one
-/// of the same browser, not for a thief's.
+/// For this long after a new token, a request with the old one counts as a parallel request of the
+/// same browser, not as a thief's.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// How much longer than its session a record is kept, so that a request that began in time can
-/// finish.
+/// How much longer a record is kept than its session lives, so that a request that began in time
+/// can finish.
 const SLACK: Duration = Duration::from_secs(120);
 
-/// How often a token that met an existing session's id is made anew. With 128 random bits, once is
-/// once too often.
-const CREATE_ATTEMPTS: usize = 3;
+/// How often a call is tried if its answer allows another try.
+const ATTEMPTS: usize = 3;
+
+/// How long after the deadline the engine still waits for a store. So the store's own time-out
+/// comes first, and it can replace a connection that does not answer.
+const ANSWER_SLACK: Duration = Duration::from_millis(100);
 
 /// The sessions of one type: where they are stored, how long they live, and what time it is.
 pub struct Engine<T: SessionData> {
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    expiry: Expiry,
+    clock: Option<Arc<dyn Clock>>,
+    lifetime: Lifetime,
+    remember: Duration,
+    max_size: usize,
     wanted: Wanted,
+    complaints: Mutex<HashSet<(SessionId, String)>>,
     data: PhantomData<fn() -> T>,
 }
 
 impl<T: SessionData> Engine<T> {
-    /// The sessions of type `T` in `store`.
+    /// The sessions of type `T` in `store`. They live by the store's time.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, expiry: Expiry) -> Self {
+    pub fn new(store: Arc<dyn Store>, lifetime: Lifetime) -> Self {
         Self {
             store,
-            clock,
-            expiry,
+            clock: None,
+            lifetime,
+            remember: Options::REMEMBER,
+            max_size: Options::MAX_SIZE,
             wanted: T::SCHEMA.wanted(),
+            complaints: Mutex::default(),
             data: PhantomData,
         }
     }
 
-    /// The present instant.
+    /// The same sessions, which live by this clock instead: for tests that move it.
+    #[must_use]
+    pub fn clock(self, clock: Option<Arc<dyn Clock>>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The same sessions, each of at most this many bytes. Default: 1 MiB.
+    #[must_use]
+    pub fn max_size(self, max_size: usize) -> Self {
+        Self { max_size, ..self }
+    }
+
+    /// The same sessions, which live this long once they remember their visitor. Default: 30 days.
+    #[must_use]
+    pub fn remember(self, remember: Duration) -> Self {
+        Self { remember, ..self }
+    }
+
+    /// The present instant, by the store's clock unless another was given.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        let clock = self.clock.as_ref();
+        clock.map_or_else(|| self.store.now(), |clock| clock.now())
     }
 
-    /// The key of the session that a token opens.
+    /// How long a session lives that has no lifetime of its own.
     #[must_use]
-    pub fn key(&self, token: &Token) -> Key {
-        Key::new(T::SCHEMA.name(), token.id())
+    pub fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
     }
 
-    /// How long sessions live that have no lifetime of their own.
+    /// How long a session lives that remembers its visitor.
     #[must_use]
-    pub fn expiry(&self) -> &Expiry {
-        &self.expiry
+    pub fn remembered(&self) -> Lifetime {
+        Lifetime::new(self.remember, self.remember).persistent()
     }
 
-    /// What the store is, for an operator's eyes.
+    /// What and where the store is, for operators.
     #[must_use]
     pub fn describe_store(&self) -> String {
         self.store.describe()
     }
 
-    /// Reads the session that a token opens: one call to the store.
+    /// The changes that turn the session that was encoded as `before` into `data`. `record` is what
+    /// the store held when the session was read.
     ///
     /// # Errors
     ///
-    /// If the store fails. That the session does not exist is no error.
-    pub async fn open(&self, token: &Token) -> Result<Opened, Error> {
-        let key = self.key(token);
-        let Some(record) = self.store.load(key, &self.wanted).await? else {
-            return Ok(Opened::Absent);
-        };
-        let metadata = &record.metadata;
-        let now = self.now();
-        if self.expiry.is_expired(metadata, now) {
-            return Ok(Opened::Absent);
-        }
-        if metadata.digest.matches(&token.digest()) {
-            let token = token.clone();
-            return Ok(Opened::Live(Live { token, record }));
-        }
-        if metadata.epoch == 0 {
-            warn!("session {key}: a request brought a token with this id that nobody issued");
-            return Ok(Opened::Stale);
-        }
-        let since_rotation = now.since(metadata.rotated_at);
-        if since_rotation < GRACE {
-            return Ok(Opened::StaleInGrace);
-        }
-        warn!(
-            "session {key}: a request brought a token that was rotated away, {since_rotation:.0?} \
-             ago or before: it is replayed, or stolen"
-        );
-        Ok(Opened::Stale)
-    }
-
-    /// What turns the session that was encoded as `before` into `data`, where `record` is what the
-    /// store held when it was read.
-    ///
-    /// # Errors
-    ///
-    /// If a field cannot be encoded, or a counter moved further than it can count.
+    /// If a field cannot be encoded or read back, if it or the session is too large, or if a
+    /// counter moved further than it can count.
     pub fn changes(
         &self,
         record: Option<&Record>,
@@ -126,320 +126,324 @@ impl<T: SessionData> Engine<T> {
         const NOTHING: &Fields = &Fields::new();
         let stored = record.map_or(NOTHING, |record| &record.fields);
         let after = T::SCHEMA.encode(data)?;
-        T::SCHEMA.changes(stored, before, &after, self.now())
-    }
-
-    /// Whether the commit of this would change the cookie.
-    #[must_use]
-    pub fn changes_cookie(&self, opened: &Opened, pending: &Pending) -> bool {
-        self.plan(opened, pending, self.now()).cookie != CookieStep::Keep
-    }
-
-    /// Decides what becomes of what a request did to the session that it opened.
-    ///
-    /// # Errors
-    ///
-    /// If the request wanted to end a session whose token another one was rotating: it must not
-    /// pass for done. Also if the operating system has no randomness to give.
-    pub fn prepare(&self, opened: Opened, pending: &Pending) -> Result<Prepared, Error> {
-        let now = self.now();
-        let plan = self.plan(&opened, pending, now);
-        let action = match (plan.commit, opened) {
-            (Commit::Create, _) => self.prepare_create(pending, now)?,
-            (Commit::Delete, Opened::Live(live)) => Action::Delete(vec![self.key(&live.token)]),
-            (Commit::Delete, Opened::Several(keys) | Opened::Over(keys)) => Action::Delete(keys),
-            (Commit::Refuse, _) => return Err(Error::gone()),
-            (Commit::Touch, Opened::Live(live)) => self.prepare_touch(live, now)?,
-            (Commit::Update { rotate, write }, Opened::Live(live)) => {
-                let pending = Some(pending).filter(|_| write);
-                let sets_cookie = plan.cookie == CookieStep::Set;
-                self.prepare_update(live, pending, rotate, sets_cookie, now)?
-            }
-            (_, opened) => {
-                let over = matches!(opened, Opened::Over(_) | Opened::StaleInGrace);
-                let dropped = over && !pending.is_empty();
-                Action::Nothing { opened, dropped }
-            }
-        };
-        // Without a session there is nothing to delete, but there may be a cookie to remove.
-        let action = match action {
-            Action::Nothing { .. } if plan.cookie == CookieStep::Remove => Action::RemoveCookie,
-            action => action,
-        };
-        Ok(Prepared(action))
-    }
-
-    /// The same decision, to be done only if everything that was read is still stored as it was.
-    #[must_use]
-    pub fn expecting(&self, prepared: Prepared) -> Prepared {
-        let mut action = prepared.0;
-        if let Action::Update(of) = &mut action {
-            of.update.expected = Some(T::SCHEMA.expected(&of.live.record.fields));
+        let mut changes = T::SCHEMA.changes(stored, before, &after, self.now())?;
+        if let Some(identity) = T::SCHEMA.identity()
+            && changes.get(identity.name).is_some()
+            && !T::SCHEMA.changes_identity(before, data)
+        {
+            // The same user, encoded in another way.
+            changes.forget(identity.name);
         }
-        Prepared(action)
-    }
-
-    /// Takes the value of the field `name` out of a living session: the session after it, and the
-    /// value where this call obtained it.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails, or another request ended the session or rotated its token.
-    pub async fn take(&self, live: &Live, name: &str) -> Result<(Live, Option<Vec<u8>>), Error> {
-        let field = T::SCHEMA.fields().iter().find(|field| field.name == name);
-        let field = field.ok_or_else(|| Error::usage("no field of this name is stored"))?;
-        let id = CommitId::generate(self.now())?;
-        let epoch = live.record.metadata.epoch;
-        let take = Take::new(id, epoch, field.name.into(), field.aliases);
-        match self.store.take(self.key(&live.token), &take).await? {
-            Taken::Done(value) => {
-                let mut record = Record::clone(&live.record);
-                take.names().for_each(|name| record.fields.remove(name));
-                Ok((Live::new(live.token.clone(), record), value))
-            }
-            Taken::Gone => Err(Error::gone()),
+        for field in T::SCHEMA.fields() {
+            field.check_storable(data, &|name| changes.get(name).is_some())?;
         }
+        if !changes.is_empty() {
+            T::SCHEMA.check_sizes(&changes)?;
+            let size = after.size();
+            if size > self.max_size && size > before.size() {
+                return Err(Error::too_large("the session", size, self.max_size));
+            }
+        }
+        Ok(changes)
     }
 
-    /// Does what was decided: at most one call to the store, atomic there. Doing it again does it
-    /// once: after a failure of which the outcome is unknown, and after none at all.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails, or a counter would leave its range: nothing is to be told to the browser
-    /// then. After a time-out it is unknown whether it was done.
-    pub async fn execute(&self, prepared: &Prepared) -> Result<Committed, Error> {
-        match &prepared.0 {
-            Action::Create(token, record, ttl) => self.create(token, record, *ttl).await,
-            Action::Delete(keys) => {
-                for key in keys {
-                    self.store.delete(*key).await?;
-                }
-                Ok(Committed {
-                    cookie: CookieChange::Remove,
-                    ..Committed::of(Opened::Over(keys.clone()))
-                })
-            }
-            Action::Nothing { opened, dropped } => {
-                if *dropped {
-                    warn!(
-                        "session type {}: dropped what a request did after its session was over, \
-                         or its token was rotated away",
-                        T::SCHEMA.name()
-                    );
-                }
-                Ok(Committed {
-                    gone: *dropped,
-                    ..Committed::of(opened.clone())
-                })
-            }
-            Action::RemoveCookie => Ok(Committed {
-                cookie: CookieChange::Remove,
-                ..Committed::of(Opened::Over(Vec::new()))
-            }),
-            Action::Touch(live, update) => Ok(self.touch(live, update).await),
-            Action::Update(of) => self.update(of).await,
+    /// The deadline of a commit that begins now.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.store.timeout()
+    }
+
+    pub(crate) fn key(&self, token: &Token) -> Key {
+        Key::new(T::SCHEMA.name(), token.id())
+    }
+
+    pub(crate) fn touch_due(&self, live: &Live) -> bool {
+        let metadata = &live.record.metadata;
+        self.lifetime.touch_due(metadata, self.now())
+    }
+
+    /// Loads the session that a token opens, with one call to the store.
+    pub(crate) async fn load(&self, token: &Token) -> Result<Loaded, Error> {
+        let key = self.key(token);
+        let loading = self.store.load(key, &self.wanted);
+        let Some(record) = within(self.deadline(), loading).await? else {
+            return Ok(Loaded::None(NoSession::default()));
+        };
+        let (metadata, now) = (&record.metadata, self.now());
+        if self.lifetime.is_expired(metadata, now) {
+            return Ok(Loaded::None(NoSession::default()));
+        }
+        let digests = token.digests();
+        if metadata.digests.matches(&digests) {
+            return Ok(Loaded::Live(self.live(token.clone(), record)));
+        }
+        let is_recent = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < GRACE);
+        let is_same_login = metadata.digests.login_matches(&digests);
+        let stores_nothing = is_recent(metadata.rotated_at);
+        if metadata.rotated_at.is_none() {
+            warn!("session {key}: a request brought a token with this id that nobody issued");
+        } else if !stores_nothing {
+            warn!(
+                "session {key}: a request brought a token that was replaced long ago: it is \
+                 replayed, or stolen"
+            );
+        }
+        Ok(Loaded::None(NoSession {
+            ends: Vec::from_iter(is_same_login.then_some(End {
+                key,
+                login: digests,
+            })),
+            stores_nothing,
+            refuses_end: !is_same_login && is_recent(metadata.authenticated_at),
+        }))
+    }
+
+    fn live(&self, token: Token, record: Arc<Record>) -> Live {
+        let is_identified =
+            record.metadata.authenticated_at.is_some() || T::SCHEMA.is_identified(&record.fields);
+        Live {
+            key: self.key(&token),
+            token,
+            record,
+            is_identified,
         }
     }
 
-    fn plan(&self, opened: &Opened, pending: &Pending, now: Timestamp) -> Plan {
-        let origin = match opened {
-            Opened::Absent => Origin::Absent,
-            Opened::Live(live) => Origin::Live {
-                touch_due: self.expiry.touch_due(&live.record.metadata, now),
-            },
-            Opened::Over(_) => Origin::Over,
-            Opened::Several(_) => Origin::Several,
-            Opened::Stale => Origin::Stale,
-            Opened::StaleInGrace => Origin::StaleInGrace,
-        };
-        plan(State {
-            origin,
-            changed: !pending.changes.is_empty(),
-            identity_changed: T::SCHEMA.identity_change(&pending.changes).is_some(),
-            lifetime_changed: pending.lifetime.is_some(),
-            rotate: pending.rotate,
-            destroyed: pending.destroyed,
-            failed: pending.failed,
-        })
-    }
-
-    fn prepare_create(&self, pending: &Pending, now: Timestamp) -> Result<Action, Error> {
-        let mut fields = Fields::new();
-        pending.changes.apply(&mut fields)?;
+    /// Stores a new session with these fields; `None`: there is nothing to store. If the answer is
+    /// lost, it tries again under another id: nobody has the first one's token.
+    pub(crate) async fn begin(
+        &self,
+        fields: Fields,
+        pending: &Pending,
+        deadline: Instant,
+    ) -> Result<Option<(Live, CookieChange)>, Error> {
         if fields.is_empty() {
-            let opened = Opened::Absent;
-            return Ok(Action::Nothing {
-                opened,
-                dropped: false,
+            return Ok(None);
+        }
+        let is_identified = T::SCHEMA.is_identified(&fields);
+        let mut record = Record::new(self.begun(pending), fields, Timestamp::default());
+        let mut result = Err(Error::store("every new session id was taken"));
+        for _ in 0..ATTEMPTS {
+            let token = Token::generate()?;
+            record.metadata = self.begun(pending);
+            let now = record.metadata.created_at;
+            record.metadata.authenticated_at = is_identified.then_some(now);
+            record.metadata.digests = token.digests();
+            record.remove_at = self.store.now().plus(self.ttl(&record.metadata));
+            let creating = self.store.create(self.key(&token), record.clone());
+            result = match within(deadline, creating).await {
+                Ok(Created::Done) => {
+                    let cookie = self.cookie(&token, &record.metadata);
+                    return Ok(Some((self.live(token, Arc::new(record)), cookie)));
+                }
+                Ok(Created::Refused) => result,
+                Err(error) if error.is_unknown() && Instant::now() < deadline => Err(error),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            };
+        }
+        if result.as_ref().is_err_and(Error::is_unknown) {
+            sleep_until(deadline).await;
+        }
+        result
+    }
+
+    /// The metadata of a session that begins now, without its digests.
+    pub(crate) fn begun(&self, pending: &Pending) -> Metadata {
+        let lifetime = pending.lifetime.as_ref();
+        let absolute_timeout = lifetime.unwrap_or(&self.lifetime).absolute_timeout;
+        let mut metadata = Metadata::created_now(self.now(), absolute_timeout);
+        if let Some(lifetime) = lifetime {
+            metadata.set_lifetime(lifetime);
+        }
+        metadata
+    }
+
+    /// The update that writes to a living session, and the token after it.
+    pub(crate) fn update(
+        &self,
+        live: &Live,
+        pending: &Pending,
+        renews: Renews,
+        data: bool,
+    ) -> Result<(Token, Update), Error> {
+        let now = self.now();
+        let before = &live.record.metadata;
+        let mut update = Update::new(before.digests, Timestamp::default());
+        if data {
+            update.changes = pending.changes.clone();
+            update.lifetime = pending.lifetime;
+        }
+        let token = match renews {
+            Renews::Login => live.token.log_in()?,
+            Renews::Nothing => live.token.clone(),
+            Renews::Verifier => live.token.rotate()?,
+        };
+        if renews != Renews::Nothing {
+            update.rotation = Some(Rotation {
+                digests: token.digests(),
+                at: now,
+                is_login: renews == Renews::Login,
             });
         }
-        let token = Token::generate()?;
-        let lifetime = pending.lifetime.as_ref();
-        let expiry = lifetime.unwrap_or(&self.expiry);
-        let metadata = Metadata {
-            digest: token.digest(),
-            identified: T::SCHEMA.identity_change(&pending.changes) == Some(true),
-            lifetime: lifetime.map(Lifetime::of).unwrap_or_default(),
-            ..Metadata::created_now(now, expiry.absolute_timeout)
-        };
-        let ttl = self.ttl(&metadata, now);
-        Ok(Action::Create(token, Record::new(metadata, fields), ttl))
-    }
-
-    fn prepare_touch(&self, live: Live, now: Timestamp) -> Result<Action, Error> {
-        let metadata = Metadata {
-            touched_at: now,
-            ..live.record.metadata
-        };
-        let ttl = self.ttl(&metadata, now);
-        let update = Update::touch(CommitId::generate(now)?, metadata.epoch, now, ttl);
-        Ok(Action::Touch(live, update))
-    }
-
-    /// `pending` is `None` where the data is dropped, and only the token rotates.
-    fn prepare_update(
-        &self,
-        live: Live,
-        pending: Option<&Pending>,
-        rotate: bool,
-        sets_cookie: bool,
-        now: Timestamp,
-    ) -> Result<Action, Error> {
-        let before = &live.record.metadata;
-        let token = if rotate {
-            live.token.rotate()?
-        } else {
-            live.token.clone()
-        };
-        let changes = pending
-            .map(|pending| pending.changes.clone())
-            .unwrap_or_default();
-        let identity = T::SCHEMA.identity_change(&changes);
-        let identified = identity.unwrap_or(before.identified);
-        let (absolute_deadline, lifetime) = match pending.and_then(|pending| pending.lifetime) {
-            Some(own) => (
-                Some(now.plus(own.absolute_timeout)),
-                Some(Lifetime::of(&own)),
-            ),
-            None => self.renewed(before, identity, now),
-        };
-        let mut update = Update {
-            changes,
-            rotation: rotate.then(|| Rotation::of(before, token.digest(), now, identified)),
-            absolute_deadline,
-            lifetime,
-            ..Update::touch(CommitId::generate(now)?, before.epoch, now, Duration::ZERO)
-        };
-        update.ttl = self.ttl(&update.metadata_after(before), now);
-        Ok(Action::Update(Box::new(UpdateOf {
-            live,
-            token,
-            update,
-            sets_cookie,
-        })))
-    }
-
-    /// The absolute deadline and the lifetime of a session in which somebody logs in or out.
-    fn renewed(
-        &self,
-        before: &Metadata,
-        identity: Option<bool>,
-        now: Timestamp,
-    ) -> (Option<Timestamp>, Option<Lifetime>) {
-        let renewed = now.plus(self.expiry.absolute_timeout);
-        match identity {
-            // "Remember me" was said by somebody who is not here any more.
-            Some(_) if before.identified => (Some(renewed), Some(Lifetime::default())),
+        update.absolute_deadline = match (&update.lifetime, renews) {
+            (Some(own), _) => Some(now.plus(own.absolute_timeout)),
             // A login begins a new life: it must not end because its anonymous past was long.
-            Some(true) => (Some(renewed.max(before.absolute_deadline)), None),
-            Some(false) | None => (None, None),
-        }
-    }
-
-    async fn create(
-        &self,
-        token: &Token,
-        record: &Record,
-        ttl: Duration,
-    ) -> Result<Committed, Error> {
-        let (mut token, mut record) = (token.clone(), record.clone());
-        for _ in 0..CREATE_ATTEMPTS {
-            let created = self.store.create(self.key(&token), record.clone(), ttl);
-            if created.await? == Created::Done {
-                let cookie = self.cookie(&token, &record.metadata);
-                let opened = Opened::Live(Live::new(token, record));
-                return Ok(Committed {
-                    cookie,
-                    ..Committed::of(opened)
-                });
+            (None, Renews::Login) => {
+                let renewed = now.plus(self.lifetime.absolute_timeout);
+                Some(renewed.max(before.absolute_deadline))
             }
-            token = Token::generate()?;
-            record.metadata.digest = token.digest();
+            (None, Renews::Nothing | Renews::Verifier) => None,
+        };
+        if update.absolute_deadline.is_some() || update.rotation.is_some() || self.touch_due(live) {
+            update.touched_at = Some(now);
+            update.ttl = self.ttl(&update.metadata_after(before));
         }
-        Err(Error::store(
-            "every new session id was taken: the random source repeats itself",
-        ))
+        Ok((token, update))
     }
 
-    /// A touch that fails costs the session a little of its idle time: it is logged, no more.
-    async fn touch(&self, live: &Live, update: &Update) -> Committed {
-        let key = self.key(&live.token);
-        if let Err(error) = self.store.update(key, update).await {
+    /// Does an update, once. `Late` is a definite answer, so it sends the update again while there
+    /// is time. If nobody knows whether it was done, it fails when it cannot land any more.
+    pub(crate) async fn send(
+        &self,
+        key: Key,
+        update: &mut Update,
+        deadline: Instant,
+    ) -> Result<Updated, Error> {
+        for _ in 0..ATTEMPTS {
+            update.not_after = self.not_after(deadline);
+            match within(deadline, self.store.update(key, update)).await {
+                Ok(Updated::Late(_)) if Instant::now() < deadline => {}
+                Ok(Updated::Late(_)) => break,
+                Ok(updated) => return Ok(updated),
+                Err(error) => {
+                    if error.is_unknown() {
+                        sleep_until(deadline).await;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Err(Error::store("the store did not get to it in time"))
+    }
+
+    /// The session after an update was done and answered, and its cookie if that changes.
+    pub(crate) fn written(
+        &self,
+        live: &Live,
+        token: Token,
+        update: &Update,
+        answer: &Fields,
+    ) -> (Live, CookieChange) {
+        let metadata = update.metadata_after(&live.record.metadata);
+        let cookie = match update.rotation.is_some() || update.lifetime.is_some() {
+            true => self.cookie(&token, &metadata),
+            false => CookieChange::Keep,
+        };
+        // What this request knows: what it read, what it wrote, and what the store said.
+        let mut fields = live.record.fields.clone();
+        update.changes.overlay(&mut fields, answer);
+        let record = Record::new(metadata, fields, live.record.remove_at);
+        (self.live(token, Arc::new(record)), cookie)
+    }
+
+    /// Extends a session. A failure is only logged: it costs the session a little of its idle time.
+    pub(crate) async fn touch(&self, live: &Live) {
+        let deadline = self.deadline();
+        let mut update = Update::new(live.record.metadata.digests, self.not_after(deadline));
+        update.touched_at = Some(self.now());
+        update.ttl = self.ttl(&update.metadata_after(&live.record.metadata));
+        if let Err(error) = within(deadline, self.store.update(live.key, &update)).await {
+            let key = live.key;
             warn!("session {key}: its idle time could not be extended: {error}");
         }
-        Committed::of(Opened::Live(live.clone()))
     }
 
-    async fn update(&self, of: &UpdateOf) -> Result<Committed, Error> {
-        let UpdateOf {
-            live,
-            token,
-            update,
-            sets_cookie,
-        } = of;
-        let key = self.key(token);
-        match self.store.update(key, update).await? {
-            Updated::Conflict => Err(Error::conflict()),
-            Updated::Done(merged) => {
-                let metadata = update.metadata_after(&live.record.metadata);
-                let cookie = match sets_cookie {
-                    true => self.cookie(token, &metadata),
-                    false => CookieChange::Keep,
+    /// Ends these sessions. A delete may be sent again; where nobody knows whether one was done, it
+    /// fails when none can be done any more. It tells whether all are ended: one that is of another
+    /// login by now is left alone.
+    pub(crate) async fn end(&self, ends: &[End], deadline: Instant) -> Result<bool, Error> {
+        let mut are_all = true;
+        for End { key, login } in ends {
+            let mut is_unknown = false;
+            let mut result = Err(Error::store("the store did not get to it in time"));
+            for attempt in 0..ATTEMPTS {
+                let not_after = self.not_after(deadline);
+                let delete = Delete::new(Some(*login), not_after);
+                let deleting = self.store.delete(*key, &delete);
+                result = match within(deadline, deleting).await {
+                    Ok(Deleted::Done) => Ok(true),
+                    Ok(Deleted::Other) => Ok(false),
+                    Ok(Deleted::Late(_)) => result,
+                    Err(error) => Err(error),
                 };
-                // What this request knows: what it read, what it wrote, and what the store said.
-                let mut fields = live.record.fields.clone();
-                update.changes.write(&mut fields, &merged);
-                let opened = Opened::Live(Live::new(token.clone(), Record::new(metadata, fields)));
-                Ok(Committed {
-                    cookie,
-                    merged,
-                    ..Committed::of(opened)
-                })
+                is_unknown |= result.as_ref().is_err_and(Error::is_unknown);
+                if result.is_ok() || Instant::now() >= deadline {
+                    break;
+                }
+                sleep(Duration::from_millis(5 << attempt)).await;
             }
-            Updated::Gone => {
-                warn!(
-                    "session {key}: dropped what a request did, since another one had ended the \
-                     session or rotated its token in the meantime"
-                );
-                Ok(Committed {
-                    gone: true,
-                    ..Committed::of(Opened::Over(vec![key]))
-                })
+            if is_unknown && result.is_err() {
+                sleep_until(deadline).await;
+                return Err(Error::unknown("nobody knows whether the session was ended"));
             }
+            are_all &= result?;
+        }
+        Ok(are_all)
+    }
+
+    /// Logs something about a session once, not on each request.
+    pub(crate) fn complain(&self, id: SessionId, what: String) {
+        let mut known = self
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_COMPLAINTS {
+            known.clear();
+        }
+        if !known.contains(&(id, what.clone())) {
+            warn!("session {}:{id}: {what}", T::SCHEMA.name());
+            known.insert((id, what));
         }
     }
 
     fn cookie(&self, token: &Token, metadata: &Metadata) -> CookieChange {
         CookieChange::Set {
             token: token.clone(),
-            max_age: self.expiry.cookie_max_age(metadata, self.now()),
+            max_age: self.lifetime.cookie_max_age(metadata, self.now()),
         }
     }
 
-    fn ttl(&self, metadata: &Metadata, now: Timestamp) -> Duration {
-        let left = self.expiry.expires_at(metadata).since(now);
+    fn ttl(&self, metadata: &Metadata) -> Duration {
+        let left = self.lifetime.expires_at(metadata).since(self.now());
         left.saturating_add(SLACK)
+    }
+
+    /// `deadline` in the store's time, or a little earlier.
+    fn not_after(&self, deadline: Instant) -> Timestamp {
+        // In this order: what passes between the two is not given away.
+        let now = self.store.now();
+        let left = deadline.saturating_duration_since(Instant::now());
+        Timestamp::from_millis(now.plus(left).as_millis().saturating_sub(1))
+    }
+}
+
+/// How many complaints are remembered.
+const MAX_COMPLAINTS: usize = 4096;
+
+/// Calls the store, within the deadline. A call that answers at once needs no timer.
+async fn within<R>(
+    deadline: Instant,
+    call: impl Future<Output = Result<R, Error>>,
+) -> Result<R, Error> {
+    let mut call = pin!(call);
+    match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => match timeout_at(deadline + ANSWER_SLACK, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::unknown("the store did not answer in time")),
+        },
     }
 }
 
@@ -448,7 +452,7 @@ impl<T: SessionData> fmt::Debug for Engine<T> {
         f.debug_struct("Engine")
             .field("name", &T::SCHEMA.name())
             .field("store", &self.store)
-            .field("expiry", &self.expiry)
+            .field("lifetime", &self.lifetime)
             .finish_non_exhaustive()
     }
 }

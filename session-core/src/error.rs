@@ -8,9 +8,7 @@ use std::sync::Arc;
 /// Why a session could not be read or written.
 ///
 /// Neither its `Display` nor its `Debug` contains a token, session data, or a store's URL, so it
-/// can be logged as it is. "There is no such session" is a value, never an error.
-///
-/// # Introspection is limited
+/// may be logged as it is. "There is no such session" is a value, never an error.
 ///
 /// The kinds that a caller can act on have a predicate; all others are for the log.
 #[derive(Clone)]
@@ -29,23 +27,26 @@ enum Kind {
     Encode,
     Gone,
     Overflow,
+    Refused,
     Store,
-    Timeout,
+    TooLarge,
+    Unknown,
     Usage,
 }
 
 impl Error {
-    /// The store could not be reached, refused, or answered what cannot be understood.
+    /// The store could not be reached, or refused. A write was definitely not done.
     pub fn store(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Store, message)
     }
 
-    /// The store did not answer before the deadline: whether it did the work is unknown.
-    pub fn timeout(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Timeout, message)
+    /// A write may have been done, or may still be, until its deadline: the connection broke, or no
+    /// answer came in time.
+    pub fn unknown(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Unknown, message)
     }
 
-    /// The session was ended, or its token rotated, while this request was under way.
+    /// Another request ended the session or replaced its token while this one was under way.
     #[must_use]
     pub fn gone() -> Self {
         Self::new(
@@ -54,7 +55,17 @@ impl Error {
         )
     }
 
-    /// What was read had been changed by another request before it could be written.
+    /// The request wanted to end a session, but a login just replaced its token, or its cookies
+    /// cannot be believed. Nobody knows which session it means.
+    #[must_use]
+    pub fn refused() -> Self {
+        Self::new(
+            Kind::Refused,
+            "a logout came with cookies that do not say which session to end; send it again",
+        )
+    }
+
+    /// Another request changed what a transaction had read before the transaction could commit.
     #[must_use]
     pub fn conflict() -> Self {
         Self::new(
@@ -63,7 +74,7 @@ impl Error {
         )
     }
 
-    /// A field that is declared with `on_error = "error"` could not be read.
+    /// A field declared with `on_unreadable = "error"` could not be read.
     #[must_use]
     pub fn decode(field: &str) -> Self {
         let message = format!("field `{field}` cannot be read as what it is declared");
@@ -77,6 +88,13 @@ impl Error {
         Self::new(Kind::Encode, message).with_source(source)
     }
 
+    /// A field's value could not be read back.
+    #[must_use]
+    pub fn unstorable(field: &str, reason: &str) -> Self {
+        let message = format!("field `{field}` cannot be stored: {reason}");
+        Self::new(Kind::Encode, message)
+    }
+
     /// A counter would leave the range of its type.
     #[must_use]
     pub fn overflow(field: &str) -> Self {
@@ -84,7 +102,17 @@ impl Error {
         Self::new(Kind::Overflow, message)
     }
 
-    /// The application asked for what cannot be done at this point.
+    /// A field or the whole session would be larger than its limit. Sizes are in bytes.
+    #[must_use]
+    pub(crate) fn too_large(what: &str, size: usize, limit: usize) -> Self {
+        let message = format!(
+            "{what} would take {size} bytes, and its limit is {limit}; the old value stays. Store less, \
+             or declare a larger `max_size`"
+        );
+        Self::new(Kind::TooLarge, message)
+    }
+
+    /// The application asked for something that cannot be done at this point.
     pub fn usage(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Usage, message)
     }
@@ -108,21 +136,28 @@ impl Error {
     }
 
     /// Whether the store is to blame: unreachable, refusing, or too slow. Trying later may help.
+    /// True for an unknown outcome too.
     #[must_use]
     pub fn is_store(&self) -> bool {
-        matches!(self.0.kind, Kind::Store | Kind::Timeout)
+        matches!(self.0.kind, Kind::Store | Kind::Unknown)
     }
 
-    /// Whether the store did not answer in time, so that a write may or may not have happened.
+    /// Whether the outcome of a write is unknown: it was done once or not at all.
     #[must_use]
-    pub fn is_timeout(&self) -> bool {
-        self.0.kind == Kind::Timeout
+    pub fn is_unknown(&self) -> bool {
+        self.0.kind == Kind::Unknown
     }
 
-    /// Whether the session was ended, or its token rotated, by another request in the meantime.
+    /// Whether another request ended the session or replaced its token in the meantime.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.0.kind == Kind::Gone
+    }
+
+    /// Whether a logout was refused: its cookies do not say which session to end.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.0.kind == Kind::Refused
     }
 
     /// Whether other requests changed the session each time a transaction was tried.
@@ -131,16 +166,22 @@ impl Error {
         self.0.kind == Kind::Conflict
     }
 
-    /// Whether a field that is declared with `on_error = "error"` could not be read.
+    /// Whether a field declared with `on_unreadable = "error"` could not be read.
     #[must_use]
     pub fn is_decode(&self) -> bool {
         self.0.kind == Kind::Decode
     }
 
-    /// Whether a field's `Serialize` failed.
+    /// Whether a field's value cannot be written as JSON, or not be read back from it.
     #[must_use]
     pub fn is_encode(&self) -> bool {
         self.0.kind == Kind::Encode
+    }
+
+    /// Whether a field or the whole session would have been larger than its `max_size`.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.0.kind == Kind::TooLarge
     }
 
     /// Whether a counter would have left the range of its type. Nothing was written.

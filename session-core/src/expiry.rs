@@ -1,4 +1,4 @@
-//! How long a session lives: deadlines computed from a policy and a record's metadata, all pure.
+//! How long a session lives: deadlines from a lifetime and a record's metadata. All pure.
 
 use std::time::Duration;
 
@@ -7,25 +7,24 @@ use crate::record::Metadata;
 
 /// How long a session lives, in the store and in the browser.
 ///
-/// Both limits always apply (OWASP ASVS 7.3.1 and 7.3.2): a session ends when it was idle for too
+/// Both limits always apply (OWASP ASVS 7.3.1 and 7.3.2): a session ends when it is idle for too
 /// long, and at its absolute deadline however busy it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Expiry {
+pub struct Lifetime {
     /// The longest silence allowed between two requests. Default: 30 minutes.
     pub idle_timeout: Duration,
-    /// The longest life allowed, counted from the creation of the session and anew from a login.
+    /// The longest life allowed, counted from the session's creation and again from each login.
     /// Default: 12 hours.
     pub absolute_timeout: Duration,
-    /// How much of the idle time may pass before a request that only reads extends it. Default: a
-    /// tenth of the idle time. Smaller is more exact, larger writes less.
+    /// How much idle time may pass before a request extends it. Default: a tenth of the idle
+    /// timeout. Smaller is more exact, larger writes less.
     pub touch_interval: Duration,
-    /// Whether the cookie outlives the browser's session. Default: no (NIST SP 800-63B: a session
-    /// shall not persist across a restart of the browser).
+    /// Whether the cookie outlives the browser's session. Default: no, as NIST SP 800-63B asks.
     pub persistent: bool,
 }
 
-impl Expiry {
+impl Lifetime {
     /// The two limits, and a touch interval of a tenth of the idle time.
     #[must_use]
     pub fn new(idle_timeout: Duration, absolute_timeout: Duration) -> Self {
@@ -37,7 +36,7 @@ impl Expiry {
         }
     }
 
-    /// The same limits with a cookie that outlives the browser's session: "remember me".
+    /// The same limits, with a cookie that outlives the browser's session: "remember me".
     #[must_use]
     pub fn persistent(self) -> Self {
         Self {
@@ -46,80 +45,47 @@ impl Expiry {
         }
     }
 
-    /// When the session with this metadata ends unless a request extends it.
+    /// When the session with this metadata ends if no request extends it.
     #[must_use]
     pub fn expires_at(&self, metadata: &Metadata) -> Timestamp {
-        let idle_deadline = metadata.touched_at.plus(self.idle_timeout_of(metadata));
+        let idle_timeout = metadata.idle_timeout.unwrap_or(self.idle_timeout);
+        let idle_deadline = metadata.touched_at.plus(idle_timeout);
         idle_deadline.min(metadata.absolute_deadline)
     }
 
-    /// Whether the session with this metadata is over. At its deadline it is.
+    /// Whether the session with this metadata is over. At its deadline, it is.
     #[must_use]
-    pub fn is_expired(&self, metadata: &Metadata, now: Timestamp) -> bool {
+    pub(crate) fn is_expired(&self, metadata: &Metadata, now: Timestamp) -> bool {
         now >= self.expires_at(metadata)
     }
 
-    /// Whether a request that only reads should extend the idle deadline.
+    /// Whether a request should extend the idle deadline. If a session has its own idle timeout,
+    /// its touch interval is in proportion to the declared one.
     #[must_use]
     pub fn touch_due(&self, metadata: &Metadata, now: Timestamp) -> bool {
-        now.since(metadata.touched_at) >= self.touch_interval_of(metadata)
+        let interval = metadata.idle_timeout.map_or(self.touch_interval, |own| {
+            let declared = self.idle_timeout.as_millis().max(1);
+            let scaled = own
+                .as_millis()
+                .saturating_mul(self.touch_interval.as_millis())
+                / declared;
+            Duration::from_millis(u64::try_from(scaled).unwrap_or(u64::MAX)).min(own)
+        });
+        now.since(metadata.touched_at) >= interval
     }
 
-    /// How long the cookie of the session with this metadata is to live; `None`: as long as the
-    /// browser's session. Never longer than the session itself may.
+    /// How long the cookie of the session with this metadata lives: until the absolute deadline, or
+    /// `None`, until the browser's session ends.
     #[must_use]
-    pub fn cookie_max_age(&self, metadata: &Metadata, now: Timestamp) -> Option<Duration> {
-        let persistent = metadata.lifetime.persistent.unwrap_or(self.persistent);
+    pub(crate) fn cookie_max_age(&self, metadata: &Metadata, now: Timestamp) -> Option<Duration> {
+        let persistent = metadata.persistent.unwrap_or(self.persistent);
         persistent.then(|| metadata.absolute_deadline.since(now))
     }
-
-    fn idle_timeout_of(&self, metadata: &Metadata) -> Duration {
-        metadata.lifetime.idle_timeout.unwrap_or(self.idle_timeout)
-    }
-
-    /// A session with an idle time of its own is touched at the same fraction of it.
-    fn touch_interval_of(&self, metadata: &Metadata) -> Duration {
-        let Some(own) = metadata.lifetime.idle_timeout else {
-            return self.touch_interval;
-        };
-        let (touch, idle) = (
-            self.touch_interval.as_millis(),
-            self.idle_timeout.as_millis(),
-        );
-        let scaled = own.as_millis().saturating_mul(touch) / idle.max(1);
-        Duration::from_millis(u64::try_from(scaled).unwrap_or(u64::MAX)).min(own)
-    }
 }
 
-impl Default for Expiry {
+impl Default for Lifetime {
     fn default() -> Self {
         Self::new(Duration::from_secs(30 * 60), Duration::from_secs(12 * 3600))
-    }
-}
-
-/// What one session may have of its own instead of its type's [`Expiry`]: "remember me".
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Lifetime {
-    /// The longest silence allowed in this session, in whole seconds; `None`: as its type says.
-    pub idle_timeout: Option<Duration>,
-    /// Whether the cookie outlives the browser's session; `None`: as its type says.
-    pub persistent: Option<bool>,
-}
-
-impl Lifetime {
-    /// The longest idle time of its own that a session can have: 34 years.
-    pub(crate) const MAX_IDLE_SECONDS: u32 = (1 << 30) - 1;
-
-    /// What of this policy a session keeps as its own; its idle time in whole seconds, at least one.
-    #[must_use]
-    pub fn of(expiry: &Expiry) -> Self {
-        let seconds = expiry.idle_timeout.as_secs();
-        let seconds = seconds.clamp(1, u64::from(Self::MAX_IDLE_SECONDS));
-        Self {
-            idle_timeout: Some(Duration::from_secs(seconds)),
-            persistent: Some(expiry.persistent),
-        }
     }
 }
 
@@ -129,60 +95,54 @@ mod tests {
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
 
-    fn metadata(lifetime: Lifetime) -> Metadata {
+    fn metadata(idle_timeout: Option<Duration>) -> Metadata {
         Metadata {
             touched_at: START,
             created_at: START,
             absolute_deadline: START.plus(Duration::from_secs(100)),
-            lifetime,
+            idle_timeout,
             ..Metadata::default()
         }
     }
 
-    fn expiry() -> Expiry {
-        Expiry::new(Duration::from_secs(30), Duration::from_secs(100))
+    fn lifetime() -> Lifetime {
+        Lifetime::new(Duration::from_secs(30), Duration::from_secs(100))
     }
 
     #[test]
     fn ends_at_the_idle_deadline_not_before() {
-        let metadata = metadata(Lifetime::default());
+        let metadata = metadata(None);
         let deadline = START.plus(Duration::from_secs(30));
         let before = Timestamp::from_millis(deadline.as_millis() - 1);
-        assert!(!expiry().is_expired(&metadata, before));
-        assert!(expiry().is_expired(&metadata, deadline));
+        assert!(!lifetime().is_expired(&metadata, before));
+        assert!(lifetime().is_expired(&metadata, deadline));
     }
 
     #[test]
     fn activity_never_passes_the_absolute_deadline() {
-        let mut metadata = metadata(Lifetime::default());
+        let mut metadata = metadata(None);
         metadata.touched_at = START.plus(Duration::from_secs(99));
-        assert_eq!(
-            expiry().expires_at(&metadata),
-            START.plus(Duration::from_secs(100))
-        );
+        assert_eq!(lifetime().expires_at(&metadata), metadata.absolute_deadline);
     }
 
     #[test]
     fn a_lifetime_of_its_own_replaces_the_idle_time_and_scales_the_touch() {
-        let metadata = metadata(Lifetime {
-            idle_timeout: Some(Duration::from_secs(60)),
-            persistent: None,
-        });
+        let metadata = metadata(Some(Duration::from_secs(60)));
         assert_eq!(
-            expiry().expires_at(&metadata),
+            lifetime().expires_at(&metadata),
             START.plus(Duration::from_secs(60))
         );
-        assert!(!expiry().touch_due(&metadata, START.plus(Duration::from_millis(5_999))));
-        assert!(expiry().touch_due(&metadata, START.plus(Duration::from_secs(6))));
+        assert!(!lifetime().touch_due(&metadata, START.plus(Duration::from_millis(5_999))));
+        assert!(lifetime().touch_due(&metadata, START.plus(Duration::from_secs(6))));
     }
 
     #[test]
     fn the_longest_durations_saturate() {
-        let forever = Expiry::new(Duration::MAX, Duration::MAX);
-        for lifetime in [Lifetime::default(), Lifetime::of(&forever)] {
+        let forever = Lifetime::new(Duration::MAX, Duration::MAX);
+        for own in [None, Some(Duration::MAX)] {
             let metadata = Metadata {
                 absolute_deadline: START.plus(Duration::MAX),
-                ..metadata(lifetime)
+                ..metadata(own)
             };
             assert!(!forever.is_expired(&metadata, START));
             assert!(!forever.touch_due(&metadata, START));

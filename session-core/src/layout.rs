@@ -1,35 +1,42 @@
-//! What a session type is stored as, in words, so that a test can pin it.
+//! The stored form of a session type, in words, so that a test can pin it.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
 use crate::field::{Codec, Field};
-use crate::rule::Rule;
 use crate::schema::Schema;
 
 impl<T> Schema<T> {
-    /// A line for each field: its name, its type, the shape of its default, and what was declared
-    /// of how it is stored.
+    /// A line for each field: its name, its type, the shapes of its default and of its values in
+    /// these samples, and the options that say how it is stored.
     #[must_use]
-    pub fn layout(&self) -> String {
-        let lines = self.fields().iter().map(|field| self.layout_of(field));
+    pub fn layout(&self, samples: &[T]) -> String {
+        let defaults = self.defaults();
+        let lines = self.fields().iter().map(|field| {
+            let values = std::iter::once(&defaults).chain(samples);
+            layout_of(field, values)
+        });
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// Compares the layout with a pinned one; white space around its lines, and their order, do not
+    /// Compares the layout with a pinned one. White space around the lines and their order do not
     /// matter.
+    ///
+    /// The inside of a map, of an `Option` and of an enum's variant has a shape only if a sample
+    /// shows it.
     ///
     /// # Errors
     ///
-    /// What is another one now, and what to do about it.
-    pub fn compare_layout(&self, pinned: &str) -> Result<(), String> {
+    /// What has changed, and what to do about it.
+    pub fn compare_layout(&self, samples: &[T], pinned: &str) -> Result<(), String> {
         let pinned: Vec<&str> = pinned
             .lines()
             .map(str::trim)
             .filter(|line| !line.is_empty())
             .collect();
-        let layout = self.layout();
+        let layout = self.layout(samples);
         let lines: Vec<&str> = layout.lines().collect();
         let mut advice = String::new();
         for line in pinned.iter().filter(|line| !lines.contains(line)) {
@@ -37,9 +44,9 @@ impl<T> Schema<T> {
             let _ = match lines.iter().find(|now| name_of(now) == name) {
                 Some(now) => writeln!(
                     advice,
-                    "- `{name}` was `{line}` and is `{now}`. What existing sessions hold of it may not \
-                     be readable any more: give it `migrate = …`, or another name, or accept that it \
-                     falls back by `on_error`."
+                    "- `{name}` was `{line}` and is `{now}`. This build may not be able to read it in \
+                     existing sessions: give it `migrate = …`, or another name, or accept what \
+                     `on_unreadable` says."
                 ),
                 None => writeln!(
                     advice,
@@ -66,62 +73,117 @@ impl<T> Schema<T> {
             self.name()
         ))
     }
+}
 
-    fn layout_of(&self, field: &Field<T>) -> String {
-        let mut line = format!("{}: {}", field.name, field.type_name.replace(' ', ""));
+fn layout_of<'s, T: 's>(field: &Field<T>, values: impl Iterator<Item = &'s T>) -> String {
+    let mut line = format!("{}: {}", field.name, field.type_name.replace(' ', ""));
+    let mut shape = Shape::default();
+    for value in values {
         let mut encoded = Vec::new();
         // What cannot be encoded has no shape.
-        let shape = match (&field.codec, field.encode(&self.defaults(), &mut encoded)) {
-            (Codec::Value(_), Ok(())) => encoded.first().map(|(_, value)| shape_of(value)),
-            (Codec::Entries(_), _) | (_, Err(_)) => None,
-        };
-        let mut note = |text: &str| line.push_str(text);
-        if let Some(shape) = shape {
-            note(&format!(" = {shape}"));
+        if field.encode(value, &mut encoded).is_ok() {
+            for (_, value) in &encoded {
+                shape.add(&serde_json::from_slice(value).unwrap_or_default());
+            }
         }
-        match field.rule {
-            Rule::Counter(_) => note(", counter"),
-            Rule::Last => {}
-            Rule::Max => note(", max"),
-            Rule::Min => note(", min"),
-        }
-        if matches!(field.codec, Codec::Entries(_)) {
-            note(", entries");
-        }
-        if field.is_identity {
-            note(", identity");
-        }
-        if field.is_once {
-            note(", once");
-        }
-        for alias in field.aliases {
-            note(&format!(", alias {alias}"));
-        }
-        line
     }
+    match field.codec {
+        _ if shape == Shape::default() => {}
+        Codec::Entries(_) => line += &format!(" = {{{shape}}}"),
+        Codec::Value(_) => line += &format!(" = {shape}"),
+    }
+    if let Some(word) = field.rule.word() {
+        line += ", ";
+        line += word;
+    }
+    if matches!(field.codec, Codec::Entries(_)) {
+        line += ", entries";
+    }
+    if field.is_identity {
+        line += ", identity";
+    }
+    if field.is_once {
+        line += ", once";
+    }
+    for alias in field.aliases {
+        line += &format!(", alias {alias}");
+    }
+    line
 }
 
 fn name_of(line: &str) -> &str {
     line.split(':').next().unwrap_or(line)
 }
 
-fn shape_of(encoded: &[u8]) -> String {
-    serde_json::from_slice(encoded).map_or_else(|_| "?".into(), |value| shape(&value))
+/// The forms of values, not the values: a default may differ each time.
+#[derive(Default, PartialEq)]
+struct Shape {
+    null: bool,
+    bool: bool,
+    number: bool,
+    string: bool,
+    array: Option<Box<Self>>,
+    object: Option<Object>,
 }
 
-/// The form of a value, not the value: a default may be another one each time.
-fn shape(value: &Value) -> String {
-    match value {
-        Value::Null => "null".into(),
-        Value::Bool(_) => "bool".into(),
-        Value::Number(_) => "number".into(),
-        Value::String(_) => "string".into(),
-        Value::Array(values) => format!("[{}]", values.first().map(shape).unwrap_or_default()),
-        Value::Object(values) => {
-            let values = values
-                .iter()
-                .map(|(key, value)| format!("{key}: {}", shape(value)));
-            format!("{{{}}}", values.collect::<Vec<_>>().join(", "))
+#[derive(Default, PartialEq)]
+struct Object {
+    /// How many objects there were.
+    count: usize,
+    /// In how many of them each key is, and what it holds.
+    keys: BTreeMap<String, (usize, Shape)>,
+}
+
+impl Shape {
+    fn add(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.null = true,
+            Value::Bool(_) => self.bool = true,
+            Value::Number(_) => self.number = true,
+            Value::String(_) => self.string = true,
+            Value::Array(values) => {
+                let items = self.array.get_or_insert_default();
+                values.iter().for_each(|value| items.add(value));
+            }
+            Value::Object(values) => {
+                let object = self.object.get_or_insert_default();
+                object.count += 1;
+                for (key, value) in values {
+                    let (count, shape) = object.keys.entry(key.clone()).or_default();
+                    *count += 1;
+                    shape.add(value);
+                }
+            }
         }
     }
 }
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = [
+            (self.null, "null"),
+            (self.bool, "bool"),
+            (self.number, "number"),
+            (self.string, "string"),
+        ];
+        let plain = plain.into_iter().filter(|(is_there, _)| *is_there);
+        let array = self.array.iter().map(|items| format!("[{items}]"));
+        let object = self.object.iter().map(Object::to_string);
+        let forms = plain.map(|(_, name)| name.to_owned());
+        let forms: Vec<String> = forms.chain(array).chain(object).collect();
+        f.write_str(&forms.join(" | "))
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.keys.iter().map(|(key, (count, shape))| {
+            let optional = if *count < self.count { "?" } else { "" };
+            format!("{key}{optional}: {shape}")
+        });
+        write!(f, "{{{}}}", keys.collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,32 +2,47 @@
 //! the crate you want.
 //!
 //! Depend on this one to write a [`Store`](store::Store) of your own. It holds what a session is,
-//! apart from any web framework: declared [fields](field) and their [merge rules](rule), the
-//! [token], the [lifetimes](expiry), the [decision](state) what a request's end commits, the
-//! [engine] that acts on it, and two [stores](store).
+//! apart from any web framework: the [record] of its [fields] and their [merge rules](merge), the
+//! [token], the [lifetimes](expiry), what a request does to its session, and two [stores](store).
 //!
 //! # What this crate does not do
 //!
-//! It knows no Rocket, no HTTP and no cookie; it has no global state, starts no task but the one that
-//! connects to Redis, and reads the time in one place only, the [`clock`].
+//! It knows no Rocket, no HTTP and no cookie. It has no global state and starts no task except the
+//! one that connects to Redis. It reads the wall clock in one place only, the [`clock`].
 
+mod layout;
+mod storable;
+mod update;
+
+// For stores of your own:
 pub mod changes;
 pub mod clock;
-pub mod commit;
-pub mod engine;
 pub mod error;
 pub mod expiry;
-pub mod field;
-mod layout;
-pub mod options;
-pub mod random;
-pub mod recent;
+pub mod fields;
+pub mod merge;
 pub mod record;
-pub mod rule;
-pub mod schema;
-pub mod state;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod token;
+
+// For `rocket_typed_session` and `session-macros` alone; they change without notice:
+#[doc(hidden)]
+pub mod engine;
+#[doc(hidden)]
+pub mod field;
+#[doc(hidden)]
+pub mod nearest;
+#[doc(hidden)]
+pub mod options;
+#[doc(hidden)]
+pub mod plan;
+#[doc(hidden)]
+pub mod random;
+#[doc(hidden)]
+pub mod request;
+#[doc(hidden)]
+pub mod schema;
+#[doc(hidden)]
 pub mod value;

@@ -1,46 +1,28 @@
-//! What a session type declares about lifetimes and cookie.
+//! What a session type declares about lifetimes, size and cookie, and all rules about that.
+//!
+//! The macro and the configuration both call [`Options::check`], so each rule stands here once.
 
+use std::panic::catch_unwind;
 use std::time::Duration;
 
-/// What a session type declares about lifetimes and cookie; `None`: the default.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct Options {
-    /// The cookie's name.
-    pub cookie: Option<&'static str>,
-    /// The longest silence allowed.
-    pub idle: Option<Duration>,
-    /// The longest life allowed.
-    pub absolute: Option<Duration>,
-    /// How much of the idle time may pass before a read extends it.
-    pub touch: Option<Duration>,
-    /// The cookie's `SameSite`.
-    pub same_site: Option<SameSite>,
-    /// The cookie's `Secure`.
-    pub secure: Option<bool>,
-    /// The cookie's `Path`.
-    pub path: Option<&'static str>,
-    /// The cookie's `Domain`.
-    pub domain: Option<&'static str>,
-    /// Whether the cookie outlives the browser's session.
-    pub persistent: Option<bool>,
-}
+use humantime::{DurationError, format_duration};
+use ubyte::ByteUnit;
 
-/// With which requests from other sites a browser sends the cookie (RFC 6265bis, 5.6.7).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "RFC 6265bis defines exactly these")]
-pub enum SameSite {
-    /// Only when a link is followed to this site.
-    Lax,
-    /// With all; needs `Secure`.
-    None,
-    /// With none.
-    Strict,
-}
+use crate::expiry::Lifetime;
 
-macro_rules! declared_options {
-    ($($name:ident: $type:ty),* $(,)?) => {
-        impl Options {
+macro_rules! options {
+    ($($(#[$docs:meta])* $name:ident: $type:ty),* $(,)?) => {
+        /// What a session type declares about lifetimes, size and cookie; `None`: the default.
+        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+        #[non_exhaustive]
+        pub struct Options<'a> {
+            $($(#[$docs])* pub $name: Option<$type>,)*
+        }
+
+        impl<'a> Options<'a> {
+            /// The names of all options.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
             /// Every option at its default.
             #[must_use]
             pub const fn new() -> Self {
@@ -54,18 +36,350 @@ macro_rules! declared_options {
                     Self { $name: Some($name), ..self }
                 }
             )*
+
+            /// The same options; where they are undeclared, these others apply.
+            #[must_use]
+            pub fn or(self, others: Self) -> Self {
+                Self { $($name: self.$name.or(others.$name)),* }
+            }
         }
     };
 }
 
-declared_options! {
-    cookie: &'static str,
+options! {
+    /// The cookie's name.
+    cookie: &'a str,
+    /// The longest silence allowed. Default: 30 minutes.
     idle: Duration,
+    /// The longest life allowed, from the creation or the last login. Default: 12 hours.
     absolute: Duration,
+    /// How much idle time may pass before a request extends it. Default: a tenth of `idle`.
     touch: Duration,
+    /// The lifetime of a session that remembers its visitor. Default: 30 days.
+    remember: Duration,
+    /// How many bytes all fields of a session may take. Default: 1 MiB.
+    max_size: usize,
+    /// The cookie's `SameSite`. Default: `Lax`.
     same_site: SameSite,
+    /// The cookie's `Secure`. Default: on, except in the debug profile without TLS.
     secure: bool,
-    path: &'static str,
-    domain: &'static str,
+    /// The cookie's `Path`. Default: `/`.
+    path: &'a str,
+    /// The cookie's `Domain`. Default: only the host that sets it.
+    domain: &'a str,
+    /// Whether the cookie outlives the browser's session. Default: no.
     persistent: bool,
 }
+
+/// What is wrong with an option.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// The option's name.
+    pub option: &'static str,
+    /// The option whose default it contradicts, if that option is not declared.
+    pub undeclared: Option<&'static str>,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl Fault {
+    fn new(option: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            option,
+            undeclared: None,
+            message: message.into(),
+        }
+    }
+
+    /// The same fault, which depends on this other option.
+    fn beside(self, name: &'static str, other: Option<impl Copy>) -> Self {
+        let undeclared = other.is_none().then_some(name);
+        Self { undeclared, ..self }
+    }
+}
+
+impl Options<'_> {
+    /// The default of `remember`: 30 days.
+    pub const REMEMBER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+    /// The default of `max_size`: 1 MiB.
+    pub const MAX_SIZE: usize = 1 << 20;
+
+    /// What is wrong with these options. An undeclared option has its default.
+    #[must_use]
+    pub fn check(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        faults.extend(self.check_name());
+        faults.extend(self.check_prefix());
+        faults.extend(self.check_same_site());
+        faults.extend(self.check_path());
+        faults.extend(self.check_domain());
+        faults.extend(self.check_lifetimes());
+        faults.extend((self.max_size == Some(0)).then(|| {
+            let message = "no session fits into nothing; write `max_size = \"1MiB\"`";
+            Fault::new("max_size", message)
+        }));
+        faults
+    }
+
+    /// The declared lifetime. An undeclared option has its default.
+    #[must_use]
+    pub fn lifetime(&self) -> Lifetime {
+        let default = Lifetime::default();
+        let mut lifetime = Lifetime::new(
+            self.idle.unwrap_or(default.idle_timeout),
+            self.absolute.unwrap_or(default.absolute_timeout),
+        );
+        lifetime.touch_interval = self.touch.unwrap_or(lifetime.touch_interval);
+        lifetime.persistent = self.persistent.unwrap_or(default.persistent);
+        lifetime
+    }
+
+    /// A cookie's name is a token (RFC 6265, 4.1.1). It must be one that Rocket does not
+    /// percent-encode, because that comes back as another name.
+    fn check_name(&self) -> Option<Fault> {
+        let survives = |byte: u8| byte.is_ascii_alphanumeric() || b"!$&'*+-._~".contains(&byte);
+        let name = self.cookie?;
+        let message = if Prefix::strip(name).is_empty() {
+            "a cookie needs a name; write `cookie = \"id\"`".into()
+        } else if !name.bytes().all(survives) {
+            format!(
+                "`{name}` cannot be a cookie's name, because it is percent-encoded on its way; \
+                 write letters, digits, `-` and `_`"
+            )
+        } else {
+            return None;
+        };
+        Some(Fault::new("cookie", message))
+    }
+
+    /// Browsers drop a cookie that does not keep what its prefix promises (RFC 6265bis, 4.1.3).
+    fn check_prefix(&self) -> Vec<Fault> {
+        let name = self.cookie.unwrap_or_default();
+        let prefix = Prefix::of(name);
+        let is_host = prefix == Some(Prefix::Host);
+        let broken = [
+            (
+                prefix.is_some() && self.secure == Some(false),
+                "secure",
+                "that is not secure; remove `secure = false`, or the prefix",
+            ),
+            (
+                is_host && self.path.is_some_and(|path| path != "/"),
+                "path",
+                "with any path but \"/\"; remove `path`, or the prefix `__Host-`",
+            ),
+            (
+                is_host && self.domain.is_some(),
+                "domain",
+                "with a domain; remove `domain`, or write `__Secure-` instead of `__Host-`",
+            ),
+        ];
+        let broken = broken.into_iter().filter(|(is_broken, ..)| *is_broken);
+        let fault = |(_, option, why)| {
+            Fault::new(option, format!("browsers refuse a cookie `{name}` {why}"))
+        };
+        broken.map(fault).collect()
+    }
+
+    /// `secure` must be declared. By default it is off in the debug profile without TLS; a browser
+    /// would drop the cookie there, and the session would work only in production.
+    fn check_same_site(&self) -> Option<Fault> {
+        let is_refused = self.same_site == Some(SameSite::None) && self.secure != Some(true);
+        let message = "browsers refuse `SameSite=None` without `Secure`, also while you develop; \
+                       declare `secure = true` too";
+        is_refused.then(|| Fault::new("same_site", message).beside("secure", self.secure))
+    }
+
+    /// Browsers ignore any other path (RFC 6265, 5.2.4).
+    fn check_path(&self) -> Option<Fault> {
+        let is_allowed = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b';';
+        let path = self.path?;
+        let fix = if !path.starts_with('/') {
+            "begin it with `/`, like `path = \"/\"`"
+        } else if !path.bytes().all(is_allowed) {
+            "write `path = \"/\"`, or another in ASCII without `;` and control characters"
+        } else {
+            return None;
+        };
+        let message = format!("`{path}` is no cookie path; {fix}");
+        Some(Fault::new("path", message))
+    }
+
+    fn check_domain(&self) -> Option<Fault> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_allowed);
+        let domain = self.domain?;
+        let message = if domain.is_empty() {
+            "an empty domain says nothing; remove `domain` to keep the cookie on this host".into()
+        } else if !domain.split('.').all(is_label) {
+            format!(
+                "`{domain}` is no domain; write the host alone, like \
+                 `domain = \"example.com\"`, without scheme, port and path"
+            )
+        } else {
+            return None;
+        };
+        Some(Fault::new("domain", message))
+    }
+
+    fn check_lifetimes(&self) -> Vec<Fault> {
+        let declared = [
+            ("idle", self.idle),
+            ("absolute", self.absolute),
+            ("touch", self.touch),
+            ("remember", self.remember),
+        ];
+        let is_short = |lifetime: Duration| lifetime < Duration::from_millis(1);
+        let short = declared
+            .iter()
+            .filter(|(_, lifetime)| lifetime.is_some_and(is_short));
+        let short = short.map(|(option, _)| {
+            let message = format!("`{option}` is too short; write `{option} = \"1ms\"` or more");
+            Fault::new(option, message)
+        });
+        let mut faults: Vec<_> = short.collect();
+        if !faults.is_empty() {
+            return faults;
+        }
+        let lifetime = self.lifetime();
+        let say = |applies: Duration, declared: Option<Duration>| {
+            let by_default = if declared.is_none() {
+                " by default"
+            } else {
+                ""
+            };
+            format!("{}{by_default}", format_duration(applies))
+        };
+        let idle = say(lifetime.idle_timeout, self.idle);
+        let absolute = say(lifetime.absolute_timeout, self.absolute);
+        if self.touch.is_some() && lifetime.touch_interval > lifetime.idle_timeout {
+            let message = format!(
+                "`touch` is longer than `idle` ({idle}), so reading never keeps a session alive; \
+                 write a shorter `touch`"
+            );
+            faults.push(Fault::new("touch", message).beside("idle", self.idle));
+        }
+        if lifetime.idle_timeout > lifetime.absolute_timeout {
+            faults.push(if self.idle.is_some() {
+                let message = format!(
+                    "`idle` is longer than `absolute` ({absolute}), so it never ends a session; \
+                     write a shorter `idle` or a longer `absolute`"
+                );
+                Fault::new("idle", message).beside("absolute", self.absolute)
+            } else {
+                let message = format!(
+                    "`absolute` is shorter than `idle` ({idle}); \
+                     write a shorter `idle` too, or a longer `absolute`"
+                );
+                Fault::new("absolute", message).beside("idle", self.idle)
+            });
+        }
+        faults
+    }
+}
+
+/// A prefix of a cookie's name that promises something. Browsers ignore its case (RFC 6265bis,
+/// 5.7).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 6265bis defines exactly these")]
+pub enum Prefix {
+    /// `__Host-`: secure, for this host only, and for all its paths.
+    Host,
+    /// `__Secure-`: secure.
+    Secure,
+}
+
+impl Prefix {
+    /// The prefix of this name, if it has one.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Host, Self::Secure].into_iter().find(|prefix| {
+            let start = name.get(..prefix.text().len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.text()))
+        })
+    }
+
+    /// The name without its prefix.
+    #[must_use]
+    pub fn strip(name: &str) -> &str {
+        &name[Self::of(name).map_or(0, |prefix| prefix.text().len())..]
+    }
+
+    /// The prefix as it is written.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Host => "__Host-",
+            Self::Secure => "__Secure-",
+        }
+    }
+}
+
+/// With which requests from other sites a browser sends the cookie (RFC 6265bis, 5.6.7).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 6265bis defines exactly these")]
+pub enum SameSite {
+    /// Only when the visitor follows a link to this site.
+    Lax,
+    /// With all of them; needs `Secure`.
+    None,
+    /// With none of them.
+    Strict,
+}
+
+/// Reads a `same_site`.
+///
+/// # Errors
+///
+/// What to write instead.
+pub fn parse_same_site(text: &str) -> Result<SameSite, String> {
+    match text {
+        "Lax" => Ok(SameSite::Lax),
+        "None" => Ok(SameSite::None),
+        "Strict" => Ok(SameSite::Strict),
+        _ => Err(format!(
+            "\"{text}\" is no value of `same_site`; write \"Lax\", \"Strict\" or \"None\""
+        )),
+    }
+}
+
+/// Reads a duration like `"1h 30m"`.
+///
+/// # Errors
+///
+/// Why it cannot be read, and what to write instead.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    // humantime 2.4 panics on "18446744073709551615s 1000ms": it adds the second after its check
+    // for overflow.
+    let reason = match catch_unwind(|| humantime::parse_duration(text)) {
+        Ok(Ok(duration)) => return Ok(duration),
+        Ok(Err(DurationError::NumberOverflow)) | Err(_) => "out of range".into(),
+        Ok(Err(DurationError::UnknownUnit { unit, .. })) if !unit.is_empty() => {
+            format!("unknown unit `{unit}`")
+        }
+        Ok(Err(error)) => error.to_string(),
+    };
+    Err(format!(
+        "\"{text}\" is no duration ({reason}); write one like \"90s\", \"30m\" or \"12h\""
+    ))
+}
+
+/// Reads a number of bytes like `"64KiB"`.
+///
+/// # Errors
+///
+/// Why it cannot be read, and what to write instead.
+pub fn parse_size(text: &str) -> Result<usize, String> {
+    let size: Result<ByteUnit, _> = text.parse();
+    let size = size.map_err(|error| error.to_string());
+    let size = size
+        .and_then(|size| usize::try_from(size.as_u64()).map_err(|_| String::from("out of range")));
+    size.map_err(|reason| {
+        format!("\"{text}\" is no size ({reason}); write one like \"64KiB\" or \"1MiB\"")
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,11 @@
 
 use crate::error::Error;
 
-/// A random number below `bound`, as even as a back-off needs.
+/// A random number below `bound`, even enough for a back-off.
 ///
 /// # Errors
 ///
-/// If the operating system has no randomness to give.
+/// If the operating system gives no randomness.
 pub fn random_below(bound: u64) -> Result<u64, Error> {
     let mut bytes = [0; 8];
     fill(&mut bytes)?;

@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-use crate::changes::{Change, Changes, Expired};
+use crate::changes::{Changes, Expired};
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::field::{Codec, Field, OnError};
+use crate::field::{Codec, Field, OnUnreadable};
+use crate::fields::{Fields, Name};
+use crate::merge::{Change, Counter, Rule};
 use crate::options::Options;
-use crate::record::{Fields, Name};
-use crate::rule::{self, Counter, Rule};
-use crate::store::{Expected, Wanted};
+use crate::plan::Identity;
+use crate::store::Wanted;
+use crate::update::Expected;
+use crate::value::IdentityValue;
 
 /// A declared session type. Implemented by `#[session]`, not by hand.
 #[diagnostic::on_unimplemented(
@@ -17,47 +20,63 @@ use crate::store::{Expected, Wanted};
     label = "no session type",
     note = "put `#[session]` on the struct: `#[session] struct {Self} {{ … }}`"
 )]
-pub trait SessionData: Sized + Send + Sync + 'static {
+pub trait SessionData: Default + Sized + Send + Sync + 'static {
     /// Everything that was declared.
     const SCHEMA: &'static Schema<Self>;
+}
+
+/// A session type that declares who is logged in. Implemented by `#[session]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` declares no identity",
+    label = "nobody can log in to it",
+    note = "mark an `Option` field: `#[session(identity)] user: Option<UserId>`"
+)]
+pub trait Identified: SessionData {
+    /// The field that says who is logged in.
+    type Identity: IdentityValue;
+
+    /// That field.
+    fn identity(&mut self) -> &mut Self::Identity;
 }
 
 /// Everything that a session type declares.
 pub struct Schema<T: 'static> {
     name: &'static str,
-    options: Options,
+    options: Options<'static>,
     fields: &'static [Field<T>],
     defaults: fn() -> T,
 }
 
-/// A session as it was read.
+/// A decoded session.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Decoded<T> {
-    /// The data; what could not be read has its default.
+    /// The data. A field that could not be read has its default.
     pub data: T,
-    /// The fields that could not be read, and what that does.
-    pub faults: Vec<(&'static str, OnError)>,
+    /// The stored names that could not be read, and what to do about each.
+    pub faults: Vec<(String, OnUnreadable)>,
 }
 
 impl<T> Schema<T> {
-    /// The session type `name` with these fields, which start as `defaults` says.
+    /// The session type `name` with these fields. They start as its `Default` says.
     #[must_use]
     pub const fn new(
         name: &'static str,
-        options: Options,
+        options: Options<'static>,
         fields: &'static [Field<T>],
-        defaults: fn() -> T,
-    ) -> Self {
+    ) -> Self
+    where
+        T: Default,
+    {
         Self {
             name,
             options,
             fields,
-            defaults,
+            defaults: T::default,
         }
     }
 
-    /// The name under which its sessions are stored and configured.
+    /// The name of the type's sessions, in the store and in the configuration.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
@@ -65,7 +84,7 @@ impl<T> Schema<T> {
 
     /// The options declared on the struct.
     #[must_use]
-    pub const fn options(&self) -> &Options {
+    pub const fn options(&self) -> &Options<'static> {
         &self.options
     }
 
@@ -73,13 +92,13 @@ impl<T> Schema<T> {
         self.fields
     }
 
-    /// A session in which nothing was stored yet.
+    /// A session without stored data.
     #[must_use]
     pub fn defaults(&self) -> T {
         (self.defaults)()
     }
 
-    /// What a load asks a store for.
+    /// The fields that a load asks for.
     #[must_use]
     pub fn wanted(&self) -> Wanted {
         let is_map = |field: &Field<T>| matches!(field.codec, Codec::Entries(_));
@@ -95,7 +114,7 @@ impl<T> Schema<T> {
         Wanted::Fields(names)
     }
 
-    /// The session that these stored fields make at this instant.
+    /// Decodes stored fields at this instant, which decides about fields with a `ttl`.
     #[must_use]
     pub fn decode(&self, stored: &Fields, now: Timestamp) -> Decoded<T> {
         let mut data = self.defaults();
@@ -103,26 +122,26 @@ impl<T> Schema<T> {
         Decoded { data, faults }
     }
 
-    /// Sets those fields of a session that are stored here, and tells which could not be read.
+    /// Sets the fields that are stored here. Answers which of them could not be read.
     pub fn decode_into(
         &self,
         data: &mut T,
         stored: &Fields,
         now: Timestamp,
-    ) -> Vec<(&'static str, OnError)> {
+    ) -> Vec<(String, OnUnreadable)> {
         let mut faults = Vec::new();
         if stored.is_empty() {
             return faults;
         }
         for field in self.fields {
-            if expired(field, stored, now).is_none() && !field.decode(data, stored) {
-                faults.push((field.name, field.on_error));
+            if expired(field, stored, now).is_none() {
+                field.decode(data, stored, &mut faults);
             }
         }
         faults
     }
 
-    /// All fields of a session, encoded. A `None` whose default is `None` is absent.
+    /// Encodes all fields of a session. A `None` whose default is `None` is left out.
     ///
     /// # Errors
     ///
@@ -143,13 +162,13 @@ impl<T> Schema<T> {
         Ok(encoded.into_iter().collect())
     }
 
-    /// What turns the session that was encoded as `before` into the one encoded as `after`, where
-    /// `stored` is what the store held when it was read, and now is `now`.
+    /// The changes that turn the session encoded as `before` into the one encoded as `after`.
+    /// `stored` is what the store held when the session was read.
     ///
     /// # Errors
     ///
     /// If a counter moved further than it can count.
-    pub fn changes(
+    pub(crate) fn changes(
         &self,
         stored: &Fields,
         before: &Fields,
@@ -157,11 +176,6 @@ impl<T> Schema<T> {
         now: Timestamp,
     ) -> Result<Changes, Error> {
         let mut changes = Changes::diff(before, after, |name| self.rule(name, stored))?;
-        if self.switches_user(stored, after) {
-            self.begin_anew(&mut changes)?;
-        } else {
-            self.complete_groups(&mut changes, after);
-        }
         if changes.is_empty() {
             return Ok(changes);
         }
@@ -177,7 +191,78 @@ impl<T> Schema<T> {
         Ok(changes)
     }
 
-    /// Whether a value of the field `name` is stored at this instant.
+    /// Checks that no field is larger than its limit.
+    pub(crate) fn check_sizes(&self, changes: &Changes) -> Result<(), Error> {
+        for field in self.fields {
+            for (name, change) in changes.iter().filter(|(name, _)| field.owns(name)) {
+                if let Change::Set(value) = change
+                    && value.len() > field.max_size
+                {
+                    let what = format!("field `{name}`");
+                    return Err(Error::too_large(&what, value.len(), field.max_size));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a session begins with if another one ends in this request: what the request wrote, and
+    /// the fields of the other one that are marked `keep`. Counters start at their default.
+    pub(crate) fn begin(&self, other: &Fields, changes: &Changes) -> Result<Fields, Error> {
+        let mut fields = Fields::new();
+        for field in self.fields.iter().filter(|field| field.keep) {
+            let stored = other.iter().filter(|(name, _)| field.owns(name));
+            fields.extend(stored.map(|(name, value)| (name.clone(), value.to_vec())));
+        }
+        let defaults = self.encode(&self.defaults())?;
+        let mut changes = changes.clone();
+        for field in self.fields {
+            if let Some(Change::Add {
+                delta,
+                base: read,
+                counter,
+            }) = changes.get(field.name)
+            {
+                let (delta, read, counter) = (*delta, *read, *counter);
+                let base = defaults.get(field.name).map(str::from_utf8);
+                let base = base.and_then(|base| base.ok()?.parse().ok()).unwrap_or(0);
+                let change = match field.keep {
+                    true => Change::Add {
+                        delta,
+                        base,
+                        counter,
+                    },
+                    // Set back to its default: what it was is not the next user's to know.
+                    false if read.saturating_add(delta) == base => Change::Unset,
+                    // A logout must not fail because of a counter.
+                    false => {
+                        let value = base.saturating_add(delta);
+                        let value = value.clamp(counter.range.min, counter.range.max);
+                        Change::Set(value.to_string().into_bytes())
+                    }
+                };
+                changes.insert(field.name.into(), change);
+            }
+        }
+        let applied = changes.apply(&mut fields);
+        applied.map_err(|name| Error::overflow(&name))?;
+        Ok(fields)
+    }
+
+    /// The change that takes the value of a `once` field, with its deadline.
+    pub(crate) fn taking(&self, name: &str) -> Result<Changes, Error> {
+        let field = self.fields.iter().find(|field| field.name == name);
+        let field = field.ok_or_else(|| Error::usage("no field of this name is stored"))?;
+        let mut changes = Changes::new();
+        let aliases = field.aliases;
+        changes.insert(field.name.into(), Change::Take { aliases });
+        if let Some(deadline) = field.deadline_name() {
+            changes.insert(deadline, Change::Unset);
+        }
+        Ok(changes)
+    }
+
+    /// Whether a value of the field `name` is stored, and not past its deadline.
     #[must_use]
     pub fn holds(&self, stored: &Fields, name: &str, now: Timestamp) -> bool {
         let field = self.fields.iter().find(|field| field.name == name);
@@ -187,7 +272,7 @@ impl<T> Schema<T> {
         })
     }
 
-    /// What must still be stored for everything that was read to be unchanged.
+    /// What a transaction expects to be stored still: everything that was read.
     #[must_use]
     pub fn expected(&self, stored: &Fields) -> Expected {
         let mut expected = Expected::default();
@@ -217,81 +302,54 @@ impl<T> Schema<T> {
         expected
     }
 
-    /// Whether these changes change who is logged in: `Some(true)` where somebody is after them.
-    #[must_use]
-    pub fn identity_change(&self, changes: &Changes) -> Option<bool> {
-        let field = self.fields.iter().find(|field| field.is_identity)?;
-        let change = changes.get(field.name)?;
-        Some(*change != Change::Unset)
-    }
-
-    /// Whether one user's session becomes another user's, without a logout in between. Whoever is
-    /// stored is somebody, readable or not.
-    fn switches_user(&self, stored: &Fields, after: &Fields) -> bool {
-        let identity = self.fields.iter().find(|field| field.is_identity);
-        identity.is_some_and(|field| {
-            let before = field.names().find_map(|name| stored.get(name));
-            let after = after.get(field.name);
-            before.is_some() && after.is_some() && before != after
+    /// What these changes do to who is logged in.
+    pub(crate) fn identity_change(&self, changes: &Changes) -> Option<Identity> {
+        Some(match changes.get(self.identity()?.name)? {
+            Change::Unset => Identity::Nobody,
+            _ => Identity::Other,
         })
     }
 
-    /// What this request did not write was the previous user's, whoever wrote it last: it is removed
-    /// in the store, and what was added is added to nothing. Counters are set to where they begin,
-    /// or another guard of this request, which has the previous user's, would go on from there.
-    fn begin_anew(&self, changes: &mut Changes) -> Result<(), Error> {
-        let defaults = self.encode(&self.defaults())?;
-        let counters = self
-            .fields
-            .iter()
-            .filter(|field| matches!(field.rule, Rule::Counter(_)));
-        for Field { name, .. } in counters {
-            let default = defaults.get(name);
-            let begin = match changes.get(name) {
-                Some(Change::Add { delta, counter, .. }) => {
-                    Some(counter.moved(name, default, *delta, 0)?)
-                }
-                None => default.map(<[u8]>::to_vec),
-                Some(_) => continue,
-            };
-            changes.insert((*name).into(), begin.map_or(Change::Unset, Change::Set));
-        }
-        changes.reset();
-        Ok(())
+    /// Whether somebody is stored as logged in, readable or not.
+    pub(crate) fn is_identified(&self, stored: &Fields) -> bool {
+        let names = self.identity().into_iter().flat_map(Field::names);
+        names.into_iter().any(|name| stored.get(name).is_some())
     }
 
-    /// If one field of a group changes, all of them are written, as this request has them.
-    fn complete_groups(&self, changes: &mut Changes, after: &Fields) {
-        let changed = |field: &&Field<T>| changes.get(field.name).is_some();
-        let groups = self
-            .fields
-            .iter()
-            .filter(changed)
-            .filter_map(|field| field.group);
-        let groups: Vec<_> = groups.collect();
-        for field in self.fields {
-            let grouped = field.group.is_some_and(|group| groups.contains(&group));
-            if grouped && changes.get(field.name).is_none() {
-                let value = after.get(field.name);
-                let change = value.map_or(Change::Unset, |value| Change::Set(value.to_vec()));
-                changes.insert(field.name.into(), change);
-            }
-        }
+    /// The field that says who is logged in.
+    pub(crate) fn identity(&self) -> Option<&'static Field<T>> {
+        self.fields.iter().find(|field| field.is_identity)
     }
 
-    /// An integer that cannot be read is replaced: nothing can be added to it.
+    /// Whether `data` says somebody else is logged in, or nobody, than what was encoded as `before`.
+    pub(crate) fn changes_identity(&self, before: &Fields, data: &T) -> bool {
+        let Some(field) = self.identity() else {
+            return false;
+        };
+        let mut after = Vec::new();
+        // What cannot be encoded is told when it is to be stored.
+        let is_encoded = field.encode(data, &mut after).is_ok();
+        let after = after.first().map(|(_, value)| value.as_slice());
+        let (before, after) = (before.get(field.name), after.filter(|value| *value != NULL));
+        is_encoded && before != after && !field.is_same(data, before)
+    }
+
+    /// An unreadable value is replaced: nothing can be added to it or compared with it.
     fn rule(&self, name: &str, stored: &Fields) -> Rule {
         let Some(field) = self.fields.iter().find(|field| field.name == name) else {
             return Rule::Last;
         };
-        let mut values = field.names().filter_map(|name| stored.get(name));
+        let mut faults = Vec::new();
+        if field.rule != Rule::Last {
+            field.decode(&mut self.defaults(), stored, &mut faults);
+        }
         match field.rule {
-            Rule::Counter(Counter { range, .. }) if values.all(rule::is_integer) => {
+            _ if !faults.is_empty() => Rule::Last,
+            Rule::Counter(Counter { range, .. }) => {
                 let aliases = field.aliases;
                 Rule::Counter(Counter { range, aliases })
             }
-            Rule::Max | Rule::Min if values.all(rule::is_integer) => field.rule,
-            Rule::Counter(_) | Rule::Last | Rule::Max | Rule::Min => Rule::Last,
+            rule => rule,
         }
     }
 }
@@ -327,20 +385,23 @@ fn set_deadline<T>(field: &Field<T>, name: Name, changes: &mut Changes, now: Tim
     changes.insert(name, deadline);
 }
 
-/// A value that an older build stored under an old name moves to the present one with the first
-/// change. So what is found under an old name is always newer than what is under the present one.
+/// The first change moves a value that an older build stored under an old name. So a value under an
+/// old name is always newer than one under the present name.
 fn move_from_aliases<T>(field: &Field<T>, changes: &mut Changes) {
-    let prefix = format!("{}:", field.name);
-    // A counter takes along by itself what is under its old names.
-    let moves = |change: &Change| !matches!(change, Change::Add { .. });
-    let changed = changes.iter().filter(|(_, change)| moves(change));
-    let changed: Vec<Name> = changed.map(|(name, _)| name.clone()).collect();
-    for name in changed {
-        let suffix = match field.codec {
-            Codec::Entries(_) => name.strip_prefix(&prefix).map(|key| format!(":{key}")),
-            Codec::Value(_) => (name == field.name).then(String::new),
-        };
-        let Some(suffix) = suffix else { continue };
+    if field.aliases.is_empty() {
+        return;
+    }
+    let changed = changes.iter().filter_map(|(name, change)| match change {
+        // A counter takes along by itself what is under its old names.
+        Change::Add { .. } => None,
+        _ => Some(name.strip_prefix(field.name)?.to_owned()),
+    });
+    let is_entry = matches!(field.codec, Codec::Entries(_));
+    let suffixes = changed.filter(|suffix| match is_entry {
+        true => suffix.starts_with(':'),
+        false => suffix.is_empty(),
+    });
+    for suffix in suffixes.collect::<Vec<_>>() {
         for alias in field.aliases {
             changes.insert(format!("{alias}{suffix}").into(), Change::Unset);
         }

@@ -1,5 +1,5 @@
-//! What tests of sessions need: a clock that they move, a store that fails on demand, and the
-//! contract of stores as tests that every store can run.
+//! For tests of sessions: a clock that they move, a store that fails on demand, and the contract of
+//! stores, as tests that every store can run.
 
 mod clock;
 pub mod conformance;
@@ -7,4 +7,4 @@ mod faulty;
 
 // The public interface is:
 pub use self::clock::ManualClock;
-pub use self::faulty::{Call, Fault, FaultyStore, Moment, Pause, Verb};
+pub use self::faulty::{Call, Fault, FaultyStore, HeldUp, Moment, Pause, Verb};

@@ -1,4 +1,4 @@
-//! The token that a cookie carries: a public handle and a secret verifier.
+//! The token that a cookie carries: a public id and two secret halves.
 
 use std::fmt;
 
@@ -11,53 +11,68 @@ use crate::error::Error;
 use crate::random::fill;
 
 const ID_LEN: usize = 16;
-const VERIFIER_LEN: usize = 24;
-const TOKEN_LEN: usize = ID_LEN + VERIFIER_LEN;
+const HALF_LEN: usize = 16;
+const TOKEN_LEN: usize = ID_LEN + 2 * HALF_LEN;
 
-/// What a cookie carries: base64url, without padding, of `selector (16 bytes) ‖ verifier (24
-/// bytes)`, both from the operating system's random source (OWASP ASVS 7.2.3, 11.5.1).
+/// What a cookie carries: base64url of `id ‖ login half ‖ verifier`, 16 bytes each, all from the
+/// operating system's random source (OWASP ASVS 7.2.3, 11.5.1).
 ///
-/// The selector is the [`SessionId`]; the verifier is the secret, of which a store only ever sees
-/// the SHA-256. Its `Debug` is redacted, and it has no `Display`: [`Token::expose`] is the one way
-/// to the secret text.
+/// The id finds the record and may be shown. The two halves are secret; a store keeps 16 bytes of
+/// SHA-256 of each. The token opens its session only if both match. A login replaces both halves, a
+/// rotation only the verifier. So a token whose login half still matches belongs to the same login,
+/// and may end it.
+///
+/// `Debug` is redacted, and there is no `Display`: only [`Token::expose`] shows the text.
 #[derive(Clone)]
 pub struct Token {
     id: SessionId,
-    verifier: [u8; VERIFIER_LEN],
+    login: [u8; HALF_LEN],
+    verifier: [u8; HALF_LEN],
 }
 
 impl Token {
     /// The length of every token's text.
     pub const TEXT_LEN: usize = (TOKEN_LEN * 8).div_ceil(6);
 
-    /// A new token, for a new session.
+    /// A token of a new session.
     ///
     /// # Errors
     ///
-    /// If the operating system has no randomness to give. There is no weaker fallback.
+    /// If the operating system gives no randomness. There is no weaker fallback.
     pub fn generate() -> Result<Self, Error> {
-        let mut id = [0; ID_LEN];
-        fill(&mut id)?;
-        Self::with_id(SessionId(id))
+        Self {
+            id: SessionId(random()?),
+            login: [0; HALF_LEN],
+            verifier: [0; HALF_LEN],
+        }
+        .log_in()
     }
 
-    /// A new token for the same session: the id stays, the secret is new.
+    /// A token of the same session for a new login: both halves are new.
     ///
     /// # Errors
     ///
-    /// As [`Token::generate`].
+    /// Like [`Token::generate`].
+    pub fn log_in(&self) -> Result<Self, Error> {
+        Self {
+            login: random()?,
+            ..*self
+        }
+        .rotate()
+    }
+
+    /// Another token of the same login: only the verifier is new.
+    ///
+    /// # Errors
+    ///
+    /// Like [`Token::generate`].
     pub fn rotate(&self) -> Result<Self, Error> {
-        Self::with_id(self.id)
+        let verifier = random()?;
+        Ok(Self { verifier, ..*self })
     }
 
-    fn with_id(id: SessionId) -> Result<Self, Error> {
-        let mut verifier = [0; VERIFIER_LEN];
-        fill(&mut verifier)?;
-        Ok(Self { id, verifier })
-    }
-
-    /// Reads a token's text. Strict: exact length, base64url alphabet, canonical last bits;
-    /// anything else is `None`, so that junk never costs a store call.
+    /// Reads a token's text. Strict: exact length and base64url alphabet. Anything else is `None`,
+    /// so junk never costs a store call.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() != Self::TEXT_LEN {
@@ -65,12 +80,11 @@ impl Token {
         }
         let mut bytes = [0; TOKEN_LEN];
         let written = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
-        if written != TOKEN_LEN {
-            return None;
-        }
-        let (id, verifier) = bytes.split_at(ID_LEN);
+        let (id, halves) = bytes[..written].split_at_checked(ID_LEN)?;
+        let (login, verifier) = halves.split_at_checked(HALF_LEN)?;
         Some(Self {
             id: SessionId(id.try_into().ok()?),
+            login: login.try_into().ok()?,
             verifier: verifier.try_into().ok()?,
         })
     }
@@ -78,23 +92,33 @@ impl Token {
     /// The text for the cookie: the credential itself. Never log it.
     #[must_use]
     pub fn expose(&self) -> String {
-        let mut bytes = [0; TOKEN_LEN];
-        bytes[..ID_LEN].copy_from_slice(&self.id.0);
-        bytes[ID_LEN..].copy_from_slice(&self.verifier);
-        URL_SAFE_NO_PAD.encode(bytes)
+        URL_SAFE_NO_PAD.encode([self.id.0, self.login, self.verifier].as_flattened())
     }
 
-    /// The public half.
+    /// The public id.
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.id
     }
 
-    /// What a store keeps of the secret half.
+    /// What a store keeps of the secret halves.
     #[must_use]
-    pub fn digest(&self) -> VerifierDigest {
-        VerifierDigest(Sha256::digest(self.verifier).into())
+    pub fn digests(&self) -> Digests {
+        let mut digests = Digests::default();
+        for (digest, half) in [
+            (&mut digests.login, self.login),
+            (&mut digests.verifier, self.verifier),
+        ] {
+            digest.copy_from_slice(&Sha256::digest(half)[..DIGEST_LEN]);
+        }
+        digests
     }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    fill(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl fmt::Debug for Token {
@@ -103,9 +127,10 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The public handle of a session: good for logs, lists and revoking; alone it opens nothing.
+/// The public handle of a session, for logs and lists: it opens nothing.
 ///
-/// It stays the same for the whole life of a session, through every rotation of its token.
+/// It belongs to one user for life. It stays the same when the token changes; when the user
+/// changes, another session begins, with another id.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId([u8; ID_LEN]);
 
@@ -116,7 +141,7 @@ impl SessionId {
     /// The first id in order.
     pub(crate) const MIN: Self = Self([0; ID_LEN]);
 
-    /// Reads what [`Display`](fmt::Display) wrote; `None` where it is anything else.
+    /// Reads what [`Display`](fmt::Display) wrote; `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != Self::TEXT_LEN {
@@ -146,33 +171,57 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// SHA-256 of a verifier. A store that leaks it gives nobody a session.
+const DIGEST_LEN: usize = 16;
+
+/// What a store keeps of a token's secret halves: the first 16 bytes of SHA-256 of each. Nobody can
+/// open a session with them.
 ///
-/// There is no `PartialEq`: [`VerifierDigest::matches`] compares in constant time.
-#[derive(Clone, Copy)]
-pub struct VerifierDigest([u8; Self::LEN]);
+/// There is no `PartialEq`, because they are compared in constant time (OWASP ASVS 11.2.4).
+#[derive(Clone, Copy, Default)]
+pub struct Digests {
+    login: [u8; DIGEST_LEN],
+    verifier: [u8; DIGEST_LEN],
+}
 
-impl VerifierDigest {
-    pub(crate) const LEN: usize = 32;
+impl Digests {
+    pub(crate) const LEN: usize = 2 * DIGEST_LEN;
 
-    pub(crate) const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
-        Self(bytes)
+    pub(crate) fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        let (login, verifier) = bytes.split_at(DIGEST_LEN);
+        let half = |bytes: &[u8]| bytes.try_into().unwrap_or_default();
+        Self {
+            login: half(login),
+            verifier: half(verifier),
+        }
     }
 
-    pub(crate) const fn as_bytes(&self) -> &[u8; Self::LEN] {
-        &self.0
+    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes.copy_from_slice([self.login, self.verifier].as_flattened());
+        bytes
     }
 
-    /// Whether both are of one verifier, compared in constant time (OWASP ASVS 11.2.4).
+    #[cfg(feature = "redis")]
+    pub(crate) fn login_bytes(&self) -> &[u8] {
+        &self.login
+    }
+
+    /// Whether both are of one token.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        (self.login.ct_eq(&other.login) & self.verifier.ct_eq(&other.verifier)).into()
+    }
+
+    /// Whether both belong to one login, whatever was rotated since.
+    #[must_use]
+    pub fn login_matches(&self, other: &Self) -> bool {
+        self.login.ct_eq(&other.login).into()
     }
 }
 
-impl fmt::Debug for VerifierDigest {
+impl fmt::Debug for Digests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("VerifierDigest(…)")
+        f.write_str("Digests(…)")
     }
 }
 
@@ -189,23 +238,40 @@ mod tests {
         assert_eq!(text.len(), Token::TEXT_LEN);
         let again = Token::parse(text.as_bytes()).unwrap();
         assert_eq!(again.id(), token.id());
-        assert!(again.digest().matches(&token.digest()));
+        assert!(again.digests().matches(&token.digests()));
         assert_eq!(SessionId::parse(&token.id().to_string()), Some(token.id()));
     }
 
     #[test]
-    fn rotation_keeps_the_id_and_changes_the_secret() {
+    fn a_rotation_keeps_id_and_login_and_a_login_only_the_id() {
         let token = Token::generate().unwrap();
         let rotated = token.rotate().unwrap();
         assert_eq!(rotated.id(), token.id());
-        assert!(!rotated.digest().matches(&token.digest()));
+        assert!(rotated.digests().login_matches(&token.digests()));
+        assert!(!rotated.digests().matches(&token.digests()));
+        let again = token.log_in().unwrap();
+        assert_eq!(again.id(), token.id());
+        assert!(!again.digests().login_matches(&token.digests()));
+        assert_ne!(again.verifier, token.verifier);
+    }
+
+    #[test]
+    fn both_halves_must_match() {
+        let token = Token::generate().unwrap();
+        let other_login = Token {
+            login: [7; HALF_LEN],
+            ..token
+        };
+        assert!(!other_login.digests().matches(&token.digests()));
+        let digests = token.digests();
+        assert!(Digests::from_bytes(digests.to_bytes()).matches(&digests));
     }
 
     #[test]
     fn debug_reveals_no_secret() {
         let token = Token::generate().unwrap();
         let secret = &token.expose()[SessionId::TEXT_LEN..];
-        assert!(!format!("{token:?} {:?}", token.digest()).contains(secret));
+        assert!(!format!("{token:?} {:?}", token.digests()).contains(secret));
     }
 
     #[test]
@@ -220,8 +286,6 @@ mod tests {
             format!("{}=", "A".repeat(Token::TEXT_LEN - 1)),
             format!("{}+", "A".repeat(Token::TEXT_LEN - 1)),
             format!("{}/", "A".repeat(Token::TEXT_LEN - 1)),
-            // Not canonical: the four bits beyond the last byte are not zero.
-            format!("{}B", "A".repeat(Token::TEXT_LEN - 1)),
             format!("../{}", "A".repeat(Token::TEXT_LEN - 3)),
             format!("{}\r\n", "A".repeat(Token::TEXT_LEN - 2)),
             format!("{}\0", "A".repeat(Token::TEXT_LEN - 1)),
@@ -241,7 +305,7 @@ mod tests {
         for _ in 0..count {
             let token = Token::generate().unwrap();
             assert!(seen.insert(token.id()));
-            let bytes = token.id.0.iter().chain(&token.verifier);
+            let bytes = token.id.0.iter().chain(&token.login).chain(&token.verifier);
             for (index, byte) in bytes.enumerate() {
                 for bit in 0..8 {
                     ones[index * 8 + bit] += u32::from(byte >> bit & 1);
@@ -255,7 +319,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parse_accepts_only_what_expose_writes(text in "[A-Za-z0-9_-]{54}") {
+        fn parse_accepts_only_what_expose_writes(text in "[A-Za-z0-9_-]{64}") {
             if let Some(token) = Token::parse(text.as_bytes()) {
                 prop_assert_eq!(token.expose(), text);
             }

@@ -1,4 +1,5 @@
-//! What fields of a session may hold, by what they are declared as.
+//! What a field may hold, depending on what it is declared as; and what the compiler says
+//! otherwise.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -8,9 +9,10 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::rule::CounterRange;
+use crate::merge::CounterRange;
+use crate::storable;
 
-/// What a session's field may hold: whatever serde can write and read back.
+/// What a field may hold: anything that serde can write and read back.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a session field: it must implement serde's `Serialize` and `DeserializeOwned`",
     label = "neither written to a store nor read back",
@@ -20,9 +22,19 @@ pub trait FieldValue: Serialize + DeserializeOwned {}
 
 impl<V: Serialize + DeserializeOwned> FieldValue for V {}
 
+/// What a field may hold that starts as its type's default.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no default",
+    label = "a new session has no value for this field",
+    note = "derive `Default`, or write `#[session(default = …)]`"
+)]
+pub trait DefaultValue: Default {}
+
+impl<V: Default> DefaultValue for V {}
+
 /// What a field marked `counter` may hold.
 #[diagnostic::on_unimplemented(
-    message = "`counter` needs an integer field, but `{Self}` is none",
+    message = "`counter` requires an integer; `{Self}` is not one",
     label = "not an integer of at most 64 bits",
     note = "use `u64` or another integer of at most 64 bits, or remove `counter`"
 )]
@@ -56,7 +68,7 @@ counter_values! {
 
 /// What a field marked `max` or `min` may hold.
 #[diagnostic::on_unimplemented(
-    message = "`max` and `min` need an integer field, but `{Self}` is none",
+    message = "`max` and `min` require an integer; `{Self}` is not one",
     label = "not an integer of at most 64 bits",
     note = "use `u64` or another integer of at most 64 bits, or remove `max` or `min`"
 )]
@@ -64,24 +76,21 @@ pub trait OrderedValue: FieldValue {}
 
 impl<V: CounterValue> OrderedValue for V {}
 
-/// What a field marked `once` may hold: an `Option` of what one request obtains.
+/// What a field marked `once` may hold: an `Option` of the value that one request gets.
 #[diagnostic::on_unimplemented(
-    message = "`once` needs an `Option` field, but `{Self}` is none",
-    label = "`None` must be able to say that another request has obtained it",
+    message = "`once` requires an `Option`; `{Self}` is not one",
+    label = "`None` says that another request has taken it",
     note = "write `Option<{Self}>`, or remove `once`"
 )]
 pub trait OnceValue: FieldValue {}
 
 impl<V> OnceValue for Option<V> where Self: FieldValue {}
 
-/// What a field marked `entries` may hold: a map of which each entry is stored on its own.
-///
-/// A key is written by its `Display` and read by its `FromStr`.
+/// What a field marked `entries` may hold: a map, whose entries are stored one by one.
 #[diagnostic::on_unimplemented(
-    message = "`entries` needs a map field, but `{Self}` is none",
-    label = "not a `BTreeMap` or `HashMap` with keys that are written and read as text",
-    note = "use `BTreeMap<String, V>`, or another key with `Display` and `FromStr`, \
-            or remove `entries`"
+    message = "`entries` requires a map; `{Self}` is not one",
+    label = "neither a `BTreeMap` nor a `HashMap`",
+    note = "use `BTreeMap<String, V>`, or remove `entries`"
 )]
 pub trait MapValue: Default {
     /// Hands each entry to `put`: its key as text, its value encoded.
@@ -91,13 +100,31 @@ pub trait MapValue: Default {
     /// If the `Serialize` of a value fails.
     fn encode(&self, put: &mut dyn FnMut(String, Vec<u8>)) -> Result<(), serde_json::Error>;
 
-    /// Adds an entry; `false` where its key or its value cannot be read.
+    /// Adds an entry; `false` if its key or its value cannot be read.
     fn decode(&mut self, key: &str, value: &[u8]) -> bool;
+
+    /// Checks that the entries can be read back; tries it only for keys that changed.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    fn check(&self, is_changed: &dyn Fn(&str) -> bool) -> Result<(), &'static str>;
 }
+
+/// What a key of a field marked `entries` may be: its `Display` writes it, its `FromStr` reads it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key of `entries`: it must implement `Display` and `FromStr`",
+    label = "the key `{Self}` is neither written as text nor read back",
+    note = "use `String` or an integer as the key, or implement `Display` and `FromStr` for `{Self}`"
+)]
+pub trait EntryKey: Display + FromStr + Eq {}
+
+#[diagnostic::do_not_recommend]
+impl<K: Display + FromStr + Eq> EntryKey for K {}
 
 impl<K, V> MapValue for BTreeMap<K, V>
 where
-    K: Display + FromStr + Ord,
+    K: EntryKey + Ord,
     V: FieldValue,
 {
     fn encode(&self, put: &mut dyn FnMut(String, Vec<u8>)) -> Result<(), serde_json::Error> {
@@ -108,11 +135,15 @@ where
         let entry = decode_entry(key, value);
         entry.map(|(key, value)| self.insert(key, value)).is_some()
     }
+
+    fn check(&self, is_changed: &dyn Fn(&str) -> bool) -> Result<(), &'static str> {
+        check_entries(self, is_changed)
+    }
 }
 
 impl<K, V, S> MapValue for HashMap<K, V, S>
 where
-    K: Display + Eq + FromStr + Hash,
+    K: EntryKey + Hash,
     V: FieldValue,
     S: BuildHasher + Default,
 {
@@ -123,6 +154,10 @@ where
     fn decode(&mut self, key: &str, value: &[u8]) -> bool {
         let entry = decode_entry(key, value);
         entry.map(|(key, value)| self.insert(key, value)).is_some()
+    }
+
+    fn check(&self, is_changed: &dyn Fn(&str) -> bool) -> Result<(), &'static str> {
+        check_entries(self, is_changed)
     }
 }
 
@@ -136,16 +171,47 @@ fn encode_entries<'m, K: Display + 'm, V: Serialize + 'm>(
     Ok(())
 }
 
+fn check_entries<'m, K: EntryKey + 'm, V: FieldValue + 'm>(
+    entries: impl IntoIterator<Item = (&'m K, &'m V)>,
+    is_changed: &dyn Fn(&str) -> bool,
+) -> Result<(), &'static str> {
+    for (key, value) in entries {
+        storable::check(value)?;
+        let text = key.to_string();
+        if !is_changed(&text) {
+            continue;
+        }
+        if text.parse().ok().as_ref() != Some(key) {
+            return Err(storable::KEY_NOT_READ_BACK);
+        }
+        let read = serde_json::to_vec(value).and_then(|value| serde_json::from_slice::<V>(&value));
+        read.map_err(|_| storable::NOT_READ_BACK)?;
+    }
+    Ok(())
+}
+
 fn decode_entry<K: FromStr, V: DeserializeOwned>(key: &str, value: &[u8]) -> Option<(K, V)> {
     Some((key.parse().ok()?, serde_json::from_slice(value).ok()?))
 }
 
-/// What a field marked `identity` may hold: an `Option` of whatever names a user.
+/// What a field marked `identity` may hold: an `Option` of the type that names a user.
 #[diagnostic::on_unimplemented(
-    message = "`identity` needs an `Option` field, but `{Self}` is none",
-    label = "`None` must be able to say that nobody is logged in",
+    message = "`identity` requires an `Option`; `{Self}` is not one",
+    label = "`None` says that nobody is logged in",
     note = "write `Option<{Self}>`, or remove `identity`"
 )]
-pub trait IdentityValue: FieldValue {}
+pub trait IdentityValue {
+    /// The type that names a user.
+    type User;
 
-impl<V> IdentityValue for Option<V> where Self: FieldValue {}
+    /// The value that says that this user is logged in.
+    fn somebody(user: Self::User) -> Self;
+}
+
+impl<V> IdentityValue for Option<V> {
+    type User = V;
+
+    fn somebody(user: V) -> Self {
+        Some(user)
+    }
+}

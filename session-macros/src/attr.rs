@@ -3,42 +3,112 @@
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote};
+use session_core::field::OnUnreadable;
+use session_core::options::{Options, SameSite};
 use syn::{Attribute, Data, DeriveInput, Expr, ExprPath, Fields, Meta};
 
-use crate::entry::{Entry, Given, OnError, SameSite, entries};
+use crate::code::Code;
+use crate::entry::{Entry, Given, entries};
 use crate::errors::Errors;
 use crate::mistake::Mistake;
 
-const OF_STRUCT: &[&str] = &[
-    "name",
-    "cookie",
-    "idle",
-    "absolute",
-    "touch",
-    "same_site",
-    "secure",
-    "path",
-    "domain",
-    "persistent",
-];
 const OF_FIELD: &[&str] = &[
-    "counter", "max", "min", "entries", "once", "identity", "group", "ttl", "default", "on_error",
-    "migrate", "rename", "alias", "skip",
+    "counter",
+    "max",
+    "min",
+    "entries",
+    "once",
+    "identity",
+    "keep",
+    "ttl",
+    "max_size",
+    "default",
+    "on_unreadable",
+    "migrate",
+    "rename",
+    "alias",
+    "skip",
 ];
 
-/// The options on the struct.
-#[derive(Default)]
-pub(crate) struct StructAttrs {
-    pub(crate) name: Attr<String>,
-    pub(crate) cookie: Attr<String>,
-    pub(crate) idle: Attr<Duration>,
-    pub(crate) absolute: Attr<Duration>,
-    pub(crate) touch: Attr<Duration>,
-    pub(crate) same_site: Attr<SameSite>,
-    pub(crate) secure: Attr<bool>,
-    pub(crate) path: Attr<String>,
-    pub(crate) domain: Attr<String>,
-    pub(crate) persistent: Attr<bool>,
+/// Each option of the struct but `name`: its type, and how it is read. The rest is in
+/// `session-core`.
+macro_rules! struct_attrs {
+    ($($option:ident: $type:ty = $read:ident($($example:literal)?)),* $(,)?) => {
+        const OF_STRUCT: &[&str] = &["name", $(stringify!($option)),*];
+
+        /// The options on the struct.
+        #[derive(Default)]
+        pub(crate) struct StructAttrs {
+            pub(crate) name: Attr<String>,
+            $($option: Attr<$type>,)*
+        }
+
+        impl StructAttrs {
+            fn set(&mut self, entry: &Entry, errors: &mut Errors) {
+                match entry.key.to_string().as_str() {
+                    "name" => self.name.set(entry, entry.text("visit", errors), errors),
+                    $(stringify!($option) => {
+                        let given = entry.$read($($example,)? errors);
+                        self.$option.set(entry, given, errors);
+                    })*
+                    key if OF_FIELD.contains(&key) => {
+                        let mistake = Mistake::OptionOfField(key, &entry.form());
+                        errors.report(entry.key.span(), &mistake);
+                    }
+                    _ => entry.unknown(OF_STRUCT, errors),
+                }
+            }
+
+            /// What was declared and could be read.
+            pub(crate) fn options(&self) -> Options<'_> {
+                let mut options = Options::new();
+                $(options.$option = self.$option.value().map(Declared::get);)*
+                options
+            }
+
+            /// `Options::new()`, and a call for each option that was declared.
+            pub(crate) fn code(&self, krate: &TokenStream) -> TokenStream {
+                let mut code = quote!(#krate::__private::Options::new());
+                $(if let Some(value) = self.$option.value() {
+                    let (name, value) = (format_ident!("{}", stringify!($option)), value.code(krate));
+                    code.extend(quote!(.#name(#value)));
+                })*
+                code
+            }
+
+            /// The place of an option's value.
+            pub(crate) fn span(&self, option: &str) -> Option<Span> {
+                match option {
+                    $(stringify!($option) => self.$option.get().map(|given| given.span),)*
+                    _ => None,
+                }
+            }
+
+            /// Whether an option was declared with a value that was refused: rules that compare it
+            /// with others have nothing to say.
+            pub(crate) fn is_unreadable(&self, option: &str) -> bool {
+                match option {
+                    $(stringify!($option) => self.$option.is_unreadable(),)*
+                    _ => false,
+                }
+            }
+        }
+    };
+}
+
+struct_attrs! {
+    cookie: String = text("id"),
+    idle: Duration = duration(),
+    absolute: Duration = duration(),
+    touch: Duration = duration(),
+    remember: Duration = duration(),
+    max_size: usize = size(),
+    same_site: SameSite = same_site(),
+    secure: bool = switch(),
+    path: String = text("/"),
+    domain: String = text("example.com"),
+    persistent: bool = switch(),
 }
 
 impl StructAttrs {
@@ -48,29 +118,42 @@ impl StructAttrs {
         let mut list = entries(args, errors);
         list.extend(entries_in(attrs, errors));
         for entry in &list {
-            match entry.key.to_string().as_str() {
-                "name" => read.name.set(entry, entry.text("visit", errors), errors),
-                "cookie" => read.cookie.set(entry, entry.text("id", errors), errors),
-                "idle" => read.idle.set(entry, entry.duration(errors), errors),
-                "absolute" => read.absolute.set(entry, entry.duration(errors), errors),
-                "touch" => read.touch.set(entry, entry.duration(errors), errors),
-                "same_site" => read.same_site.set(entry, entry.same_site(errors), errors),
-                "secure" => read.secure.set(entry, entry.switch(errors), errors),
-                "path" => read.path.set(entry, entry.text("/", errors), errors),
-                "domain" => read
-                    .domain
-                    .set(entry, entry.text("example.com", errors), errors),
-                "persistent" => read.persistent.set(entry, entry.switch(errors), errors),
-                key if OF_FIELD.contains(&key) => {
-                    let mistake = Mistake::OptionOfField(key, &entry.form());
-                    errors.report(entry.key.span(), &mistake);
-                }
-                _ => entry.unknown(OF_STRUCT, errors),
-            }
+            read.set(entry, errors);
         }
         read
     }
 }
+
+/// A value as `session-core`'s options hold it.
+trait Declared {
+    type As<'v>
+    where
+        Self: 'v;
+
+    fn get(&self) -> Self::As<'_>;
+}
+
+impl Declared for String {
+    type As<'v> = &'v str;
+
+    fn get(&self) -> &str {
+        self
+    }
+}
+
+macro_rules! declared_as_they_are {
+    ($($type:ty),*) => {$(
+        impl Declared for $type {
+            type As<'v> = Self;
+
+            fn get(&self) -> Self {
+                *self
+            }
+        }
+    )*};
+}
+
+declared_as_they_are!(Duration, SameSite, bool, usize);
 
 /// The options on a field.
 #[derive(Default)]
@@ -81,10 +164,11 @@ pub(crate) struct FieldAttrs {
     pub(crate) entries: Attr<()>,
     pub(crate) once: Attr<()>,
     pub(crate) identity: Attr<()>,
-    pub(crate) group: Attr<String>,
+    pub(crate) keep: Attr<()>,
     pub(crate) ttl: Attr<Duration>,
+    pub(crate) max_size: Attr<usize>,
     pub(crate) default: Attr<Expr>,
-    pub(crate) on_error: Attr<OnError>,
+    pub(crate) on_unreadable: Attr<OnUnreadable>,
     pub(crate) migrate: Attr<ExprPath>,
     pub(crate) rename: Attr<String>,
     pub(crate) aliases: Vec<Given<String>>,
@@ -102,10 +186,14 @@ impl FieldAttrs {
                 "entries" => read.entries.set(entry, entry.mark(errors), errors),
                 "once" => read.once.set(entry, entry.mark(errors), errors),
                 "identity" => read.identity.set(entry, entry.mark(errors), errors),
-                "group" => read.group.set(entry, entry.text("address", errors), errors),
+                "keep" => read.keep.set(entry, entry.mark(errors), errors),
+                "max_size" => read.max_size.set(entry, entry.size(errors), errors),
                 "ttl" => read.ttl.set(entry, entry.duration(errors), errors),
                 "default" => read.default.set(entry, entry.expression(errors), errors),
-                "on_error" => read.on_error.set(entry, entry.on_error(errors), errors),
+                "on_unreadable" => {
+                    read.on_unreadable
+                        .set(entry, entry.on_unreadable(errors), errors)
+                }
                 "migrate" => read.migrate.set(entry, entry.function(errors), errors),
                 "rename" => read.rename.set(entry, entry.text("views", errors), errors),
                 // The one option that may stand more than once.
@@ -146,9 +234,7 @@ impl<T> Attr<T> {
         self.is_written
     }
 
-    /// Whether it stands there with a value that was refused: rules that would compare it with
-    /// others have nothing to say.
-    pub(crate) fn is_unreadable(&self) -> bool {
+    fn is_unreadable(&self) -> bool {
         self.is_written && self.given.is_none()
     }
 

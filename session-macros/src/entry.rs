@@ -5,16 +5,17 @@
 use std::time::Duration;
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use session_core::field::OnUnreadable;
+use session_core::nearest::nearest;
+use session_core::options::{self, SameSite};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::spanned::Spanned as _;
 use syn::token::Paren;
 use syn::{Expr, ExprLit, ExprPath, Lit, Token};
 
-use crate::duration;
 use crate::errors::Errors;
 use crate::mistake::Mistake;
-use crate::nearest::nearest;
 
 /// The entries of this list. What is none is reported and skipped, up to the next comma.
 pub(crate) fn entries(list: TokenStream, errors: &mut Errors) -> Vec<Entry> {
@@ -91,47 +92,48 @@ impl Entry {
     }
 
     pub(crate) fn duration(&self, errors: &mut Errors) -> Option<Given<Duration>> {
-        let given = self.quoted("a duration in quotes", "30m", errors)?;
-        let (text, key) = (&given.value, self.key.to_string());
-        match duration::parse(text) {
-            Ok(duration) if duration.as_millis() > 0 => {
-                return Some(self.given(duration, given.span));
-            }
-            Ok(_) => errors.report(given.span, &Mistake::DurationTooShort(&key)),
-            Err(reason) => {
-                let mistake = Mistake::DurationUnreadable(text, &reason, &key);
-                errors.report(given.span, &mistake);
-            }
-        }
-        None
+        self.parsed(
+            "a duration in quotes",
+            "30m",
+            options::parse_duration,
+            errors,
+        )
+    }
+
+    pub(crate) fn size(&self, errors: &mut Errors) -> Option<Given<usize>> {
+        self.parsed("a size in quotes", "64KiB", options::parse_size, errors)
     }
 
     pub(crate) fn same_site(&self, errors: &mut Errors) -> Option<Given<SameSite>> {
-        let given = self.quoted("a text in quotes", "Lax", errors)?;
-        let same_site = match given.value.as_str() {
-            "Lax" => SameSite::Lax,
-            "None" => SameSite::None,
-            "Strict" => SameSite::Strict,
-            text => {
-                errors.report(given.span, &Mistake::SameSiteUnknown(text));
-                return None;
-            }
-        };
-        Some(self.given(same_site, given.span))
+        self.parsed("a text in quotes", "Lax", options::parse_same_site, errors)
     }
 
-    pub(crate) fn on_error(&self, errors: &mut Errors) -> Option<Given<OnError>> {
-        let given = self.quoted("a text in quotes", "drop_session", errors)?;
-        let on_error = match given.value.as_str() {
-            "default" => OnError::Default,
-            "drop_session" => OnError::DropSession,
-            "error" => OnError::Error,
-            text => {
-                errors.report(given.span, &Mistake::OnErrorUnknown(text));
-                return None;
-            }
+    pub(crate) fn on_unreadable(&self, errors: &mut Errors) -> Option<Given<OnUnreadable>> {
+        let parse = |text: &str| match text {
+            "default" => Ok(OnUnreadable::Default),
+            "drop_session" => Ok(OnUnreadable::DropSession),
+            "error" => Ok(OnUnreadable::Error),
+            _ => Err(Mistake::OnUnreadableUnknown(text).to_string()),
         };
-        Some(self.given(on_error, given.span))
+        self.parsed("a text in quotes", "drop_session", parse, errors)
+    }
+
+    /// `key = "text"`, where the text is read as something else.
+    fn parsed<T>(
+        &self,
+        wanted: &str,
+        example: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+        errors: &mut Errors,
+    ) -> Option<Given<T>> {
+        let given = self.quoted(wanted, example, errors)?;
+        match parse(&given.value) {
+            Ok(value) => Some(self.given(value, given.span)),
+            Err(message) => {
+                errors.report(given.span, &Mistake::OfOption(&message));
+                None
+            }
+        }
     }
 
     /// `key = path::to::function`.
@@ -238,22 +240,6 @@ impl Entry {
         };
         Ok(Self { key, value })
     }
-}
-
-/// What a stored value does that cannot be read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum OnError {
-    Default,
-    DropSession,
-    Error,
-}
-
-/// The cookie's `SameSite`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum SameSite {
-    Lax,
-    None,
-    Strict,
 }
 
 /// An option's value, and where it stands.

@@ -1,19 +1,18 @@
-//! What a checked session becomes: the struct, a table of what it declares, `fairing()`, and the
-//! methods that take (`once`).
+//! What a checked session becomes: the struct, a table of what it declares, its `Default`, who is
+//! logged in to it, `fairing()`, and a `take_…()` for each field marked `once`.
 //!
 //! Only data and calls; all behaviour is in `session-core` and the facade, testable without us.
 
-use std::time::Duration;
-
 use proc_macro_crate::FoundCrate;
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
-use syn::{Attribute, Data, DeriveInput};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
+use syn::{Attribute, Data, DeriveInput, Meta, Type, TypePath, Visibility};
 
 use crate::attr::{self, Attr};
-use crate::entry::{OnError, SameSite};
+use crate::check;
+use crate::code::Code as _;
 use crate::model::{Field, Session};
-use crate::once;
 use crate::type_name::type_name;
 
 pub(crate) fn expand(session: &Session<'_>) -> TokenStream {
@@ -22,43 +21,106 @@ pub(crate) fn expand(session: &Session<'_>) -> TokenStream {
 
     let krate = krate();
     let name = &session.name.text;
-    let options = options(&krate, session);
+    let options = session.attrs.code(&krate);
     let fields = session.fields.iter().filter(|field| field.is_stored());
     let fields = fields.map(|field| table_entry(&krate, field));
-    let defaults = session.fields.iter().map(default);
-    let schema = quote! {
-        #krate::__private::Schema::new(
-            #name,
-            #options,
-            &[#(#fields),*],
-            || Self { #(#defaults),* },
-        )
+    let schema = quote!(#krate::__private::Schema::new(#name, #options, &[#(#fields),*]));
+    let defaults = session.fields.iter().map(|field| default(&krate, field));
+    let default = quote!(Self { #(#defaults),* });
+    let impls = impls(&krate, session, &item, Some((schema, default)));
+    let uses = uses(&krate, session);
+    quote!(#item #impls #uses)
+}
+
+/// All impls on the type `item`. `checked` are the expressions of the schema and of the defaults;
+/// without them, the declaration has mistakes, and all functions are there without doing anything, so
+/// that the compiler repeats nothing of what we said about it.
+pub(crate) fn impls(
+    krate: &TokenStream,
+    session: &Session<'_>,
+    item: &DeriveInput,
+    checked: Option<(TokenStream, TokenStream)>,
+) -> TokenStream {
+    let DeriveInput { vis, ident, .. } = item;
+    let is_checked = checked.is_some();
+    let body = |body: TokenStream| match is_checked {
+        true => body,
+        false => quote!(::core::unreachable!()),
     };
-    let impls = impls(&krate, session.item, &schema);
-    let ident = &session.item.ident;
-    let once = once::expand(&krate, session, |field| once::take(&krate, field));
-    let allow = allow_deprecated(session.item);
+    let (schema, default) = checked.unwrap_or_else(|| {
+        let schema = quote! {
+            #krate::__private::Schema::new("", #krate::__private::Options::new(), &[])
+        };
+        (schema, body(TokenStream::new()))
+    });
+
+    let implement = |name: &TokenStream, items: &TokenStream| {
+        implement(item, &quote!(#krate::__private::#name for), items)
+    };
+    let data = implement(
+        &quote!(SessionData),
+        &quote!(const SCHEMA: &'static #krate::__private::Schema<Self> = &#schema;),
+    );
+    let derives_default = check::derives_of_default(&item.attrs).next().is_some();
+    let default = (!derives_default).then(|| {
+        let default = quote!(fn default() -> Self { #default });
+        self::implement(item, &quote!(::core::default::Default for), &default)
+    });
+    let identity = session.fields.iter().filter(|field| {
+        field.attrs.identity.is_written() && (is_checked || may_be_identity(field.ty))
+    });
+    // A second identity is a mistake that was reported, unless one of them is left out by its `cfg`.
+    let identity = identity.take(if is_checked { usize::MAX } else { 1 });
+    let identity = identity.map(|field| {
+        let (ty, cfgs, name) = (field.ty, &field.cfgs, field.ident);
+        let body = body(quote!(&mut self.#name));
+        // Spanned like the type, so that this is what is underlined if it is too private.
+        let ty = quote_spanned!(field.ty_span()=> type Identity = #ty;);
+        let items = quote!(#ty fn identity(&mut self) -> &mut Self::Identity { #body });
+        let identity = implement(&quote!(Identified), &items);
+        quote!(#(#cfgs)* #identity)
+    });
+
+    let docs = format!(
+        "The fairing that loads, checks and persists every `Session<{ident}>`: `attach` it."
+    );
+    let takes = once(session).map(|field| {
+        let (name, stored) = (field.ident, &field.name.text);
+        let take =
+            quote!(#krate::__private::take(session, #stored, |__data| &mut __data.#name).await);
+        take_function(krate, vis, field, &body(take))
+    });
+    let functions = quote! {
+        #[doc = #docs]
+        #[must_use]
+        #vis fn fairing() -> #krate::SessionFairing<Self> {
+            #krate::__private::fairing()
+        }
+
+        #(#takes)*
+    };
+    let functions = self::implement(item, &TokenStream::new(), &functions);
+    let lints = once(session).next().map(|_| lints(item));
+    let allow_private = allow_private(session);
     quote! {
-        #item
-        #impls
-        #once
-        // Whether the application attaches it is not the compiler's business: this is a use of it,
-        // where an `allow(dead_code)` would clash with a `forbid` of the user's.
-        #allow
-        const _: fn() -> #krate::SessionFairing<#ident> = #ident::fairing;
+        const _: () = {
+            #data
+            #default
+            #(#identity)*
+        };
+
+        #lints
+        #allow_private
+        #functions
     }
 }
 
-/// Both impls on the type `item`, of which `schema` is the expression of the schema.
-pub(crate) fn impls(krate: &TokenStream, item: &DeriveInput, schema: &TokenStream) -> TokenStream {
+/// An impl on the type `item`.
+fn implement(item: &DeriveInput, name: &TokenStream, items: &TokenStream) -> TokenStream {
     let DeriveInput {
-        vis,
-        ident,
-        generics,
-        ..
+        ident, generics, ..
     } = item;
-    // A checked session has no parameters; one that has some gets its impls all the same, so that
-    // the compiler repeats nothing of what we said about it.
+    // A checked session has no parameters; one that has some gets its impls all the same.
     let (impl_generics, ty_generics, _) = generics.split_for_impl();
     let predicates = generics
         .where_clause
@@ -66,34 +128,80 @@ pub(crate) fn impls(krate: &TokenStream, item: &DeriveInput, schema: &TokenStrea
         .flat_map(|clause| &clause.predicates);
     let lifetimes = generics.lifetimes().map(|param| &param.lifetime);
     let types = generics.type_params().map(|param| &param.ident);
-    let bounds = quote! {
+    let allow = allow_deprecated(item);
+    quote! {
+        #[automatically_derived]
+        #allow
+        impl #impl_generics #name #ident #ty_generics
         where
             #(#predicates,)*
             #(#lifetimes: 'static,)*
             #(#types: ::core::marker::Send + ::core::marker::Sync + 'static,)*
+        {
+            #items
+        }
+    }
+}
+
+/// Whether the compiler has nothing to say about an identity of this type.
+fn may_be_identity(ty: &Type) -> bool {
+    let is_option = |path: &TypePath| {
+        let last = path.path.segments.last();
+        last.is_some_and(|last| last.ident == "Option")
     };
-    let allow = allow_deprecated(item);
+    matches!(ty, Type::Path(path) if is_option(path)) && !check::borrows(ty)
+}
+
+/// The fields marked `once`.
+fn once<'s>(session: &'s Session<'_>) -> impl Iterator<Item = &'s Field<'s>> {
+    let is_once = |field: &&Field<'_>| field.attrs.once.is_written();
+    session.fields.iter().filter(is_once)
+}
+
+/// `take_field`, which gives the value to one request.
+fn take_function(
+    krate: &TokenStream,
+    vis: &Visibility,
+    field: &Field<'_>,
+    body: &TokenStream,
+) -> TokenStream {
+    let (ty, cfgs, name) = (field.ty, &field.cfgs, take_name(field));
     let docs = format!(
-        "The fairing that loads, checks and persists every `Session<{ident}>`: `attach` it."
+        "Takes `{}` out of the store: one request gets the value, all others get `None`.\n\n\
+         # Errors\n\n\
+         If the store fails, or another request ended the session.",
+        field.ident.unraw()
     );
     quote! {
-        const _: () = {
-            #[automatically_derived]
-            #allow
-            impl #impl_generics #krate::__private::SessionData for #ident #ty_generics #bounds {
-                const SCHEMA: &'static #krate::__private::Schema<Self> = &#schema;
-            }
-        };
-
-        #[automatically_derived]
-        #allow
-        impl #impl_generics #ident #ty_generics #bounds {
-            #[doc = #docs]
-            #[must_use]
-            #vis fn fairing() -> #krate::SessionFairing<Self> {
-                #krate::__private::fairing()
-            }
+        #(#cfgs)*
+        #[doc = #docs]
+        #vis async fn #name(
+            session: &mut #krate::Session<Self>,
+        ) -> ::core::result::Result<#ty, #krate::Error> {
+            #body
         }
+    }
+}
+
+fn take_name(field: &Field<'_>) -> Ident {
+    format_ident!("take_{}", field.ident)
+}
+
+/// Whether the application calls them is not the compiler's business: this uses all functions, where
+/// an `allow(dead_code)` would clash with a `forbid` of the user's.
+fn uses(krate: &TokenStream, session: &Session<'_>) -> TokenStream {
+    let ident = &session.item.ident;
+    let allow = allow_deprecated(session.item);
+    let takes = once(session).map(|field| {
+        let (cfgs, name) = (&field.cfgs, take_name(field));
+        quote!(#(#cfgs)* let _ = #ident::#name;)
+    });
+    quote! {
+        #allow
+        const _: fn() -> #krate::SessionFairing<#ident> = {
+            #(#takes)*
+            #ident::fairing
+        };
     }
 }
 
@@ -106,42 +214,6 @@ pub(crate) fn krate() -> TokenStream {
         Ok(FoundCrate::Itself) | Err(_) => None,
     };
     renamed.map_or_else(|| quote!(::rocket_typed_session), |name| quote!(::#name))
-}
-
-/// `Options::new()` and what was declared.
-fn options(krate: &TokenStream, session: &Session<'_>) -> TokenStream {
-    fn call<T, V: ToTokens>(name: &str, attr: &Attr<T>, value: impl Fn(&T) -> V) -> TokenStream {
-        let name = Ident::new(name, Span::call_site());
-        let value = attr.value().map(value);
-        value.map_or_else(TokenStream::new, |value| quote!(.#name(#value)))
-    }
-
-    let attrs = &session.attrs;
-    let same_site = |same_site: &SameSite| {
-        let variant = match same_site {
-            SameSite::Lax => quote!(Lax),
-            SameSite::None => quote!(None),
-            SameSite::Strict => quote!(Strict),
-        };
-        quote!(#krate::__private::SameSite::#variant)
-    };
-    let calls = [
-        call("cookie", &attrs.cookie, String::clone),
-        call("idle", &attrs.idle, duration),
-        call("absolute", &attrs.absolute, duration),
-        call("touch", &attrs.touch, duration),
-        call("same_site", &attrs.same_site, same_site),
-        call("secure", &attrs.secure, bool::clone),
-        call("path", &attrs.path, String::clone),
-        call("domain", &attrs.domain, String::clone),
-        call("persistent", &attrs.persistent, bool::clone),
-    ];
-    quote!(#krate::__private::Options::new() #(#calls)*)
-}
-
-fn duration(duration: &Duration) -> TokenStream {
-    let (secs, nanos) = (duration.as_secs(), duration.subsec_nanos());
-    quote!(::core::time::Duration::new(#secs, #nanos))
 }
 
 /// A stored field's entry in the table.
@@ -165,11 +237,15 @@ fn table_entry(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let name = &name.text;
     let type_name = type_name(ty);
     let migrate = attrs.migrate.value().map(|path| quote!(.migrate(#path)));
+    let compared = attrs
+        .identity
+        .is_written()
+        .then(|| quote_spanned!(field.ty_span()=> .compared()));
     let rules = rules(krate, field);
     quote! {
         #(#cfgs)*
         #krate::__private::Field::#constructor(#name, #type_name, &const {
-            #krate::__private::#codec::<#ty, Self>(|__data| &__data.#ident, |__data| &mut __data.#ident) #migrate
+            #krate::__private::#codec::<#ty, Self>(|__data| &__data.#ident, |__data| &mut __data.#ident) #migrate #compared
         }) #rules
     }
 }
@@ -186,27 +262,22 @@ fn rules(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
         mark("max", &attrs.max),
         mark("min", &attrs.min),
         mark("once", &attrs.once),
-        mark("identity", &attrs.identity),
     ];
     let marks = marks.iter().flatten();
-    let group = attrs.group.value().map(|group| quote!(.group(#group)));
-    let ttl = attrs.ttl.value().map(duration);
+    let identity = attrs.identity.is_written().then(|| quote!(.identity()));
+    let keep = attrs.keep.is_written().then(|| quote!(.keep()));
+    let ttl = attrs.ttl.value().map(|ttl| ttl.code(krate));
     let ttl = ttl.map(|ttl| quote!(.ttl(#ttl)));
-    let on_error = attrs.on_error.value().map(|on_error| {
-        let variant = match on_error {
-            OnError::Default => quote!(Default),
-            OnError::DropSession => quote!(DropSession),
-            OnError::Error => quote!(Error),
-        };
-        quote!(.on_error(#krate::__private::OnError::#variant))
-    });
+    let max_size = attrs.max_size.value().map(|size| quote!(.max_size(#size)));
+    let on_unreadable = attrs.on_unreadable.value().map(|what| what.code(krate));
+    let on_unreadable = on_unreadable.map(|what| quote!(.on_unreadable(#what)));
     let aliases = attrs.aliases.iter().map(|alias| &alias.value);
     let aliases = (!attrs.aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
-    quote!(#(#marks)* #group #ttl #on_error #aliases)
+    quote!(#(#marks)* #identity #keep #ttl #max_size #on_unreadable #aliases)
 }
 
 /// A field's initialiser in a session in which nothing was stored yet.
-fn default(field: &Field<'_>) -> TokenStream {
+fn default(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let Field {
         ident,
         ty,
@@ -218,14 +289,14 @@ fn default(field: &Field<'_>) -> TokenStream {
         Some(default) => default.to_token_stream(),
         // Spanned like the type, so that this is what is underlined if it has no `Default`.
         None => quote_spanned! {field.ty_span()=>
-            <#ty as ::core::default::Default>::default()
+            #krate::__private::default::<#ty>()
         },
     };
     quote!(#(#cfgs)* #ident: #value)
 }
 
 /// Only where something is deprecated: elsewhere it would clash with a `forbid` of the user's.
-pub(crate) fn allow_deprecated(item: &DeriveInput) -> Option<TokenStream> {
+fn allow_deprecated(item: &DeriveInput) -> Option<TokenStream> {
     let is_deprecated = |attr: &Attribute| attr.path().is_ident("deprecated");
     let Data::Struct(data) = &item.data else {
         return None;
@@ -235,4 +306,27 @@ pub(crate) fn allow_deprecated(item: &DeriveInput) -> Option<TokenStream> {
     attrs
         .any(is_deprecated)
         .then(|| quote!(#[allow(deprecated)]))
+}
+
+/// What the user allows of the struct, names say, is allowed of the functions too.
+fn lints(item: &DeriveInput) -> TokenStream {
+    let lists = item.attrs.iter().filter_map(|attr| match &attr.meta {
+        Meta::List(list) if list.path.is_ident("allow") || list.path.is_ident("expect") => {
+            Some(&list.tokens)
+        }
+        _ => None,
+    });
+    lists.map(|list| quote!(#[allow(#list)])).collect()
+}
+
+/// Only where a field is less visible than the struct, as its type may be then: elsewhere it would
+/// clash with a `forbid` of the user's.
+fn allow_private(session: &Session<'_>) -> Option<TokenStream> {
+    let text = |vis: &Visibility| vis.to_token_stream().to_string();
+    let is_less_visible = |field: &Field<'_>| {
+        !matches!(field.vis, Visibility::Public(_)) && text(field.vis) != text(&session.item.vis)
+    };
+    once(session)
+        .any(is_less_visible)
+        .then(|| quote!(#[allow(private_interfaces)]))
 }

@@ -11,7 +11,6 @@ use crate::errors::Errors;
 use crate::expand;
 use crate::mistake::Mistake;
 use crate::model::Session;
-use crate::once;
 
 /// The type without our attributes and with an empty schema, beside the messages.
 pub(crate) fn expand(session: &Session<'_>, messages: &TokenStream) -> TokenStream {
@@ -19,22 +18,8 @@ pub(crate) fn expand(session: &Session<'_>, messages: &TokenStream) -> TokenStre
     attr::strip(&mut item);
     Elided.visit_derive_input_mut(&mut item);
 
-    let krate = expand::krate();
-    let schema = quote! {
-        #krate::__private::Schema::new(
-            "",
-            #krate::__private::Options::new(),
-            &[],
-            || ::core::unreachable!(),
-        )
-    };
-    let impls = expand::impls(&krate, &item, &schema);
-    // Types with the struct's parameters mean nothing outside of it.
-    let has_parameters = !item.generics.params.is_empty();
-    let once = (!has_parameters)
-        .then(|| once::expand(&krate, session, |_| quote!(::core::unreachable!())));
-    let once = once.flatten();
-    quote!(#messages #item #impls #once)
+    let impls = expand::impls(&expand::krate(), session, &item, None);
+    quote!(#messages #item #impls)
 }
 
 /// What is no type at all, or one that `syn` does not understand, as it was.

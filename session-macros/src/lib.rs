@@ -1,24 +1,23 @@
-//! The attribute macro [`#[session]`](macro@session) of `rocket_typed_session`, which re-exports it:
-//! depend on that crate, not on this one.
+//! The attribute macro [`#[session]`](macro@session) of `rocket_typed_session`, which re-exports
+//! it: depend on that crate, not on this one.
 //!
-//! A declaration goes through `attr` (tokens to options, by way of `entry`), `model` (options
-//! and fields together), `check` (all rules) and `expand` (the generated code, that of `once`
-//! included). Each of them reports what is wrong, a `mistake`, to one list in `errors` and goes on;
-//! if anything was, `fallback` keeps the compiler and editors from complaining about anything else.
+//! A declaration passes through four steps: `attr` (tokens to options, by way of `entry`), `model`
+//! (options and fields together), `check` (all rules; those about lifetimes, size and cookie are in
+//! `session-core`) and `expand` (the generated code). Each step reports every `mistake` to one list
+//! in `errors` and goes on. If there are any, `fallback` generates enough code that the compiler
+//! and editors complain about nothing else.
 
 use proc_macro2::TokenStream;
 
 mod attr;
 mod check;
-mod duration;
+mod code;
 mod entry;
 mod errors;
 mod expand;
 mod fallback;
 mod mistake;
 mod model;
-mod nearest;
-mod once;
 mod type_name;
 
 /// Declares a session: the struct's fields are what it stores.
@@ -47,32 +46,36 @@ mod type_name;
 /// }
 /// ```
 ///
-/// The struct stays as it is written. It gets an implementation of `SessionData`, and an associated
-/// function `fairing()`, as visible as the struct, that returns the fairing to attach. With a field
-/// marked `once`, there is a trait too.
+/// The struct stays as you write it. It gets implementations of `SessionData` and of `Default`,
+/// from the declaration, so tests write `Visit { user, ..Visit::default() }`. An associated
+/// function `fairing()`, as visible as the struct, returns the fairing to attach. Each field marked
+/// `once` adds a function that takes its value; `identity` adds an implementation of `Identified`.
 ///
-/// It must have named fields and no parameters, and be `Send + Sync`. Every field must implement
-/// serde's `Serialize` and `DeserializeOwned`, and `Default`, unless an option below says otherwise.
+/// The struct must have named fields and no parameters, and be `Send + Sync`. Every field must
+/// implement serde's `Serialize` and `DeserializeOwned`, and `Default`, unless an option below says
+/// otherwise.
 ///
 /// # Options on the struct
 ///
-/// All are optional, and all but `name` can be overridden in `Rocket.toml`, under
-/// `[default.sessions.<name>]`. What is said twice, contradicts something else or would be refused
-/// by a browser does not compile. Durations are written like `"90s"`, `"30m"`, `"1h 30m"` and
-/// `"7days"`.
+/// All are optional. `Rocket.toml` can override all except `name`, under
+/// `[default.sessions.<name>]`. An option that is declared twice, contradicts another, or would
+/// make browsers refuse the cookie is a compile error. Write durations like `"90s"`, `"30m"`, `"1h
+/// 30m"` and `"7days"`, and sizes like `"64KiB"` and `"1MB"`.
 ///
 /// | option | meaning | default |
 /// |---|---|---|
-/// | `name = "visit"` | The session's name, of `a-z`, `0-9` and `_`: part of every key in the store, and the name of its configuration. With another name, the sessions stored so far are not found any more. | the struct's name in snake case |
-/// | `idle = "30m"` | The longest silence: a session that no request used for so long is over. | 30 minutes |
-/// | `absolute = "12h"` | The longest life, from its creation or the last login, however busy it is. Not shorter than `idle`. | 12 hours |
-/// | `touch = "3m"` | How much of `idle` may pass before a request that only reads extends it, by one write. Smaller is more exact, larger writes less. Not longer than `idle`. | a tenth of `idle` |
-/// | `cookie = "id"` | The cookie's name, a token of RFC 6265. The prefixes `__Host-` and `__Secure-` are held to what they promise. | `__Host-id`; `id` where the cookie is not secure |
+/// | `name = "visit"` | The session's name, of `a-z`, `0-9` and `_`: part of every key in the store, and the name of its configuration. A new name finds no old session. | the struct's name in snake case |
+/// | `idle = "30m"` | The longest silence: a session unused for that long is over. | 30 minutes |
+/// | `absolute = "12h"` | The longest life, from the session's creation or last login, however busy it is. Not shorter than `idle`. | 12 hours |
+/// | `touch = "3m"` | How much of `idle` may pass before a request extends it. Smaller is more exact, larger writes less. Not longer than `idle`. | a tenth of `idle` |
+/// | `remember = "30d"` | How long a session lives after `remember()`. | 30 days |
+/// | `persistent`, `persistent = false` | Whether the cookie outlives the browser's own session. It then lives until the absolute deadline. | not persistent |
+/// | `max_size = "1MiB"` | How many bytes all fields may take, names included. A request that makes the session larger is answered 413. | 1 MiB |
+/// | `cookie = "id"` | The cookie's name, of letters, digits and ``!$&'*+-._~``. A name with the prefix `__Host-` or `__Secure-` must keep what the prefix promises. | `__Host-id`; with `path` or `domain`, `__Secure-id`; not secure, `id` |
 /// | `secure`, `secure = false` | Whether browsers send the cookie over TLS only. | secure, except in the debug profile without TLS |
-/// | `same_site = "Strict"` | With which requests from other sites browsers send the cookie: `"Lax"` (when a link is followed), `"Strict"` (none) or `"None"` (all; needs `secure` beside it, because without it browsers drop the cookie). | `"Lax"` |
+/// | `same_site = "Strict"` | With which requests from other sites browsers send the cookie: `"Lax"` (followed links), `"Strict"` (none) or `"None"` (all; needs `secure` declared too, because browsers drop the cookie without it). | `"Lax"` |
 /// | `path = "/shop"` | Below which path browsers send the cookie. | `/` |
-/// | `domain = "example.com"` | To which host, and all below it, browsers send the cookie. Every application on one of them can read it. | only the host that set it |
-/// | `persistent`, `persistent = false` | Whether the cookie outlives the browser's own session, for as long as the session lives. | not persistent |
+/// | `domain = "example.com"` | To which host, with all its subdomains, browsers send the cookie. Every application on one of them can read it. | only the host that set it |
 ///
 /// # Options on a field
 ///
@@ -81,28 +84,29 @@ mod type_name;
 /// | option | meaning |
 /// |---|---|
 /// | none | The last writer wins, for this field alone: a request that changes another field never undoes it. |
-/// | `counter` | Differences are added up, so that parallel requests lose no increment. For integers of at most 64 bits. |
-/// | `max`, `min` | Raising (`min`: lowering) the field merges with what others stored, so that the largest (smallest) stays. Setting it the other way is a reset, of which the last writer wins. For integers of at most 64 bits. |
-/// | `entries` | For a `BTreeMap` or `HashMap`: each entry is stored on its own. Two requests that add different entries both keep them, removing one removes just that one, and of one entry the last writer wins. Keys need `Display` and `FromStr`. An entry that cannot be read is left out, the others are kept. |
-/// | `once` | For an `Option`: of any number of concurrent requests, exactly one obtains the value, by `session.take_field().await`; the others get `None`. See [below](#fields-that-are-taken-once). |
-/// | `identity` | Says who is logged in; for one `Option`. Whenever it changes, the session gets a new token, and the old one is dead. |
-/// | `group = "name"` | All fields of one group are written together, as soon as one of them changes: no reader ever sees half of the changes of one request and half of another's. Of two requests that change the group, the last wins. A group has two fields or more. |
-/// | `ttl = "5m"` | The field's own deadline, counted from its last change. Afterwards it reads as absent: it has its default. |
-/// | `default = expr` | What the field is in a new session, and where nothing is stored for it. Without it, the type's `Default`. |
-/// | `on_error = "default"` | What happens where what is stored cannot be read as the field's type. `"default"`, which also holds undeclared: the field has its default, a warning is logged, and what is stored stays until the field is written. `"drop_session"`: the session is taken for absent. `"error"`: the guard fails with 500. |
-/// | `migrate = path` | A function `fn(&str) -> Option<Type>` that reads an older form: it gets the stored JSON where that is none of `Type`. With `None`, it cannot be read: `on_error`. |
-/// | `rename = "name"` | The name under which the field is stored, instead of its own. Names must be unique, and cannot begin with `@`, contain `:` or control characters, or be empty. |
-/// | `alias = "name"` | Another name under which the field is read if there is nothing under its own; for a field that was renamed. May be repeated. |
-/// | `skip` | Not stored: begins at its default in every request, and needs no serde. |
+/// | `counter` | Differences are added up, so concurrent requests lose no increment. For integers of at most 64 bits, up to `i64::MAX`. |
+/// | `max`, `min` | When two requests raise (`min`: lower) the field, the largest (smallest) value stays. Assigning the other way is a reset; the last reset wins. For integers of at most 64 bits. |
+/// | `entries` | For a `BTreeMap` or `HashMap`: each entry is stored on its own. Two requests that add different entries keep both, removing one removes only that one, and for one entry the last writer wins. Keys need `Display` and `FromStr`. An entry that cannot be read is left out; the others stay. A load reads the whole session. |
+/// | `once` | For an `Option`: when requests race for the value, exactly one gets it, by `Visit::take_field(&mut session).await`; the others get `None`. See [below](#fields-that-are-taken-once). |
+/// | `identity` | Says who is logged in; for one `Option` of a type with `PartialEq`, as visible as the struct. When somebody logs in, the token changes and the old one is dead. When the user changes, the session ends and another one begins. |
+/// | `keep` | The field survives a change of user: a theme, a language. Without it, the next user finds the default. |
+/// | `max_size = "128KiB"` | How many bytes the field may take; in a map of `entries`, each entry. Without it, 64 KiB. A larger value is answered 413, and nothing is stored. |
+/// | `ttl = "5m"` | The field's own deadline, counted from its last change. Afterwards the field has its default. |
+/// | `default = expr` | The value in a new session, and wherever nothing is stored. Without it, the type's `Default`. |
+/// | `on_unreadable = "default"` | What to do when the stored value doesn't parse as the field's type. `"default"`, the default: the field has its default, the log a warning, and what is stored stays until the field is written. `"drop_session"`: the session counts as absent. `"error"`: the guard fails with 500. |
+/// | `migrate = path` | A function `fn(&str) -> Option<Type>` that reads an older form. It gets the stored JSON when that doesn't parse as `Type`; `None` falls back to `on_unreadable`. |
+/// | `rename = "name"` | The stored name, instead of the field's own. It must be unique, must not be empty or begin with `@`, and has no `:` and no control characters. |
+/// | `alias = "name"` | An older stored name, for a field that was renamed. It is read before the present name, and the next write of the field moves the value. May be repeated. |
+/// | `skip` | Not stored: it starts at its default in every request, and needs no serde. |
 ///
-/// These exclude each other:
+/// Conflicting options are compile errors:
 ///
 /// | option | excludes |
 /// |---|---|
-/// | `counter`, `max`, `min`, `entries`, `once` | each other, and `group` |
-/// | `identity` | all of these, `ttl` and `default` |
-/// | `entries` | `ttl`, `default`, `on_error` and `migrate` too |
-/// | `once` | `default` too |
+/// | `counter`, `max`, `min`, `entries`, `once` | each other |
+/// | `identity` | all of the above, `keep`, `ttl` and `default` |
+/// | `entries` | `ttl`, `default`, `on_unreadable` and `migrate` too |
+/// | `once` | `keep` and `default` too |
 /// | `skip` | everything but `default` |
 ///
 /// ## Maps of entries
@@ -123,9 +127,8 @@ mod type_name;
 ///
 /// ## Fields that are taken once
 ///
-/// A struct `Login` with a field `challenge` marked `once` gets a trait `LoginOnce` beside it, as
-/// visible as the struct, with a method `take_challenge` of `Session<Login>`. In other modules,
-/// `use` the trait.
+/// If the struct `Login` has a field `challenge` marked `once`, it gets a function
+/// `Login::take_challenge`, as visible as the struct.
 ///
 /// ```text
 /// #[session]
@@ -134,20 +137,24 @@ mod type_name;
 ///     challenge: Option<Challenge>,
 /// }
 ///
-/// /// However often the answer is sent: it is accepted once.
+/// /// However often the browser sends the answer, it is accepted once.
 /// #[post("/login", data = "<answer>")]
 /// async fn login(answer: Form<Answer>, mut login: Session<Login>) -> Result<Status, Error> {
-///     match login.take_challenge().await? {
+///     match Login::take_challenge(&mut login).await? {
 ///         Some(challenge) if challenge.accepts(&answer) => Ok(Status::Ok),
 ///         _ => Ok(Status::Forbidden),
 ///     }
 /// }
 /// ```
 ///
-/// Assigning to such a field is how a new value is stored. Reading it is allowed too, and promises
-/// nothing: another request may be taking what it shows.
+/// The value leaves the store at once, and stays taken if the request fails afterwards. If the
+/// answer of the store is lost, the call fails with `Error::is_unknown`, and the value may be lost
+/// too.
 ///
-/// A `#[cfg(…)]` on a field holds for what is generated for it too.
+/// Assign to the field to store a new value. You may read it, but that promises nothing: another
+/// request may be taking what you see.
+///
+/// A `#[cfg(…)]` on a field applies to what is generated for it, too.
 #[proc_macro_attribute]
 pub fn session(
     args: proc_macro::TokenStream,
@@ -156,7 +163,7 @@ pub fn session(
     declare(args.into(), &item.into()).into()
 }
 
-/// Read, check, expand; what fails falls back.
+/// Read, check, expand; fall back on mistakes.
 fn declare(args: TokenStream, item: &TokenStream) -> TokenStream {
     let input = match syn::parse2(item.clone()) {
         Ok(input) => input,
@@ -193,7 +200,7 @@ mod tests {
         "idle(\"1h\"), [idle], {idle}",
         "r#idle = \"1h\", fn = \"1h\", _ = 1, 'a = 2",
         "idle = \"1h\" \"2h\" absolute = \"3h\"",
-        "same_site = \"\", secure = 'x', persistent = b\"\"",
+        "same_site = \"\", max_size = \"99999999999999999999YB\", remember = \"\", secure = 'x', persistent = b\"\"",
         "a::b::<c, d> = |e| f, ..",
     ];
 
@@ -207,18 +214,20 @@ mod tests {
         "struct S();",
         "struct S {}",
         "enum S { #[session] A { #[session(skip)] a: &u8 } }",
+        "#[derive(Default, =)] struct S { #[session(identity)] a: Option<Self> }",
+        "#[derive(Default)] #[derive] struct S<'a, T> { #[session(identity, once)] a: Option<T> }",
         "union S { #[session(skip)] a: u8 }",
         "pub(in a::b) struct r#fn<'a, 'b: 'a, T: ?Sized + 'a, const N: usize> where T: Copy { a: &'a T }",
         "struct S { #[session(rename = \"\", alias = \"@\", alias = \"\\0\")] a: &&mut [&str], }",
-        "struct S { #[session(counter, identity, skip, default, rename, alias)] r#a: fn(&u8) -> &u8, }",
-        "struct S { #[session(max, min, entries, once, group, ttl = \"0s\", on_error, migrate)] a: &u8 }",
-        "struct S { #[session(once)] r#a: &'a Self, #[session(once, group = \"\")] b: fn(&u8) -> Self }",
+        "struct S { #[session(counter, identity, keep, skip, default, max_size, rename, alias)] r#a: fn(&u8) -> &u8, }",
+        "struct S { #[session(max, min, entries, once, ttl = \"0s\", max_size = \"0\", on_unreadable, migrate)] a: &u8 }",
+        "struct S { #[session(once)] r#a: &'a Self, #[session(once)] b: fn(&u8) -> Self }",
         "struct S<'a> { #[session(once)] a: &'a u8, #[session(migrate = <A as B>::c::<d>)] e: [u8; 4] }",
         "struct S { #[session(default = a::<b, c>(|d| -> e { f }), skip)] #[cfg(g)] _a: dyn Fn(&u8), }",
         "#[session] #[session = 1] #[session(idle = \"1s\")] struct S { #[session = 1] a: !, a: _ }",
     ];
 
-    /// A panic would take the place of every message.
+    /// A panic would hide every message.
     #[test]
     fn nothing_makes_it_panic() {
         let tokens = |text: &str| text.parse::<TokenStream>().expect("text of tokens");

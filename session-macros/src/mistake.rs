@@ -9,44 +9,31 @@ use crate::check::Conflict;
 /// `key` is always the option in question, as the user wrote it.
 #[derive(Debug)]
 pub(crate) enum Mistake<'a> {
-    AbsoluteTooShort(&'a str),
     AliasTwice(&'a str),
     Conflict(&'a Conflict),
-    CookieName(&'a str),
-    CookieNameEmpty,
-    Domain(&'a str),
-    DomainEmpty,
+    DerivedDefault,
     Duplicate(&'a str),
-    DurationTooShort(&'a str),
-    DurationUnreadable(&'a str, &'a str, &'a str),
     FieldNameEmpty,
     FieldNameReserved(&'a str, char),
     Generic,
-    GroupAlone(&'a str),
-    GroupEmpty,
-    HostPrefixDomain(&'a str),
-    HostPrefixPath(&'a str),
     IdentityTwice(&'a str),
-    IdleTooLong(&'a str),
     NameOfField(&'a str, &'a str),
     NameOfSession(&'a str),
     NameOfSessionEmpty,
     NotAStruct,
     NotNamedFields,
-    OnErrorUnknown(&'a str),
+    /// In `session-core`'s words.
+    OfOption(&'a str),
+    OnUnreadableUnknown(&'a str),
     OptionOfField(&'a str, &'a str),
     OptionOfStruct(&'a str),
     OptionUnknown(&'a str, &'a [&'a str]),
     OptionUnknownNear(&'a str, &'a str),
-    Path(&'a str),
-    PathRelative(&'a str),
     Reference,
-    SameSiteNone,
-    SameSiteUnknown(&'a str),
-    SecurePrefix(&'a str),
+    SizeZero,
     Syntax,
     SyntaxList,
-    TouchTooLong(&'a str),
+    TtlTooShort,
     Value(&'a str, &'a str, &'a str),
 }
 
@@ -83,25 +70,9 @@ impl fmt::Display for Mistake<'_> {
             Self::Value(key, wanted, example) => {
                 write!(f, "`{key}` takes {wanted}; write `{example}`")
             }
-            Self::DurationUnreadable(text, reason, key) => {
-                write!(
-                    f,
-                    "\"{text}\" is no duration ({reason}); write for example `{key} = \"30m\"`"
-                )
-            }
-            Self::DurationTooShort(key) => {
-                write!(
-                    f,
-                    "`{key}` must be longer than nothing; write `{key} = \"1ms\"` or more"
-                )
-            }
-            Self::SameSiteUnknown(text) => write!(
+            Self::OnUnreadableUnknown(text) => write!(
                 f,
-                "`{text}` is no value of `same_site`; write \"Lax\", \"Strict\" or \"None\""
-            ),
-            Self::OnErrorUnknown(text) => write!(
-                f,
-                "`{text}` is no value of `on_error`; write \"default\", \"drop_session\" or \"error\""
+                "`{text}` is no value of `on_unreadable`; write \"default\", \"drop_session\" or \"error\""
             ),
 
             // The item.
@@ -122,7 +93,13 @@ impl fmt::Display for Mistake<'_> {
                 "a field that is stored cannot borrow what it is read from; write an owned type, like `String` for `&str`"
             ),
 
+            Self::DerivedDefault => write!(
+                f,
+                "`#[session]` implements `Default` from the declaration; remove `Default` from the derive"
+            ),
+
             // The session's own options.
+            Self::OfOption(message) => f.write_str(message),
             Self::NameOfSession(name) => write!(
                 f,
                 "`{name}` cannot be part of a key in the store; write a `name = \"…\"` of lowercase letters, digits and `_`"
@@ -130,62 +107,6 @@ impl fmt::Display for Mistake<'_> {
             Self::NameOfSessionEmpty => write!(
                 f,
                 "a session needs a name; write a `name = \"…\"` of lowercase letters, digits and `_`"
-            ),
-            Self::CookieName(name) => write!(
-                f,
-                "`{name}` cannot be a cookie's name; write letters, digits, `-` and `_` (RFC 6265, 4.1.1)"
-            ),
-            Self::CookieNameEmpty => {
-                write!(
-                    f,
-                    "a cookie needs a name; write for example `cookie = \"id\"`"
-                )
-            }
-            Self::HostPrefixPath(name) => write!(
-                f,
-                "browsers refuse a cookie `{name}` with any path but \"/\"; remove `path`, or the prefix `__Host-`"
-            ),
-            Self::HostPrefixDomain(name) => write!(
-                f,
-                "browsers refuse a cookie `{name}` with a domain; remove `domain`, or write `__Secure-` for `__Host-`"
-            ),
-            Self::SecurePrefix(name) => write!(
-                f,
-                "browsers refuse a cookie `{name}` that is not secure; remove `secure = false`, or the prefix"
-            ),
-            Self::SameSiteNone => write!(
-                f,
-                "browsers refuse `SameSite=None` without `Secure`, also while you develop; write `same_site = \"None\", secure`"
-            ),
-            Self::PathRelative(path) => {
-                write!(
-                    f,
-                    "`{path}` is no cookie path: it must begin with `/`; write `path = \"/\"`"
-                )
-            }
-            Self::Path(path) => write!(
-                f,
-                "`{path}` is no cookie path; write `path = \"/\"`, or another of ASCII without `;` and control characters"
-            ),
-            Self::Domain(domain) => write!(
-                f,
-                "`{domain}` is no domain; write the host alone, like `domain = \"example.com\"`, without scheme, port and path"
-            ),
-            Self::DomainEmpty => write!(
-                f,
-                "an empty domain says nothing; remove `domain`, so that only this host gets the cookie"
-            ),
-            Self::IdleTooLong(absolute) => write!(
-                f,
-                "`idle` is longer than `absolute` ({absolute}), so it could never end a session; write a shorter `idle` or a longer `absolute`"
-            ),
-            Self::AbsoluteTooShort(idle) => write!(
-                f,
-                "`absolute` is shorter than `idle` ({idle}); write a shorter `idle` too, or a longer `absolute`"
-            ),
-            Self::TouchTooLong(idle) => write!(
-                f,
-                "`touch` is longer than `idle` ({idle}), so that reading could never keep a session alive; write a shorter `touch`"
             ),
 
             // The fields.
@@ -198,13 +119,12 @@ impl fmt::Display for Mistake<'_> {
                 } = conflict;
                 write!(f, "`{first}` excludes `{second}`: {reason}; {remedy}")
             }
-            Self::GroupAlone(group) => write!(
+            Self::TtlTooShort => {
+                write!(f, "`ttl` is too short; write `ttl = \"1ms\"` or more")
+            }
+            Self::SizeZero => write!(
                 f,
-                "no other field is in the group {group:?}; put `group = {group:?}` on the other fields too, or remove it"
-            ),
-            Self::GroupEmpty => write!(
-                f,
-                "a group needs a name; write for example `group = \"address\"`"
+                "no value fits into nothing; write for example `max_size = \"64KiB\"`"
             ),
             Self::IdentityTwice(first) => write!(
                 f,

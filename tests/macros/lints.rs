@@ -60,7 +60,7 @@ pub(crate) struct Strict {
     #[session(entries)]
     pub(crate) cart: BTreeMap<String, u8>,
     /// Taken.
-    #[session(once, on_error = "error")]
+    #[session(once, on_unreadable = "error")]
     pub(crate) challenge: Option<String>,
     /// Taken here alone.
     #[session(once)]

@@ -1,6 +1,4 @@
-//! `{Struct}Once` is there for each struct with a `once` field, and takes.
-
-use std::future::Future;
+//! A struct has a `take_…` for each `once` field, and it takes.
 
 use rocket::http::Status;
 use rocket::local::asynchronous::Client;
@@ -19,7 +17,7 @@ mod login {
     }
 }
 
-use login::{Login, LoginOnce as _};
+use login::Login;
 
 #[post("/")]
 fn start(mut login: Session<Login>) {
@@ -29,7 +27,10 @@ fn start(mut login: Session<Login>) {
 
 #[get("/")]
 async fn finish(mut login: Session<Login>) -> Result<String, Error> {
-    let (challenge, kind) = (login.take_challenge().await?, login.take_type().await?);
+    let (challenge, kind) = (
+        Login::take_challenge(&mut login).await?,
+        Login::take_type(&mut login).await?,
+    );
     assert_eq!((&login.challenge, login.r#type), (&None, None));
     Ok(format!("{challenge:?} {kind:?}"))
 }
@@ -53,20 +54,18 @@ async fn what_was_taken_is_gone() {
     }
 }
 
-/// Used as a bound, and by tasks that move between threads.
+/// A handler's future moves between threads.
 #[test]
-fn it_is_a_trait_like_any_other() {
+fn its_future_is_send() {
     #[session]
     struct Coupon {
         #[session(once)]
         code: Option<u64>,
     }
-    fn take<S: CouponOnce>(
-        session: &mut S,
-    ) -> impl Future<Output = Result<Option<u64>, Error>> + Send {
-        session.take_code()
+    fn is_send(session: &mut Session<Coupon>) -> impl Send {
+        Coupon::take_code(session)
     }
-    let _take = take::<Session<Coupon>>;
+    let _is_send = is_send;
 }
 
 #[test]
@@ -86,6 +85,6 @@ fn a_cfg_removes_the_method_too() {
         #[session(once)]
         never: missing::Type,
     }
-    let _take = <Session<Configured> as ConfiguredOnce>::take_either;
+    let _take = Configured::take_either;
     let _fairing = AllRemoved::fairing();
 }

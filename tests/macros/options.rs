@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rocket_typed_session::{SessionData, Timestamp, session};
+use rocket_typed_session::store::Timestamp;
+use rocket_typed_session::{SessionData, session};
 use session_core::schema::Decoded;
 
 #[session]
@@ -15,15 +16,15 @@ struct Visit {
     cart: BTreeMap<String, u32>,
     #[session(entries)]
     seen: HashMap<u64, Vec<u8>>,
-    #[session(once, ttl = "5m", on_error = "error")]
+    #[session(once, ttl = "5m", max_size = "1.5KiB", on_unreadable = "error")]
     challenge: Option<String>,
-    #[session(group = "address", default = "here".to_owned())]
+    #[session(keep, default = "here".to_owned())]
     street: String,
-    #[session(group = "address", ttl = "1h 1ms", migrate = city::read)]
+    #[session(ttl = "1h 1ms", migrate = city::read)]
     city: Option<City>,
-    #[session(identity, on_error = "drop_session")]
+    #[session(identity, on_unreadable = "drop_session")]
     user: Option<Vec<u8>>,
-    #[session(counter, ttl = "30s", on_error = "default")]
+    #[session(counter, ttl = "30s", on_unreadable = "default")]
     tries: u8,
 }
 
@@ -57,19 +58,25 @@ fn assert_shows(name: &str, parts: &[&str]) {
 
 #[test]
 fn what_is_declared_arrives() {
-    assert_shows("best", &["rule: Max", "group: None", "ttl: None"]);
-    assert_shows("low", &["rule: Min"]);
-    assert_shows("challenge", &["is_once: true", "ttl: Some(300s)"]);
-    assert_shows("challenge", &["on_error: Error", "rule: Last"]);
-    assert_shows("street", &["group: Some(\"address\")", "is_once: false"]);
+    assert_shows("best", &["rule: Extreme(Max)", "ttl: None"]);
+    assert_shows("low", &["rule: Extreme(Min)"]);
     assert_shows(
-        "city",
-        &["group: Some(\"address\")", "ttl: Some(3600.001s)"],
+        "challenge",
+        &["is_once: true", "ttl: Some(300s)", "keep: false"],
     );
-    assert_shows("user", &["is_identity: true", "on_error: DropSession"]);
+    assert_shows(
+        "challenge",
+        &["on_unreadable: Error", "rule: Last", "max_size: 1536"],
+    );
+    assert_shows(
+        "street",
+        &["is_once: false", "keep: true", "max_size: 65536"],
+    );
+    assert_shows("city", &["ttl: Some(3600.001s)"]);
+    assert_shows("user", &["is_identity: true", "on_unreadable: DropSession"]);
     assert_shows(
         "tries",
-        &["rule: Counter", "ttl: Some(30s)", "on_error: Default"],
+        &["rule: Counter", "ttl: Some(30s)", "on_unreadable: Default"],
     );
 }
 

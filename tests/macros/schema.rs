@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use rocket_typed_session::{SessionData, Timestamp, session};
+use rocket_typed_session::store::Timestamp;
+use rocket_typed_session::{SessionData, session};
+use session_core::fields::Fields;
 use session_core::options::SameSite;
-use session_core::record::Fields;
+use session_core::schema::Identified;
 use session_core::store::Wanted;
+use session_core::value::IdentityValue;
 
 #[session(
     name = "visits",
@@ -16,7 +19,9 @@ use session_core::store::Wanted;
     same_site = "None",
     secure,
     path = "/",
-    persistent = false
+    persistent = false,
+    remember = "90days",
+    max_size = "2MB"
 )]
 #[derive(Clone, Debug, PartialEq)]
 struct Visit {
@@ -56,6 +61,8 @@ fn declared_options_arrive() {
     assert_eq!(options.path, Some("/"));
     assert_eq!(options.domain, None);
     assert_eq!(options.persistent, Some(false));
+    assert_eq!(options.remember, Some(Duration::from_secs(90 * 86_400)));
+    assert_eq!(options.max_size, Some(2_000_000));
 }
 
 fn stored_names(wanted: Wanted) -> Vec<String> {
@@ -79,8 +86,12 @@ fn undeclared_options_are_left_open() {
 
 #[test]
 fn a_new_session_has_the_declared_defaults() {
-    let visit = Visit::SCHEMA.defaults();
-    assert_eq!(visit.views, 0);
+    assert_eq!(Visit::SCHEMA.defaults(), Visit::default());
+    let visit = Visit {
+        views: 1,
+        ..Visit::default()
+    };
+    assert_eq!(visit.views, 1);
     assert_eq!(visit.user, None);
     assert_eq!(visit.theme, "light");
     assert_eq!(visit.cached, None);
@@ -130,6 +141,16 @@ fn counters_and_the_identity_are_marked() {
     let table = format!("{:?}", Visit::SCHEMA);
     assert_eq!(table.matches("Counter(").count(), 1, "{table}");
     assert_eq!(table.matches("is_identity: true").count(), 1, "{table}");
+}
+
+#[test]
+fn the_identity_is_found_by_its_trait() {
+    fn log_in<T: Identified<Identity = Option<String>>>(data: &mut T, user: &str) {
+        *data.identity() = IdentityValue::somebody(user.to_owned());
+    }
+    let mut visit = Visit::default();
+    log_in(&mut visit, "ada");
+    assert_eq!(visit.user.as_deref(), Some("ada"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use rocket::fairing::AdHoc;
 use rocket::http::Status;
 use rocket::response::Redirect;
 use rocket::{Build, Catcher, Request, Rocket, State, catch, catchers, get, post, routes};
-use rocket_typed_session::{Error, Expiry, Session, session};
+use rocket_typed_session::{Error, Lifetime, Session, session};
 use serde::{Deserialize, Serialize};
 use session_core::testing::ManualClock;
 use tokio::sync::Semaphore;
@@ -143,7 +143,7 @@ fn login(mut visit: Session<Visit>, user: &str) -> Redirect {
 #[post("/remember/<user>")]
 fn remember(mut visit: Session<Visit>, user: &str) {
     visit.user = Some(user.into());
-    visit.set_expiry(Expiry::new(10 * ABSOLUTE, 100 * ABSOLUTE).persistent());
+    visit.set_lifetime(Lifetime::new(10 * ABSOLUTE, 100 * ABSOLUTE).persistent());
 }
 
 #[post("/leave")]
@@ -160,7 +160,7 @@ fn logout(mut visit: Session<Visit>) -> Redirect {
 
 #[post("/rotate")]
 fn rotate(mut visit: Session<Visit>) {
-    visit.rotate_id();
+    visit.rotate_token();
 }
 
 #[post("/clear")]
@@ -220,6 +220,14 @@ async fn slow_logout(mut visit: Session<Visit>, gate: &State<Arc<Gate>>) {
     visit.destroy();
 }
 
+/// Logs somebody in, then ends it all.
+#[post("/slow/login-and-logout")]
+async fn slow_login_and_logout(mut visit: Session<Visit>, gate: &State<Arc<Gate>>) {
+    gate.pass().await;
+    visit.log_in("bob".to_owned());
+    visit.destroy();
+}
+
 /// Changes, and whatever else is asked for, then fails as asked.
 #[post("/fail/<how>/<verb>")]
 fn fail(
@@ -230,7 +238,7 @@ fn fail(
     visit.note = "lost".into();
     match verb {
         "destroy" => visit.destroy(),
-        "rotate" => visit.rotate_id(),
+        "rotate" => visit.rotate_token(),
         "login" => visit.user = Some("mallory".into()),
         _ => {}
     }
@@ -330,6 +338,7 @@ pub(crate) fn rocket() -> Rocket<Build> {
             slow_read,
             slow_login,
             slow_logout,
+            slow_login_and_logout,
             fail,
             two,
             result,

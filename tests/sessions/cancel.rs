@@ -1,21 +1,26 @@
-//! A request that is dropped at any point leaves the session as it was or as it would have become;
-//! a `save` that is dropped, or whose answer is lost, counts once.
+//! A request that is dropped at any point leaves the session as it was or as it would have become.
+//! A `save` that is dropped, or whose answer gets lost, counts once or not at all, and never later:
+//! the request says so, and not before nothing can land any more.
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use rocket::http::{Cookie, Status};
 use rocket::local::asynchronous::{Client, LocalResponse};
 use rocket::{State, get, routes};
-use rocket_typed_session::Session;
+use rocket_typed_session::{Session, TransactError};
 use session_core::store::memory::MemoryStore;
-use session_core::store::{Key, Store, Wanted};
+use session_core::store::{Delete, Key, Store, Wanted};
 use session_core::token::Token;
 
 use crate::app::{self, Visit};
-use crate::support::lossy::Lossy;
+use crate::support::lossy::{Fate, Lossy};
+
+/// How long a request waits for an answer that got lost.
+const TIMEOUT: Duration = Duration::from_millis(60);
 
 /// Polls a future so many times, and drops it then. `None`: it had not ended.
 async fn poll_times<T>(future: impl Future<Output = T>, times: usize) -> Option<T> {
@@ -31,46 +36,64 @@ async fn poll_times<T>(future: impl Future<Output = T>, times: usize) -> Option<
     .await
 }
 
-/// Does `what` with a `save` or a transaction that is dropped after so many polls, or, where `lost`
-/// says so, whose answer is lost. Then it goes on and counts once more.
-#[get("/<what>?<polls>&<lost>")]
-async fn interrupted(
-    mut visit: Session<Visit>,
-    store: &State<Arc<Lossy>>,
-    what: &str,
-    polls: usize,
-    lost: usize,
-) -> &'static str {
+/// Waits for a future, or drops it after so many polls.
+async fn attempt<T>(future: impl Future<Output = T>, polls: Option<usize>) -> Option<T> {
+    match polls {
+        Some(polls) => poll_times(future, polls).await,
+        None => Some(future.await),
+    }
+}
+
+/// Does `what` with a `save` or a transaction that may be dropped after so many polls. Then it goes
+/// on and counts once more.
+#[get("/<what>?<polls>")]
+async fn interrupted(mut visit: Session<Visit>, what: &str, polls: Option<usize>) -> &'static str {
     visit.views += 1;
-    store.lose(lost);
-    let ended = match what {
+    let outcome = match what {
+        "switch" => {
+            visit.user = Some("bob".into());
+            attempt(visit.save(), polls).await
+        }
         "login" => {
             visit.user = Some("alice".into());
-            poll_times(visit.save(), polls).await.is_some()
+            attempt(visit.save(), polls).await
         }
         "transact" => {
             let transaction = visit.transact(|visit| {
                 visit.note.push('t');
                 Ok::<_, ()>(())
             });
-            poll_times(transaction, polls).await.is_some()
+            let outcome = attempt(transaction, polls).await;
+            outcome.map(|outcome| {
+                outcome.map_err(|error| match error {
+                    TransactError::Failed(error) => error,
+                    TransactError::Aborted(()) | TransactError::Conflict => unreachable!(),
+                })
+            })
         }
         "twice" => {
-            poll_times(visit.save(), polls).await;
-            visit.views += 10;
-            visit.save().await.is_ok()
+            attempt(visit.save(), polls).await;
+            Some(visit.save().await)
         }
         "reload" => {
-            poll_times(visit.save(), polls).await;
-            visit.reload().await.is_ok()
+            attempt(visit.save(), polls).await;
+            Some(visit.reload().await)
         }
-        _ => poll_times(visit.save(), polls).await.is_some(),
+        _ => attempt(visit.save(), polls).await,
     };
-    visit.views += 100;
-    if what == "destroy" {
+    if what == "quiet" {
+        // Nothing more: the application knows what it was told.
+    } else if what == "destroy" {
         visit.destroy();
+    } else {
+        visit.views += 100;
     }
-    if ended { "ended" } else { "dropped" }
+    match outcome {
+        None => "dropped",
+        Some(Ok(())) => "saved",
+        Some(Err(error)) if error.is_unknown() => "unknown",
+        Some(Err(_)) => "failed",
+    }
 }
 
 struct Site {
@@ -80,9 +103,8 @@ struct Site {
 
 impl Site {
     async fn launch() -> Self {
-        let store = Arc::new(Lossy::new(MemoryStore::new()));
-        let fairing = Visit::fairing().store(Arc::clone(&store));
-        let rocket = app::rocket().attach(fairing).manage(Arc::clone(&store));
+        let store = Arc::new(Lossy::new(MemoryStore::new(), TIMEOUT));
+        let rocket = app::rocket().attach(Visit::fairing().store(Arc::clone(&store)));
         let rocket = rocket.mount("/interrupted", routes![interrupted]);
         let client = Client::untracked(rocket).await.unwrap();
         Self { client, store }
@@ -94,6 +116,14 @@ impl Site {
         set_token(&response).unwrap()
     }
 
+    /// A session of Alice's with one view and a note.
+    async fn alice(&self) -> Token {
+        let response = self.get("POST /login/alice", &self.visitor().await).await;
+        let token = set_token(&response).unwrap();
+        self.get("/note/hers", &token).await;
+        token
+    }
+
     async fn get(&self, path: &str, token: &Token) -> LocalResponse<'_> {
         let cookie = Cookie::new("visit", token.expose());
         let method = match path.strip_prefix("POST ") {
@@ -103,19 +133,126 @@ impl Site {
         method.cookie(cookie).dispatch().await
     }
 
-    async fn read(&self, token: &Token) -> String {
-        self.get("/read", token).await.into_string().await.unwrap()
-    }
-
-    /// The epoch and the data that are stored.
-    async fn stored(&self, token: &Token) -> Option<(u32, String)> {
+    /// The data that is stored under a token's id, and whether the token opens it.
+    async fn stored(&self, token: &Token) -> Option<(String, bool)> {
         let key = Key::new("visit", token.id());
         let record = self.store.load(key, &Wanted::All).await.unwrap()?;
         let fields = record.fields.iter();
         let fields =
             fields.map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)));
-        Some((record.metadata.epoch, fields.collect::<Vec<_>>().join(" ")))
+        let is_open = record.metadata.digests.matches(&token.digests());
+        Some((fields.collect::<Vec<_>>().join(" "), is_open))
     }
+
+    /// Sends a request that is interrupted, and checks what it left. `before` is what was stored,
+    /// `part` what the `save` stores, and `all` what the whole request stores.
+    async fn check(&self, what: &str, polls: Option<usize>, fates: &[Fate]) -> Outcome {
+        let (token, before) = match what {
+            "new" => (None, None),
+            "switch" => (
+                Some(self.alice().await),
+                Some("note=\"hers\" user=\"alice\" views=1"),
+            ),
+            _ => (Some(self.visitor().await), Some("views=1")),
+        };
+        let (part, all) = match what {
+            "destroy" => (Some("views=2"), None),
+            "login" => (
+                Some("user=\"alice\" views=2"),
+                Some("user=\"alice\" views=102"),
+            ),
+            "new" => (Some("views=1"), Some("views=101")),
+            "quiet" => (Some("views=2"), Some("views=2")),
+            "switch" => (Some("user=\"bob\" views=1"), Some("user=\"bob\" views=101")),
+            "transact" => (Some("note=\"t\" views=2"), Some("note=\"t\" views=102")),
+            _ => (Some("views=2"), Some("views=102")),
+        };
+        let case = format!("{what} {polls:?} {fates:?}");
+        self.store.decide(fates.iter().copied());
+        let path = match polls {
+            Some(polls) => format!("/interrupted/{what}?polls={polls}"),
+            None => format!("/interrupted/{what}"),
+        };
+        let began = Instant::now();
+        let response = match &token {
+            Some(token) => self.get(&path, token).await,
+            None => self.client.get(path).dispatch().await,
+        };
+        self.store.decide([]);
+        let took = began.elapsed();
+        let status = response.status();
+        let now = set_token(&response).or(token.clone());
+        let said = response.into_string().await.unwrap();
+        let stored = match &now {
+            Some(token) => self.stored(token).await.map(|(data, _)| data),
+            None => None,
+        };
+        let stored = stored.as_deref();
+        match status {
+            // A `reload` sees whether it was stored, and goes on from there.
+            Status::Ok if what == "reload" => {
+                assert!(
+                    stored == all || stored == Some("views=101"),
+                    "{case}: {stored:?}"
+                );
+            }
+            // A transaction that was never sent is not done; what was changed before it is.
+            Status::Ok if what == "transact" && said == "dropped" => {
+                assert!(
+                    stored == all || stored == Some("views=102"),
+                    "{case}: {stored:?}"
+                );
+            }
+            // The application was told that nobody knows, and accepts that.
+            Status::Ok if said == "unknown" && what == "quiet" => {
+                assert!([before, part].contains(&stored), "{case}: {stored:?}");
+            }
+            Status::Ok => assert_eq!(stored, all, "{case}"),
+            status => {
+                assert_eq!(status, Status::ServiceUnavailable, "{case}");
+                assert!(
+                    took >= TIMEOUT,
+                    "{case}: answered after {took:?}, while it could land"
+                );
+                // Where one session ends and another begins, it may have come halfway.
+                let halfway = what == "switch" && stored.is_none();
+                assert!(
+                    [before, part].contains(&stored) || halfway,
+                    "{case}: {stored:?}"
+                );
+            }
+        }
+        tokio::time::sleep(if fates.is_empty() {
+            Duration::ZERO
+        } else {
+            TIMEOUT
+        })
+        .await;
+        if let Some(token) = &now {
+            let later = self.stored(token).await.map(|(data, _)| data);
+            assert_eq!(
+                later.as_deref(),
+                stored,
+                "{case}: it landed after the request had ended"
+            );
+        }
+        if let Some(token) = &token
+            && now.as_ref().is_some_and(|now| now.id() != token.id())
+        {
+            assert_eq!(
+                self.stored(token).await,
+                None,
+                "{case}: the session before the switch"
+            );
+        }
+        Outcome { status, said }
+    }
+}
+
+#[derive(Debug)]
+struct Outcome {
+    status: Status,
+    said: String,
 }
 
 fn set_token(response: &LocalResponse<'_>) -> Option<Token> {
@@ -145,7 +282,7 @@ async fn a_dropped_request_leaves_the_session_as_it_was_or_as_it_would_have_beco
             let is_done = response.is_some();
             drop(response);
             let stored = site.stored(&token).await;
-            let saved = path == "/save" && stored == Some((0, "views=2".into()));
+            let saved = path == "/save" && stored == Some(("views=2".into(), true));
             assert!(
                 stored == old || stored == new || saved,
                 "{path} {polls}: {stored:?}"
@@ -154,8 +291,8 @@ async fn a_dropped_request_leaves_the_session_as_it_was_or_as_it_would_have_beco
             let response = site.get("/view", &token).await;
             assert_eq!(response.status(), Status::Ok, "{path} {polls}");
             if stored == old {
-                let read = site.read(&token).await;
-                assert!(read.starts_with("views=2 user=-"), "{path} {polls}: {read}");
+                let next = Some(("views=2".into(), true));
+                assert_eq!(site.stored(&token).await, next, "{path} {polls}");
             }
             if is_done {
                 assert!(polls > 2, "{path}");
@@ -165,89 +302,123 @@ async fn a_dropped_request_leaves_the_session_as_it_was_or_as_it_would_have_beco
     }
 }
 
+/// Ended, and not yet begun again: so a crash in between logs out, and leaks nothing.
 #[tokio::test]
-async fn what_a_dropped_save_said_counts_once() {
+async fn a_switch_of_user_that_is_dropped_leaves_nothing_of_one_to_the_other() {
     let site = Site::launch().await;
-    for (what, expected) in [
-        ("save", "views=102 user=- theme=Light note="),
-        ("login", "views=102 user=alice theme=Light note="),
-        ("twice", "views=112 user=- theme=Light note="),
-        ("reload", "views=102 user=- theme=Light note="),
-        ("destroy", "views=0 user=- theme=Light note="),
-        ("transact", "views=102 user=- theme=Light note="),
-    ] {
-        // What is not even begun to be saved is forgotten by a `reload`.
-        for polls in usize::from(what == "reload").. {
-            let token = site.visitor().await;
-            let path = format!("/interrupted/{what}?polls={polls}&lost=0");
-            let response = site.get(&path, &token).await;
-            assert_eq!(response.status(), Status::Ok, "{path}");
-            let token = set_token(&response).unwrap_or(token);
-            let read = site.read(&token).await;
-            // What a transaction does is done or not; what came before it is.
-            assert_eq!(read.trim_end_matches('t'), expected, "{path}");
-            assert!(!read.ends_with("tt"), "{path}");
-            let ended = response.into_string().await.unwrap() == "ended";
-            if ended && polls > 9 {
+    for path in ["POST /login/bob", "POST /leave"] {
+        for polls in 0.. {
+            let token = site.alice().await;
+            let response = poll_times(site.get(path, &token), polls).await;
+            let is_done = response.is_some();
+            drop(response);
+            let stored = site.stored(&token).await;
+            let hers = ("note=\"hers\" user=\"alice\" views=1".into(), true);
+            assert!(
+                stored.is_none() || stored == Some(hers),
+                "{path} {polls}: {stored:?}"
+            );
+            if is_done {
+                assert_eq!(stored, None);
                 break;
             }
         }
     }
 }
 
+const WHAT: [&str; 9] = [
+    "destroy", "login", "new", "quiet", "reload", "save", "switch", "transact", "twice",
+];
+
 #[tokio::test]
-async fn a_save_whose_answer_was_lost_counts_once() {
+async fn what_a_dropped_save_said_counts_once_or_the_request_says_that_nobody_knows() {
     let site = Site::launch().await;
-    for (what, expected) in [
-        ("save", "views=102 user=- theme=Light note="),
-        ("login", "views=102 user=alice theme=Light note="),
-        ("twice", "views=112 user=- theme=Light note="),
-        ("reload", "views=102 user=- theme=Light note="),
-        ("destroy", "views=0 user=- theme=Light note="),
-        ("transact", "views=102 user=- theme=Light note=t"),
-    ] {
-        for lost in 1..3 {
-            let token = site.visitor().await;
-            let path = format!("/interrupted/{what}?polls=1000&lost={lost}");
-            let response = site.get(&path, &token).await;
-            let token = set_token(&response).unwrap_or(token);
-            if response.status() == Status::Ok {
-                assert_eq!(site.read(&token).await, expected, "{path}");
-            } else {
-                // Both answers were lost, of the `save` and of its repetition at the end.
+    for what in WHAT {
+        // What is not even begun to be saved is forgotten by a `reload`.
+        let mut dropped_in_flight = 0;
+        for polls in 0.. {
+            let outcome = site.check(what, Some(polls), &[]).await;
+            dropped_in_flight += usize::from(outcome.status != Status::Ok);
+            if outcome.said == "saved" && polls > 6 {
+                break;
+            }
+        }
+        let never_fails = matches!(what, "destroy" | "reload");
+        assert_eq!(dropped_in_flight == 0, never_fails, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_save_whose_answer_got_lost_counts_once_or_not_at_all() {
+    let site = Site::launch().await;
+    let delayed = |millis| Fate::Delayed(Duration::from_millis(millis));
+    for what in WHAT {
+        for first in [Fate::Dropped, Fate::Unheard, delayed(10), delayed(100)] {
+            for polls in [None, Some(20)] {
+                let outcome = site.check(what, polls, &[first]).await;
+                // A create and a delete are sent again.
+                let is_ok = match what {
+                    "destroy" | "new" | "reload" => true,
+                    "quiet" => polls.is_none(),
+                    "switch" => outcome.status == Status::Ok,
+                    _ => false,
+                };
+                let told = format!("{what} {first:?} {polls:?}: {outcome:?}");
                 assert_eq!(
-                    (response.status(), lost),
-                    (Status::ServiceUnavailable, 2),
-                    "{path}"
+                    outcome.status == Status::Ok || what == "new",
+                    is_ok,
+                    "{told}"
                 );
             }
         }
     }
 }
 
-/// A session that another request ended between a `save` that failed and the next one.
-#[get("/<_>/ended")]
-async fn ended(mut visit: Session<Visit>, store: &State<Arc<Lossy>>) -> String {
+/// What the second `save` of each request said: whether nobody knows.
+type Said = Mutex<Vec<Option<bool>>>;
+
+/// A `save` that was dropped, and one after it.
+#[get("/<ends>")]
+async fn again(
+    mut visit: Session<Visit>,
+    store: &State<Arc<Lossy>>,
+    said: &State<Said>,
+    ends: bool,
+) {
     visit.views += 1;
     poll_times(visit.save(), 1).await;
-    let key = Key::new("visit", visit.id().unwrap());
-    store.delete(key).await.unwrap();
+    if ends {
+        let key = Key::new("visit", visit.id().unwrap());
+        let delete = Delete::new(None, store.now());
+        store.delete(key, &delete).await.unwrap();
+    }
     let saved = visit.save().await;
-    format!("{:?}", saved.map_err(|error| error.is_gone()))
+    said.lock()
+        .unwrap()
+        .push(saved.err().map(|error| error.is_unknown()));
 }
 
+/// As after `timeout(…, visit.save())`: who tries again must not be told that all is well.
 #[tokio::test]
-async fn a_save_that_finds_out_that_the_one_before_was_dropped_says_so() {
-    let site = Site::launch().await;
-    let rocket = app::rocket().attach(Visit::fairing().store(Arc::clone(&site.store)));
-    let rocket = rocket.manage(Arc::clone(&site.store));
-    let client = Client::untracked(rocket.mount("/saves", routes![ended]))
+async fn a_save_after_one_that_was_dropped_says_that_nobody_knows() {
+    let store = Arc::new(Lossy::new(MemoryStore::new(), TIMEOUT));
+    let rocket = app::rocket().attach(Visit::fairing().store(Arc::clone(&store)));
+    let rocket = rocket.manage(Arc::clone(&store)).manage(Said::default());
+    let client = Client::untracked(rocket.mount("/again", routes![again]))
         .await
         .unwrap();
-    let token = site.visitor().await;
-    let request = client
-        .get("/saves/1/ended")
-        .cookie(Cookie::new("visit", token.expose()));
-    let response = request.dispatch().await.into_string().await;
-    assert_eq!(response.as_deref(), Some("Err(true)"));
+    let site = Site { client, store };
+    for ends in [false, true] {
+        let token = site.visitor().await;
+        let response = site.get(&format!("/again/{ends}"), &token).await;
+        assert_eq!(response.status(), Status::ServiceUnavailable);
+    }
+    let said = site
+        .client
+        .rocket()
+        .state::<Said>()
+        .unwrap()
+        .lock()
+        .unwrap();
+    assert_eq!(*said, [Some(true), Some(true)]);
 }

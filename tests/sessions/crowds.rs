@@ -72,14 +72,14 @@ async fn notice(mut crowd: Session<Crowd>, meeting: &State<Meeting>) {
 #[post("/take")]
 async fn take(mut crowd: Session<Crowd>, meeting: &State<Meeting>) -> Result<String, Error> {
     meeting.wait().await;
-    let notice = crowd.take_notice().await?;
+    let notice = Crowd::take_notice(&mut crowd).await?;
     Ok(notice.unwrap_or_default())
 }
 
 #[post("/take-and-fail")]
 async fn take_and_fail(mut crowd: Session<Crowd>) -> Result<Status, Error> {
     crowd.views += 1;
-    let notice = crowd.take_notice().await?;
+    let notice = Crowd::take_notice(&mut crowd).await?;
     assert!(notice.is_some());
     Ok(Status::InternalServerError)
 }

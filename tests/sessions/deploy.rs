@@ -1,21 +1,9 @@
 //! Two builds of one application, of which one has another session, on one Redis: nobody is logged
 //! out, nothing is lost, nothing fails; forth and back.
 
-use std::path::PathBuf;
-
 use crate::support::http::Browser;
-use crate::support::program::{Program, build};
+use crate::support::program::{Program, built};
 use crate::support::redis::RedisServer;
-
-fn programs() -> [PathBuf; 2] {
-    let programs = build(&["--package", "deploy-test"]);
-    ["before", "after"].map(|name| {
-        let program = programs
-            .iter()
-            .find(|path| path.file_stem().is_some_and(|stem| stem == name));
-        program.unwrap().clone()
-    })
-}
 
 async fn set(browser: &mut Browser, to: &Program, path: &str) {
     browser.go_to(to.address());
@@ -31,7 +19,7 @@ async fn see(browser: &mut Browser, of: &Program, expected: &str) {
 #[tokio::test]
 async fn two_builds_share_sessions_forth_and_back() {
     let redis = RedisServer::start();
-    let [old, new] = programs();
+    let [old, new] = ["before", "after"].map(built);
     let before = Program::start(&old, Some(&redis));
     let mut browser = before.browser();
     for path in [
@@ -84,7 +72,7 @@ async fn two_builds_share_sessions_forth_and_back() {
     let removed: String = redis.command(&["HGET", &key, "removed"]);
     assert_eq!(removed, "\"still\"");
 
-    let warning = "field `size` cannot be read as what it is declared";
+    let warning = "`size` cannot be read as what it is declared";
     assert!(before.log().contains(warning), "{}", before.log());
     assert!(!after.log().contains("cannot be read"), "{}", after.log());
 }

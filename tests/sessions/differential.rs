@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
-use rocket_typed_session::MemoryStore;
-use session_core::changes::{Change, Changes, Expired};
+use session_core::changes::{Changes, Expired};
 use session_core::clock::Timestamp;
-use session_core::error::Error;
 use session_core::expiry::Lifetime;
-use session_core::recent::CommitId;
-use session_core::record::{Fields, Metadata, Name, Record};
-use session_core::rule::{Counter, CounterRange};
+use session_core::fields::{Fields, Name};
+use session_core::merge::{Change, Counter, CounterRange, Extreme};
+use session_core::record::{Metadata, Record};
+use session_core::store::memory::MemoryStore;
 use session_core::store::{
-    Created, Expected, Key, Rotation, Store, Take, Taken, Update, Updated, Wanted,
+    Created, Delete, Deleted, Expected, Key, Rotation, Store, Update, Updated, Wanted,
 };
 use session_core::token::Token;
 
@@ -22,77 +20,117 @@ use crate::conformance::redis_store;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-const NAMES: &[&str] = &["a", "b", "n", "e:1", "e:2", "old", "@until:n"];
-const OLD_NAMES: &[&str] = &["old"];
+const NAMES: &[&str] = &["a", "b", "n", "e:1", "e:2", "old", "older", "@until:n"];
+/// Longer than any integer of Rust's.
+const LONGEST: &str = "99999999999999999999999999999999999999999999999999";
+const OLD_NAMES: &[&[&str]] = &[&[], &["old"], &["older", "old"]];
 
 #[derive(Clone, Debug)]
 enum Call {
     Create {
-        is_second: bool,
         fields: Vec<(&'static str, String)>,
+        is_of_a_later_version: bool,
+        is_over: bool,
     },
-    Delete,
-    Load(Vec<&'static str>),
-    Take {
+    Delete {
         is_late: bool,
-        name: &'static str,
-        has_old_names: bool,
+        /// `None`: it names no login.
+        knows: Option<Knows>,
     },
-    TakeAgain(Index),
+    Load(Vec<&'static str>),
     Update {
         is_late: bool,
+        knows: Knows,
         changes: Changes,
         expected: Option<Expected>,
-        rotates: bool,
+        renews: Renews,
         lifetime: Option<Lifetime>,
-        seconds: u64,
+        absolute_deadline: Option<Timestamp>,
+        touched_at: Option<Timestamp>,
     },
-    UpdateAgain(Index),
+}
+
+/// Which token a request has loaded.
+#[derive(Clone, Copy, Debug)]
+enum Knows {
+    Now,
+    OtherLogin,
+    OtherVerifier,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Renews {
+    Login,
+    Nothing,
+    Verifier,
 }
 
 fn call() -> impl Strategy<Value = Call> {
     let name = || proptest::sample::select(NAMES);
-    let is_late = || proptest::bool::weighted(0.05);
+    let rarely = || proptest::bool::weighted(0.07);
     let fields = proptest::collection::vec((name(), value()), 0..5);
-    let create = (any::<bool>(), fields);
-    let create = create.prop_map(|(is_second, fields)| Call::Create { is_second, fields });
-    let take = (is_late(), name(), any::<bool>());
-    let take = take.prop_map(|(is_late, name, has_old_names)| Call::Take {
-        is_late,
-        name,
-        has_old_names,
+    let create = (fields, any::<bool>(), rarely());
+    let create = create.prop_map(|(fields, is_of_a_later_version, is_over)| Call::Create {
+        fields,
+        is_of_a_later_version,
+        is_over,
     });
-    let update = (
-        is_late(),
-        changes(),
-        proptest::option::weighted(0.2, expected()),
-        proptest::bool::weighted(0.1),
-        proptest::option::weighted(0.1, proptest::option::of(1_u64..100_000)),
-        0_u64..1000,
-    );
-    let update = update.prop_map(|(is_late, changes, expected, rotates, idle, seconds)| {
-        let lifetime = idle.map(|seconds| {
-            let mut lifetime = Lifetime::default();
-            lifetime.idle_timeout = seconds.map(Duration::from_secs);
+    let knows = || {
+        prop_oneof![
+            20 => Just(Knows::Now),
+            1 => Just(Knows::OtherLogin),
+            1 => Just(Knows::OtherVerifier),
+        ]
+    };
+    let one_of_all = prop_oneof![
+        Just(None),
+        Just(Some(Knows::Now)),
+        Just(Some(Knows::OtherLogin)),
+        Just(Some(Knows::OtherVerifier)),
+    ];
+    let delete = (rarely(), one_of_all);
+    let delete = delete.prop_map(|(is_late, knows)| Call::Delete { is_late, knows });
+    let renews = prop_oneof![
+        10 => Just(Renews::Nothing),
+        1 => Just(Renews::Login),
+        1 => Just(Renews::Verifier),
+    ];
+    let later = || (0_u64..2_000_000).prop_map(|millis| START.plus(Duration::from_millis(millis)));
+    let lifetime = (0_u64..100_000, any::<bool>()).prop_map(|(idle, is_persistent)| {
+        let lifetime = Lifetime::new(Duration::from_secs(idle), HOUR);
+        if is_persistent {
+            lifetime.persistent()
+        } else {
             lifetime
-        });
-        Call::Update {
-            is_late,
-            changes,
-            expected,
-            rotates,
-            lifetime,
-            seconds,
         }
     });
+    let update = (
+        (rarely(), knows(), renews),
+        changes(),
+        proptest::option::weighted(0.2, expected()),
+        proptest::option::weighted(0.1, lifetime),
+        proptest::option::weighted(0.1, later()),
+        proptest::option::weighted(0.5, later()),
+    );
+    let update = update.prop_map(
+        |((is_late, knows, renews), changes, expected, lifetime, absolute_deadline, touched_at)| {
+            Call::Update {
+                is_late,
+                knows,
+                changes,
+                expected,
+                renews,
+                lifetime,
+                absolute_deadline,
+                touched_at,
+            }
+        },
+    );
     prop_oneof![
         2 => create,
-        1 => Just(Call::Delete),
+        1 => delete,
         2 => proptest::collection::vec(name(), 0..4).prop_map(Call::Load),
-        3 => take,
-        2 => any::<Index>().prop_map(Call::TakeAgain),
         16 => update,
-        3 => any::<Index>().prop_map(Call::UpdateAgain),
     ]
 }
 
@@ -103,9 +141,12 @@ fn value() -> impl Strategy<Value = String> {
         7,
         127,
         128,
+        999_999_999,
+        99_999_999_999_999,
+        1 << 53,
         i128::from(i64::MAX),
         i128::from(u64::MAX),
-        1 << 53,
+        i128::MAX - 9,
     ];
     let near = (
         proptest::sample::select(limits.to_vec()),
@@ -116,15 +157,15 @@ fn value() -> impl Strategy<Value = String> {
         let number = limit + by;
         if is_negative { -number } else { number }.to_string()
     });
-    let junk = proptest::sample::select(&["", "null", "01", "-0", "1.5", "\"1\"", "100"][..]);
+    let junk = &["", "null", "01", "-0", "1.5", "\"1\"", "100", LONGEST][..];
+    let junk = proptest::sample::select(junk);
     prop_oneof![6 => near, 6 => (-20_i128..20).prop_map(|n| n.to_string()), 1 => junk.prop_map(String::from)]
 }
 
 fn integer() -> impl Strategy<Value = String> {
     value().prop_filter("an integer", |value| {
-        value
-            .parse::<i128>()
-            .is_ok_and(|number| number.to_string() == *value)
+        let parsed = value.parse::<i128>();
+        value == LONGEST || parsed.is_ok_and(|number| number.to_string() == *value)
     })
 }
 
@@ -136,24 +177,27 @@ fn changes() -> impl Strategy<Value = Changes> {
         Just(CounterRange::new(i64::MIN, i64::MAX)),
     ];
     let delta = prop_oneof![4 => -20_i64..20, 1 => any::<i64>()];
-    let add = (range, delta, -5_i64..5, any::<bool>());
-    let add = add.prop_map(|(range, delta, base, has_old_names)| {
+    let old_names = || proptest::sample::select(OLD_NAMES);
+    let add = (range, delta, -5_i64..5, old_names());
+    let add = add.prop_map(|(range, delta, base, old_names)| {
         let mut counter = Counter::new(range);
-        counter.aliases = if has_old_names { OLD_NAMES } else { &[] };
+        counter.aliases = old_names;
         Change::Add {
             delta,
             base,
             counter,
         }
     });
+    let extreme = prop_oneof![Just(Extreme::Max), Just(Extreme::Min)];
+    let extreme = (extreme, integer());
     let change = prop_oneof![
         3 => add,
-        2 => integer().prop_map(|value| Change::Max(value.into())),
-        2 => integer().prop_map(|value| Change::Min(value.into())),
+        4 => extreme.prop_map(|(extreme, value)| Change::Extreme(extreme, value.into())),
         3 => value().prop_map(|value| Change::Set(value.into())),
+        2 => old_names().prop_map(|aliases| Change::Take { aliases }),
         1 => Just(Change::Unset),
     ];
-    let changing = proptest::sample::select(&["a", "b", "n", "e:1", "e:2"][..]);
+    let changing = proptest::sample::select(&["a", "b", "n", "e:1", "e:2", "@until:n"][..]);
     let some = proptest::collection::vec((changing, change), 0..4);
     let deadline = proptest::sample::select(&["100", "200"][..]);
     let expired = proptest::option::weighted(0.3, deadline.clone());
@@ -194,28 +238,14 @@ fn expected() -> impl Strategy<Value = Expected> {
 enum Answer {
     Created(Created),
     Deleted,
-    Loaded(Option<([u8; Metadata::PACKED_LEN], Readable)>),
-    Overflow,
-    Taken(Taken),
+    /// Of what is absent it may be said, too, that it is gone.
+    Late,
+    Loaded(Option<(Vec<u8>, Readable)>),
+    OfAnotherLogin,
     Updated(Updated, Readable),
 }
 
 type Readable = Vec<(String, String)>;
-
-impl Answer {
-    fn of_update(answer: Result<Updated, Error>) -> Self {
-        match answer {
-            Ok(Updated::Done(merged)) => {
-                Self::Updated(Updated::Done(Fields::new()), readable(&merged))
-            }
-            Ok(refused) => Self::Updated(refused, Vec::new()),
-            Err(error) => {
-                assert!(error.is_overflow(), "{error}");
-                Self::Overflow
-            }
-        }
-    }
-}
 
 fn readable(fields: &Fields) -> Readable {
     let readable = |value: &[u8]| value.escape_ascii().to_string();
@@ -228,9 +258,8 @@ fn readable(fields: &Fields) -> Readable {
 /// What is called, with all that must be the same for both stores: ids and digests.
 enum Prepared {
     Create(Record),
-    Delete,
+    Delete(Delete),
     Load(Wanted),
-    Take(Take),
     Update(Update),
 }
 
@@ -238,12 +267,13 @@ impl Prepared {
     async fn run(&self, store: &dyn Store, key: Key) -> Answer {
         match self {
             Self::Create(record) => {
-                Answer::Created(store.create(key, record.clone(), HOUR).await.unwrap())
+                Answer::Created(store.create(key, record.clone()).await.unwrap())
             }
-            Self::Delete => {
-                store.delete(key).await.unwrap();
-                Answer::Deleted
-            }
+            Self::Delete(delete) => match store.delete(key, delete).await.unwrap() {
+                Deleted::Done => Answer::Deleted,
+                Deleted::Other => Answer::OfAnotherLogin,
+                Deleted::Late(_) => Answer::Late,
+            },
             Self::Load(wanted) => {
                 let loaded = store.load(key, wanted).await.unwrap();
                 Answer::Loaded(loaded.map(|record| {
@@ -257,19 +287,36 @@ impl Prepared {
                     (record.metadata.pack(), fields)
                 }))
             }
-            Self::Take(take) => Answer::Taken(store.take(key, take).await.unwrap()),
-            Self::Update(update) => Answer::of_update(store.update(key, update).await),
+            Self::Update(update) => match store.update(key, update).await.unwrap() {
+                Updated::Done(answer) => {
+                    Answer::Updated(Updated::Done(Fields::new()), readable(&answer))
+                }
+                Updated::Gone | Updated::Late(_) if is_late(update.not_after) => Answer::Late,
+                refused => Answer::Updated(refused, Vec::new()),
+            },
         }
     }
+}
+
+/// Until when a call may be done: it is late already, or will not be.
+fn not_after(is_late: bool) -> Timestamp {
+    if is_late {
+        START
+    } else {
+        Timestamp::from_millis(u64::MAX)
+    }
+}
+
+fn is_late(not_after: Timestamp) -> bool {
+    not_after == START
 }
 
 /// A session of which both stores are asked the same.
 struct Session {
     key: Key,
-    tokens: [Token; 2],
-    epoch: u32,
-    takes: Vec<Take>,
-    updates: Vec<Update>,
+    /// Whose digests are stored, as far as a client knows.
+    token: Token,
+    renewed: Vec<Token>,
 }
 
 impl Session {
@@ -277,80 +324,102 @@ impl Session {
         let token = Token::generate().unwrap();
         Self {
             key: Key::new("differential", token.id()),
-            tokens: [token.rotate().unwrap(), token],
-            epoch: 0,
-            takes: Vec::new(),
-            updates: Vec::new(),
+            token,
+            renewed: Vec::new(),
         }
     }
 
     fn prepare(&mut self, call: Call) -> Prepared {
-        let id = CommitId::generate(START).unwrap();
-        let epoch_of = |is_late| self.epoch + u32::from(is_late);
         match call {
-            Call::Create { is_second, fields } => {
+            Call::Create {
+                fields,
+                is_of_a_later_version,
+                is_over,
+            } => {
+                let token = self.renew(Renews::Login);
                 let mut metadata = Metadata::created_now(START, HOUR);
-                metadata.digest = self.tokens[usize::from(is_second)].digest();
+                metadata.digests = token.digests();
+                if is_of_a_later_version {
+                    let mut packed = metadata.pack();
+                    packed[0] = 2;
+                    packed.extend(b"later");
+                    metadata = Metadata::unpack(&packed).unwrap();
+                }
                 let fields = fields.into_iter();
                 let fields = fields.map(|(name, value)| (name.into(), value.into()));
-                Prepared::Create(Record::new(metadata, fields.collect()))
+                let remove_at = if is_over {
+                    START
+                } else {
+                    Timestamp::from_millis(u64::MAX)
+                };
+                Prepared::Create(Record::new(metadata, fields.collect(), remove_at))
             }
-            Call::Delete => Prepared::Delete,
+            Call::Delete { is_late, knows } => {
+                let login = knows.map(|knows| self.known(knows).digests());
+                Prepared::Delete(Delete::new(login, not_after(is_late)))
+            }
             Call::Load(names) if names.is_empty() => Prepared::Load(Wanted::All),
             Call::Load(names) => {
                 let names = names.into_iter().map(Name::from);
                 Prepared::Load(Wanted::Fields(names.collect()))
             }
-            Call::Take {
-                is_late,
-                name,
-                has_old_names,
-            } => {
-                let old_names: &[&str] = if has_old_names && name != "old" {
-                    OLD_NAMES
-                } else {
-                    &[]
-                };
-                let take = Take::new(id, epoch_of(is_late), name.into(), old_names);
-                self.takes.push(take.clone());
-                Prepared::Take(take)
-            }
-            Call::TakeAgain(index) if !self.takes.is_empty() => {
-                Prepared::Take(index.get(&self.takes).clone())
-            }
             Call::Update {
                 is_late,
+                knows,
                 changes,
                 expected,
-                rotates,
+                renews,
                 lifetime,
-                seconds,
+                absolute_deadline,
+                touched_at,
             } => {
-                let touched_at = START.plus(Duration::from_secs(seconds));
-                let mut update = Update::touch(id, epoch_of(is_late), touched_at, HOUR);
+                let known = self.known(knows);
+                let mut update = Update::new(known.digests(), not_after(is_late));
                 update.changes = changes;
                 update.expected = expected;
                 update.lifetime = lifetime;
-                if rotates {
-                    let mut before = Metadata::created_now(START, HOUR);
-                    before.epoch = update.epoch;
-                    let digest = self.tokens[0].rotate().unwrap().digest();
-                    update.rotation = Some(Rotation::of(&before, digest, touched_at, true));
-                }
-                self.updates.push(update.clone());
+                update.absolute_deadline = absolute_deadline;
+                update.touched_at = touched_at;
+                update.ttl = HOUR;
+                let digests = self.renew(renews).digests();
+                let at = START.plus(Duration::from_millis(1234));
+                update.rotation = match renews {
+                    Renews::Nothing => None,
+                    Renews::Verifier => Some(Rotation::new(digests, at, false)),
+                    Renews::Login => Some(Rotation::new(digests, at, true)),
+                };
                 Prepared::Update(update)
             }
-            Call::UpdateAgain(index) if !self.updates.is_empty() => {
-                Prepared::Update(index.get(&self.updates).clone())
-            }
-            Call::TakeAgain(_) | Call::UpdateAgain(_) => Prepared::Load(Wanted::All),
         }
+    }
+
+    fn known(&self, knows: Knows) -> Token {
+        match knows {
+            Knows::Now => self.token.clone(),
+            Knows::OtherLogin => self.token.log_in().unwrap(),
+            Knows::OtherVerifier => self.token.rotate().unwrap(),
+        }
+    }
+
+    fn renew(&mut self, renews: Renews) -> Token {
+        let token = match renews {
+            Renews::Login => self.token.log_in().unwrap(),
+            Renews::Nothing => self.token.clone(),
+            Renews::Verifier => self.token.rotate().unwrap(),
+        };
+        self.renewed.push(token.clone());
+        token
     }
 
     /// What a client knows after an answer.
     fn learn(&mut self, loaded: &Answer) {
         if let Answer::Loaded(Some((packed, _))) = loaded {
-            self.epoch = Metadata::unpack(packed).unwrap().epoch;
+            let stored = Metadata::unpack(packed).unwrap().digests;
+            let mut renewed = std::mem::take(&mut self.renewed).into_iter();
+            let is_stored = |token: &Token| token.digests().matches(&stored);
+            if let Some(token) = renewed.find(is_stored) {
+                self.token = token;
+            }
         }
     }
 }
@@ -358,7 +427,7 @@ impl Session {
 #[test]
 fn both_stores_answer_the_same() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (memory, redis) = (MemoryStore::new(), redis_store());
+    let (memory, redis) = (MemoryStore::new(), runtime.block_on(redis_store()));
     let calls = proptest::collection::vec(call(), 1..40);
     let mut runner = TestRunner::new(Config {
         cases: 256,
@@ -368,16 +437,13 @@ fn both_stores_answer_the_same() {
     let compared = runner.run(&calls, |calls| {
         runtime.block_on(async {
             let mut session = Session::new();
-            let mut record = Metadata::created_now(START, HOUR);
-            record.digest = session.tokens[0].digest();
-            let begin = Prepared::Create(Record::new(record, Fields::new()));
-            let prepared = std::iter::once(None).chain(calls.into_iter().map(Some));
-            for (number, call) in prepared.enumerate() {
-                let prepared = match call.clone() {
-                    None => &begin,
-                    Some(call) => &session.prepare(call),
-                };
-                for prepared in [prepared, &Prepared::Load(Wanted::All)] {
+            let begin = Call::Create {
+                fields: Vec::new(),
+                is_of_a_later_version: false,
+                is_over: false,
+            };
+            for (number, call) in std::iter::once(begin).chain(calls).enumerate() {
+                for prepared in [session.prepare(call.clone()), Prepared::Load(Wanted::All)] {
                     let in_memory = prepared.run(&memory, session.key).await;
                     let in_redis = prepared.run(&redis, session.key).await;
                     prop_assert_eq!(&in_memory, &in_redis, "call {}: {:?}", number, call);

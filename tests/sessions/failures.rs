@@ -254,3 +254,31 @@ async fn the_catcher_of_a_failed_commit_is_the_one_that_rocket_would_call() {
         assert_eq!(by_commit.text(), expected, "{base}");
     }
 }
+
+#[post("/note-and-panic")]
+fn note_and_panic(mut first: Session<Visit>, _second: Session<Visit>) {
+    first.note = "half".into();
+    drop(first);
+    panic!("as asked");
+}
+
+/// It looks as if nothing had happened.
+#[catch(500)]
+fn soothe() -> (Status, &'static str) {
+    (Status::Ok, "all is well")
+}
+
+#[tokio::test]
+async fn a_panic_stores_nothing_though_its_catcher_answers_200() {
+    let store = faulty();
+    let rocket = rocket(&store).mount("/", routes![note_and_panic]);
+    let server = Server::launch(rocket.register("/", catchers![soothe])).await;
+    let mut browser = with_note(&server).await;
+    let response = browser.post("/note-and-panic", &[]).await;
+    assert_eq!((response.status, &*response.text()), (200, "all is well"));
+    let read = browser.get("/read").await.text();
+    assert_eq!(read, "user=- note=mine clicks=0");
+    let mut stranger = server.browser();
+    let response = stranger.post("/note-and-panic", &[]).await;
+    assert_eq!((response.status, response.set_cookies().len()), (200, 0));
+}

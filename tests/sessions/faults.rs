@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rocket::local::asynchronous::Client;
 use rocket::{get, post, routes};
-use rocket_typed_session::{MemoryStore, Session, session};
+use rocket_typed_session::store::MemoryStore;
+use rocket_typed_session::{Session, session};
 use session_core::testing::{Fault, FaultyStore, Moment, Verb};
 
 #[session]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Request, get, post, routes};
-use rocket_typed_session::{MemoryStore, Session, session};
+use rocket_typed_session::store::MemoryStore;
+use rocket_typed_session::{Session, session};
 use session_core::testing::{Moment, Verb};
 
 use crate::support::http::{Connection, Request as Sent, Server};

@@ -82,6 +82,7 @@ async fn bad_configuration_fails() {
         ("sessions.visit.timeout", "500000000000years"),
         ("databases.sessions.url", "http://127.0.0.1"),
         ("databases.sessions.uri", "redis://127.0.0.1"),
+        ("databases.session.url", "redis://127.0.0.1"),
     ] {
         let figment = rocket().figment().clone().merge((key, value));
         let rocket = rocket().configure(figment).attach(Visit::fairing());

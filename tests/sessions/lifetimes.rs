@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::{get, post, routes};
-use rocket_typed_session::{Expiry, Session, session};
+use rocket_typed_session::{Lifetime, Session, session};
 use session_core::testing::ManualClock;
 
 use crate::support::own::on_both_stores;
@@ -29,7 +29,7 @@ fn view(mut visit: Session<Visit>) -> String {
 fn live(mut visit: Session<Visit>, millis: Option<u64>) {
     let idle = millis.map_or(Duration::MAX, Duration::from_millis);
     visit.views += 1;
-    visit.set_expiry(Expiry::new(idle, Duration::MAX));
+    visit.set_lifetime(Lifetime::new(idle, Duration::MAX));
 }
 
 #[post("/login")]

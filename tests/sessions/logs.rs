@@ -7,7 +7,8 @@ use rocket::fairing::AdHoc;
 use rocket::figment::Figment;
 use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket, get, routes};
-use rocket_typed_session::{MemoryStore, Session};
+use rocket_typed_session::Session;
+use rocket_typed_session::store::MemoryStore;
 use session_core::testing::ManualClock;
 
 use crate::app::{App, MINUTE, Visit, rocket};
@@ -95,6 +96,19 @@ fn a_cookie_that_is_not_secure_is_warned_of_in_release() {
 }
 
 #[test]
+fn a_table_of_no_session_type_is_warned_of() {
+    alone(async || {
+        let log = Log::keep();
+        let misspelt = configured(quiet(), "sessions.vist.idle", "1h");
+        let client = Client::untracked(misspelt.attach(Visit::fairing())).await;
+        drop(client.unwrap());
+        let lines = log.with("`sessions.vist` configures no session type; did you mean `visit`?");
+        assert_eq!(lines.len(), 1, "{:#?}", log.lines());
+        assert_eq!(lines[0].level, Level::Warn);
+    });
+}
+
+#[test]
 fn a_launch_that_fails_names_the_key_to_mend() {
     alone(async || {
         let log = Log::keep();
@@ -141,10 +155,10 @@ fn a_token_of_before_a_rotation_is_warned_of_once_no_parallel_request_can_have_i
         let mut thief = browser.clone();
         browser.post("/rotate", &[]).await;
         thief.get("/read").await;
-        assert!(log.with("rotated away").is_empty());
+        assert!(log.with("replaced long ago").is_empty());
         app.clock.advance(MINUTE);
         thief.get("/read").await;
-        let line = log.wait_for("rotated away").await;
+        let line = log.wait_for("replaced long ago").await;
         assert_eq!(line.level, Level::Warn);
         assert!(line.text.contains(&id), "{line:?}");
     });
@@ -213,7 +227,12 @@ fn no_line_at_any_level_tells_a_secret() {
         tokens.dedup();
         assert!(tokens.len() > 5);
         let lines = log.lines();
-        for expected in ["rotated away", "cannot be read", "no session", "WRONGPASS"] {
+        for expected in [
+            "replaced long ago",
+            "cannot be read",
+            "no session",
+            "WRONGPASS",
+        ] {
             assert!(!log.with(expected).is_empty(), "{expected}: {lines:#?}");
         }
         for line in lines {
@@ -225,5 +244,72 @@ fn no_line_at_any_level_tells_a_secret() {
                 assert!(!text.contains(&token[22..]), "{text}");
             }
         }
+    });
+}
+
+#[test]
+fn an_outage_is_one_line_for_each_interval_not_three_for_each_request() {
+    alone(async || {
+        let log = Log::keep();
+        let mut redis = RedisServer::start();
+        let rocket = configured(rocket(), "databases.sessions.url", &redis.url());
+        let rocket = configured(rocket, "sessions.visit.timeout", "200ms");
+        let server = Server::launch(rocket.attach(Visit::fairing())).await;
+        let mut browser = server.browser();
+        browser.get("/view").await;
+        redis.stop();
+        let began = std::time::Instant::now();
+        for _ in 0..20 {
+            for path in ["/read", "/view", "/save"] {
+                assert_eq!(browser.get(path).await.status, 503);
+            }
+        }
+        let errors = || {
+            let lines = log.lines().into_iter();
+            lines.filter(|line| line.level == Level::Error).count()
+        };
+        let intervals = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
+        assert!(
+            errors() <= intervals,
+            "{} in {intervals} s: {:#?}",
+            errors(),
+            log.lines()
+        );
+        assert!(errors() > 0);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        browser.get("/read").await;
+        let line = log.with("more requests failed meanwhile").pop();
+        assert!(line.is_some(), "{:#?}", log.lines());
+    });
+}
+
+/// Both began before the other was dropped, so one assignment is lost.
+#[get("/overwrite")]
+fn overwrite(mut first: Session<Visit>, mut second: Session<Visit>) {
+    first.note = "one".into();
+    second.note = "two".into();
+}
+
+/// The second begins when the first is done: it saw what it overwrites.
+#[get("/replace")]
+async fn replace(mut first: Session<Visit>) {
+    first.note = "first".into();
+    first.save().await.unwrap();
+    first.note = "second".into();
+}
+
+#[test]
+fn guards_that_overwrite_each_other_are_warned_of_while_debugging() {
+    alone(async || {
+        let log = Log::keep();
+        let rocket = quiet().attach(Visit::fairing());
+        let server = Server::launch(rocket.mount("/", routes![overwrite, replace])).await;
+        let mut browser = server.browser();
+        browser.get("/replace").await;
+        assert!(log.with("two guards").is_empty());
+        browser.get("/overwrite").await;
+        let line = log.with("two guards").pop().unwrap();
+        assert_eq!(line.level, Level::Warn);
+        assert!(line.text.contains("`note`"), "{line:?}");
     });
 }

@@ -10,6 +10,8 @@
 
 mod app;
 mod cancel;
+mod clocks;
+mod commits;
 mod conformance;
 mod contract;
 mod cookies;
@@ -21,12 +23,14 @@ mod failures;
 mod faults;
 mod guards;
 mod histories;
+mod identity;
 #[cfg(feature = "testing")]
 mod kit;
 mod launch;
 mod lifecycle;
 mod lifetimes;
 mod logs;
+mod measure;
 mod memory;
 mod model;
 mod operation;
@@ -38,6 +42,8 @@ mod responses;
 mod rules;
 mod streams;
 mod support;
+mod tokens;
 mod traffic;
+mod unreadable;
 mod unstorable;
 mod users;

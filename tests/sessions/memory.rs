@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::clock::Clock as _;
-use session_core::record::{Fields, Metadata, Record};
+use session_core::fields::Fields;
+use session_core::record::{Metadata, Record};
 use session_core::store::memory::MemoryStore;
 use session_core::store::{Created, Key, Store as _, Wanted};
 use session_core::testing::ManualClock;
@@ -27,11 +28,11 @@ impl Bounded {
     async fn add(&self, identified: bool, ttl: Duration) -> Key {
         let token = Token::generate().unwrap();
         let mut metadata = Metadata::created_now(self.clock.now(), ttl);
-        metadata.digest = token.digest();
-        metadata.identified = identified;
+        metadata.digests = token.digests();
+        metadata.authenticated_at = identified.then(|| self.clock.now());
         let key = Key::new("visit", token.id());
-        let record = Record::new(metadata, Fields::new());
-        let created = self.store.create(key, record, ttl).await.unwrap();
+        let record = Record::new(metadata, Fields::new(), self.clock.now().plus(ttl));
+        let created = self.store.create(key, record).await.unwrap();
         assert_eq!(created, Created::Done);
         key
     }

@@ -45,7 +45,7 @@ async fn fill(mut basket: Session<Basket>) -> Result<(), Error> {
 
 #[post("/use")]
 async fn make_use(mut basket: Session<Basket>) -> Result<String, TransactError<Error>> {
-    let notice = basket.take_notice().await?;
+    let notice = Basket::take_notice(&mut basket).await?;
     let one_more = |basket: &mut Basket| {
         basket.items += 1;
         Ok(())

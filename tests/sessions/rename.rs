@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rocket::http::Cookie;
 use rocket::local::asynchronous::Client;
 use rocket::{get, post, routes};
-use rocket_typed_session::{MemoryStore, Session, SessionData, SessionFairing, session};
+use rocket_typed_session::store::MemoryStore;
+use rocket_typed_session::{Session, SessionData, SessionFairing, session};
 
 /// Reads both names, and writes the old one.
 #[session(name = "visit", cookie = "visit")]

@@ -30,8 +30,12 @@ struct Chosen(&'static str, &'static str);
 impl<'r> Responder<'r, 'static> for Chosen {
     fn respond_to(self, _: &'r rocket::Request<'_>) -> rocket::response::Result<'static> {
         let Self(name, value) = self;
-        let response = rocket::Response::build().raw_header(name, value).finalize();
-        Ok(response)
+        let mut response = rocket::Response::build();
+        response.raw_header(name, value);
+        if name == "Cache-Control" {
+            response.raw_header("CDN-Cache-Control", "max-age=60");
+        }
+        Ok(response.finalize())
     }
 }
 
@@ -59,12 +63,19 @@ async fn launch() -> Server {
 }
 
 #[tokio::test]
-async fn what_the_application_said_about_caching_stands() {
+async fn a_response_that_sets_the_cookie_is_never_cacheable() {
     let server = launch().await;
-    let response = server.browser().get("/cached").await;
+    let mut browser = server.browser();
+    let response = browser.get("/cached").await;
     assert_eq!(response.set_cookies().len(), 1);
     let caching: Vec<_> = response.all("Cache-Control").collect();
+    assert_eq!(caching, ["no-store"]);
+    assert_eq!(response.header("CDN-Cache-Control"), None);
+    // One that does not is what the application said.
+    let response = browser.get("/cached").await;
+    let caching: Vec<_> = response.all("Cache-Control").collect();
     assert_eq!(caching, ["private, max-age=60"]);
+    assert_eq!(response.header("CDN-Cache-Control"), Some("max-age=60"));
 }
 
 #[tokio::test]

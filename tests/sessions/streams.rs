@@ -2,7 +2,7 @@
 
 use rocket::response::stream::TextStream;
 use rocket::{Build, Rocket, get, routes};
-use rocket_typed_session::{Error, Expiry, Session, session};
+use rocket_typed_session::{Error, Lifetime, Session, session};
 
 use crate::support::http::Server;
 use crate::support::log::{Log, alone};
@@ -72,7 +72,7 @@ fn end(mut tale: Session<Tale>) -> TextStream![String] {
 fn rotate(mut tale: Session<Tale>) -> TextStream![String] {
     TextStream! {
         yield "begun ".to_owned();
-        tale.rotate_id();
+        tale.rotate_token();
         yield answer(tale.save().await);
     }
 }
@@ -92,7 +92,7 @@ fn forget_end(mut tale: Session<Tale>) -> TextStream![&'static str] {
 fn forget_lifetime(mut tale: Session<Tale>) -> TextStream![&'static str] {
     TextStream! {
         yield "begun ";
-        tale.set_expiry(Expiry::default());
+        tale.set_lifetime(Lifetime::default());
         yield "done";
     }
 }

@@ -52,3 +52,20 @@ async fn what_this_build_cannot_read_of_one_user_is_not_left_for_another() {
     }
     assert_eq!(browser.get("/read").await.text(), OF_BOB);
 }
+
+/// A counter that goes back to where it began takes nothing of one user along to the next, and is no
+/// reason to refuse a logout.
+#[tokio::test]
+async fn who_clears_the_session_of_a_user_ends_it_whatever_was_counted() {
+    crate::app::on_both_stores(async |app| {
+        let mut browser = app.browser();
+        browser.post("/login/alice", &[]).await;
+        browser.get("/view").await;
+        let mut old = browser.clone();
+        assert_eq!(browser.post("/clear", &[]).await.status, 200);
+        let empty = "views=0 user=- theme=Light note=";
+        assert_eq!(browser.get("/read").await.text(), empty);
+        assert_eq!(old.get("/read").await.text(), empty);
+    })
+    .await;
+}

@@ -1,4 +1,4 @@
-//! What was done, as far as whoever did it was told: enough to say what must be stored.
+//! What was done, as far as whoever did it was told: enough to say what may be stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,38 +13,73 @@ pub(crate) struct Ledger {
     pub(crate) commits: u64,
     pub(crate) conflicts: u64,
     pub(crate) gone: u64,
-    pub(crate) repeated: u64,
-    /// By the public half of their tokens.
+    pub(crate) unknown: u64,
+    /// By their public ids.
     pub(crate) sessions: BTreeMap<String, Entries>,
     /// The values that were obtained from fields of which one request obtains the value.
     pub(crate) taken: Vec<u64>,
+    /// What a request saw that it must never see.
+    pub(crate) faults: Vec<String>,
 }
 
-/// What was done to one session.
+/// What was done to one session: what was acknowledged, and what was only tried, since nobody knows
+/// whether it was done.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Entries {
-    /// What was added to the counter.
-    pub(crate) count: i64,
-    /// The largest value that was set.
-    pub(crate) best: u64,
+    pub(crate) count: Span,
     /// How many transactions raised the note by one.
-    pub(crate) note: u64,
-    /// What each writer wrote last: of these one was the last of all.
-    pub(crate) themes: BTreeSet<u64>,
-    /// The entries of the map. Each key has one writer.
-    pub(crate) marks: BTreeMap<String, Option<u64>>,
-    /// When the first call that ended it was answered.
-    pub(crate) deleted_at: Option<u64>,
-    /// When the last call that was done had begun, and by whom the token of that epoch was rotated.
-    pub(crate) epochs: BTreeMap<u32, Epoch>,
+    pub(crate) note: Span,
+    pub(crate) best: Best,
+    /// What was assigned to the field of which the last writer wins.
+    pub(crate) themes: BTreeMap<u64, Assignment>,
+    /// When the last request had begun that saw this theme.
+    pub(crate) themes_seen: BTreeMap<u64, u64>,
+    /// By the tokens that requests had loaded it with.
+    pub(crate) tokens: BTreeMap<String, Use>,
+    /// What each entry of the map may be. Each has one writer.
+    pub(crate) marks: BTreeMap<String, BTreeSet<Option<u64>>>,
+    /// What was put where one request obtains it.
+    pub(crate) put: BTreeSet<u64>,
+    /// How many attempts to obtain it were not answered.
+    pub(crate) unheard_takes: usize,
+    /// Whether somebody was told that a new session was stored.
+    pub(crate) began: bool,
+    /// When the first request that ended it was answered so.
+    pub(crate) ended_at: Option<u64>,
+    /// Whether somebody tried to end it, and nobody knows whether that was done.
+    pub(crate) may_have_ended: bool,
+    /// When the last request had begun that was told that it changed something.
+    pub(crate) done: u64,
 }
 
+/// From what was acknowledged to what was tried.
 #[derive(Debug, Default, Deserialize, Serialize)]
-pub(crate) struct Epoch {
-    /// When the last call that was done in this epoch had begun.
+pub(crate) struct Span {
+    pub(crate) least: i64,
+    pub(crate) most: i64,
+}
+
+/// The largest that was acknowledged, and all that were tried.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Best {
+    pub(crate) least: u64,
+    pub(crate) tried: BTreeSet<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Assignment {
+    pub(crate) began: u64,
+    pub(crate) ended: u64,
+    pub(crate) is_acknowledged: bool,
+}
+
+/// What was done with one token.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Use {
+    /// When the last commit had begun that was done with it.
     pub(crate) done: u64,
-    /// When the rotations that ended it were answered.
-    pub(crate) rotated: Vec<u64>,
+    /// When the first request was answered that replaced it.
+    pub(crate) replaced_at: Option<u64>,
 }
 
 impl Ledger {
@@ -55,6 +90,7 @@ impl Ledger {
     pub(crate) fn add(&mut self, other: Self) {
         self.count(&other);
         self.taken.extend(other.taken);
+        self.faults.extend(other.faults);
         for (id, entries) in other.sessions {
             self.session(&id).add(entries);
         }
@@ -66,25 +102,57 @@ impl Ledger {
         self.commits += other.commits;
         self.conflicts += other.conflicts;
         self.gone += other.gone;
-        self.repeated += other.repeated;
+        self.unknown += other.unknown;
     }
 }
 
 impl Entries {
     fn add(&mut self, other: Self) {
-        self.count += other.count;
-        self.best = self.best.max(other.best);
-        self.note += other.note;
+        self.count.add(&other.count);
+        self.note.add(&other.note);
+        self.best.least = self.best.least.max(other.best.least);
+        self.best.tried.extend(other.best.tried);
         self.themes.extend(other.themes);
+        for (theme, seen) in other.themes_seen {
+            self.saw(theme, seen);
+        }
+        for (token, other) in other.tokens {
+            let used = self.tokens.entry(token).or_default();
+            used.done = used.done.max(other.done);
+            used.replaced_at = earlier(used.replaced_at, other.replaced_at);
+        }
         self.marks.extend(other.marks);
-        self.deleted_at = match (self.deleted_at, other.deleted_at) {
-            (Some(one), Some(another)) => Some(one.min(another)),
-            (one, another) => one.or(another),
-        };
-        for (epoch, other) in other.epochs {
-            let epoch = self.epochs.entry(epoch).or_default();
-            epoch.done = epoch.done.max(other.done);
-            epoch.rotated.extend(other.rotated);
+        self.put.extend(other.put);
+        self.unheard_takes += other.unheard_takes;
+        self.began |= other.began;
+        self.ended_at = earlier(self.ended_at, other.ended_at);
+        self.may_have_ended |= other.may_have_ended;
+        self.done = self.done.max(other.done);
+    }
+}
+
+impl Entries {
+    /// A request that began then saw this theme.
+    pub(crate) fn saw(&mut self, theme: u64, began: u64) {
+        let seen = self.themes_seen.entry(theme).or_default();
+        *seen = began.max(*seen);
+    }
+}
+
+fn earlier(one: Option<u64>, another: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(another).min()
+}
+
+impl Span {
+    fn add(&mut self, other: &Self) {
+        self.least += other.least;
+        self.most += other.most;
+    }
+
+    pub(crate) fn note(&mut self, difference: i64, is_acknowledged: bool) {
+        self.most += difference;
+        if is_acknowledged {
+            self.least += difference;
         }
     }
 }
@@ -93,8 +161,8 @@ impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} requests, {} commits done, {} sent again, {} conflicts, {} gone",
-            self.requests, self.commits, self.repeated, self.conflicts, self.gone
+            "{} requests, {} commits done, {} of unknown outcome, {} conflicts, {} gone",
+            self.requests, self.commits, self.unknown, self.conflicts, self.gone
         )
     }
 }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `--tasks N` and `--sessions M` are for each process and for all; `--lose P` is how many percent of
-//! the answers are lost, so that commits are sent again; `--seed X` makes the same choices again,
+//! the answers are lost, so that nobody knows what was done; `--seed X` makes the same choices again,
 //! though not in the same order. What it finds goes to standard error, and it exits with 1.
 #![expect(
     clippy::unwrap_used,

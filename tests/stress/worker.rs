@@ -1,17 +1,20 @@
-//! The tasks of one process: each sends one request after the other.
+//! What one process does: random requests, as an application's guards make them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rocket_typed_session::{Clock, Expiry, SessionData, SystemClock, Timestamp};
-use session_core::commit::{Committed, CookieChange, Live, Opened, Pending, Prepared};
+use rocket_typed_session::SessionData;
+use session_core::changes::Changes;
 use session_core::engine::Engine;
 use session_core::error::Error;
-use session_core::record::Fields;
+use session_core::expiry::Lifetime;
+use session_core::plan::{CookieChange, Pending};
+use session_core::request::{Candidates, RequestSession};
+use session_core::token::{SessionId, Token};
 
 use super::board::Board;
-use super::ledger::{Entries, Ledger, micros};
+use super::ledger::{Assignment, Ledger, micros};
 use super::options::Options;
 use super::world::World;
 
@@ -19,19 +22,18 @@ use super::world::World;
 pub(crate) async fn run(world: &Arc<World>, options: &Options) -> Ledger {
     let until = Instant::now() + Duration::from_millis(options.millis);
     let process = options.worker.unwrap_or(0);
+    let engine = Engine::<Board>::new(Arc::clone(&world.store), Lifetime::default());
+    let engine = Arc::new(engine);
     let tasks = (0..options.tasks).map(|task| {
         let number = process << 16 | task;
         Task {
             world: Arc::clone(world),
-            engine: Engine::new(
-                Arc::clone(&world.store),
-                Arc::new(Ahead(SKEW * process as u32)),
-                Expiry::default(),
-            ),
+            engine: Arc::clone(&engine),
             sessions: options.sessions,
             number,
             random: mix(options.seed) ^ mix(number + 1),
             serial: 0,
+            token: None,
             ledger: Ledger::default(),
         }
     });
@@ -47,205 +49,361 @@ pub(crate) async fn run(world: &Arc<World>, options: &Options) -> Ledger {
     for task in tasks.collect::<Vec<_>>() {
         total.add(task.await.unwrap());
     }
-    total.repeated = world.repeated.load(Ordering::Relaxed);
     total
-}
-
-/// How much each process' clock is ahead of that of the one before, as between hosts.
-const SKEW: Duration = Duration::from_secs(2);
-
-#[derive(Debug)]
-struct Ahead(Duration);
-
-impl Clock for Ahead {
-    fn now(&self) -> Timestamp {
-        SystemClock.now().plus(self.0)
-    }
 }
 
 struct Task {
     world: Arc<World>,
-    engine: Engine<Board>,
+    engine: Arc<Engine<Board>>,
     sessions: u64,
     number: u64,
     random: u64,
     serial: u64,
+    /// What the request under way has loaded its session with.
+    token: Option<String>,
     ledger: Ledger,
+}
+
+/// What a request is about to commit.
+struct Change {
+    before: Board,
+    after: Board,
+    mark: String,
+    began: u64,
 }
 
 impl Task {
     async fn request(&mut self) {
         self.ledger.requests += 1;
-        let session = self.below(self.sessions);
-        let opened = match self.world.token(session).await {
-            Some(token) => self.engine.open(&token).await.unwrap(),
-            None => Opened::Absent,
+        let number = self.below(self.sessions);
+        let token = self.world.token(number).await;
+        let request = RequestSession::new(Arc::clone(&self.engine), false);
+        let tokens = Vec::from_iter(token.clone());
+        let candidates = || Candidates {
+            tokens,
+            tampered: false,
         };
+        let began = micros();
+        // A store that is too slow for this machine is no fault of the library's.
+        if request.open(candidates).await.is_err() {
+            return;
+        }
+        self.look_at(&request, began);
+        self.token = token.as_ref().map(fingerprint);
         // Somebody works for a while, and others come in between.
         for _ in 0..self.below(8) {
             tokio::task::yield_now().await;
         }
-        let mut live = match opened {
-            Opened::Live(live) => live,
-            opened => {
-                self.change(opened, Some(session), false).await;
-                return;
+        if request.id().is_none() && token.is_some() && self.below(4) > 0 {
+            // Its token was replaced, or its session ended: a moment later the browser has another.
+            if self.below(20) == 0 {
+                self.world.set_token(number, None).await;
             }
-        };
+            return;
+        }
         // Every other session is never ended, so that there is something to count in the end.
-        match self.below(40) {
-            0 if session % 2 == 1 => self.destroy(live).await,
-            1 => self.rotate(live, session).await,
-            2..5 => self.take(&mut live).await,
-            5..9 => self.transact(live).await,
-            _ => {
-                let opened = self.change(Opened::Live(live), None, false).await;
-                // As after a `save` in the middle.
-                if let Some(live) = opened.filter(|_| self.random.is_multiple_of(3)) {
-                    self.change(Opened::Live(live), None, false).await;
+        // What changes the token is rare, so that what comes late meets the token that it knows.
+        match self.below(1000) {
+            0 if number % 2 == 1 => self.destroy(&request, number).await,
+            of @ 1..3 => {
+                let user = match of {
+                    1 if number % 2 == 1 => None,
+                    1 => Some(0),
+                    _ => Some(self.number as u8 % 3),
+                };
+                self.log_in(&request, number, user).await;
+                // One of another user ends, and one whose token was rotated by who knows whom.
+                if let Some(token) = token
+                    && request.id().is_none_or(|id| id != token.id())
+                {
+                    self.ledger.session(&token.id()).may_have_ended = true;
                 }
+            }
+            3 => {
+                let mut pending = Pending::default();
+                pending.rotate = true;
+                request.add(pending).unwrap();
+                self.change(&request, number).await;
+            }
+            4..100 => self.take(&request).await,
+            100..270 => self.transact(&request).await,
+            _ => {
+                if self.below(3) == 0 {
+                    self.save(&request).await;
+                }
+                self.change(&request, number).await;
             }
         }
     }
 
-    /// Changes some fields. `session` is where a new token is to be put.
-    async fn change(
+    /// Everything that a session holds was written for its user, or before there was one.
+    fn look_at(&mut self, request: &RequestSession<Board>, began: u64) {
+        let data = request.view().unwrap().data;
+        let of = data.user.map_or(0, |user| u64::from(user) + 1);
+        let marks = data
+            .marks
+            .values()
+            .filter(|mark| **mark & 7 != 0 && **mark & 7 != of);
+        for mark in marks {
+            let fault = format!("LEAKED: {mark} was written for another than user {of}");
+            self.ledger.faults.push(fault);
+        }
+        if let Some(id) = request.id() {
+            self.ledger.session(&id).saw(data.theme, began);
+        }
+    }
+
+    /// Changes some fields, and commits that at the end of the request.
+    async fn change(&mut self, request: &RequestSession<Board>, number: u64) {
+        let change = self.edit(request, |_| {});
+        let changes = self.changes(request, &change);
+        let seen = request.view().unwrap().seen;
+        request.hand_over(changes, seen).unwrap();
+        self.end(request, number, Some(change)).await;
+    }
+
+    async fn save(&mut self, request: &RequestSession<Board>) {
+        let change = self.edit(request, |_| {});
+        let changes = self.changes(request, &change);
+        let before = request.id();
+        let saved = request.save(changes).await.map(drop);
+        // A response that begins a session cannot be undone, and its cookie is set at the end.
+        self.note(before.or(request.id()), &change, &saved);
+    }
+
+    /// Ends the session of whoever is logged in, if it is another one, and begins one.
+    async fn log_in(&mut self, request: &RequestSession<Board>, number: u64, user: Option<u8>) {
+        let change = self.edit(request, |board| board.user = user);
+        let (before, old) = (change.before.user, request.id());
+        let changes = self.changes(request, &change);
+        match user {
+            Some(_) => request.log_in(changes, &change.after).unwrap(),
+            None => drop(request.hand_over(changes, 0).unwrap()),
+        }
+        let is_done = self.end(request, number, Some(change)).await;
+        if is_done && before.is_some() && before != user && old.is_some() && request.id() == old {
+            let fault = format!("LEAKED: a session of user {before:?} is that of {user:?} now");
+            self.ledger.faults.push(fault);
+        }
+    }
+
+    async fn destroy(&mut self, request: &RequestSession<Board>, number: u64) {
+        let Some(id) = request.id() else { return };
+        let mut pending = Pending::default();
+        pending.destroyed = true;
+        request.add(pending).unwrap();
+        self.ledger.session(&id).may_have_ended = true;
+        if self.end(request, number, None).await {
+            self.ledger.session(&id).ended_at.get_or_insert(micros());
+        }
+    }
+
+    /// Raises the note by one, if nobody changed anything in between.
+    async fn transact(&mut self, request: &RequestSession<Board>) {
+        let Some(id) = request.id() else { return };
+        let began = micros();
+        let tried = request.try_transaction(|view| {
+            let before = Board::SCHEMA.encode(&view.data)?;
+            let mut after = view.data;
+            after.note += 1;
+            let record = view.record.as_deref();
+            Ok(Some(self.engine.changes(record, &before, &after)?))
+        });
+        let tried = tried.await.map(drop);
+        if tried.as_ref().is_err_and(Error::is_conflict) {
+            self.ledger.conflicts += 1;
+        } else if self.counts(&tried) {
+            let entries = self.ledger.session(&id);
+            entries.note.note(1, tried.is_ok());
+            if tried.is_ok() {
+                entries.done = entries.done.max(began);
+            }
+        }
+        request.answer(false).await;
+    }
+
+    /// Puts a value where one request obtains it, if there is none, or obtains it.
+    async fn take(&mut self, request: &RequestSession<Board>) {
+        let Some(id) = request.id() else { return };
+        self.serial += 1;
+        let value = self.number << 32 | self.serial;
+        if request.view().unwrap().data.flash.is_none() {
+            let tried = request.try_transaction(|view| {
+                let before = Board::SCHEMA.encode(&view.data)?;
+                let mut after = view.data;
+                if after.flash.is_some() {
+                    return Ok(None);
+                }
+                after.flash = Some(value);
+                let record = view.record.as_deref();
+                Ok(Some(self.engine.changes(record, &before, &after)?))
+            });
+            if let Ok(Some(_)) = tried.await {
+                self.ledger.session(&id).put.insert(value);
+            }
+        } else {
+            match request.take("flash").await {
+                Ok(value) => {
+                    let value = value.and_then(|value| serde_json::from_slice(&value).ok());
+                    let value: Option<Option<u64>> = value;
+                    self.ledger.taken.extend(value.flatten());
+                }
+                Err(error) if error.is_unknown() => {
+                    self.ledger.session(&id).unheard_takes += 1;
+                }
+                Err(_) => {}
+            }
+        }
+        request.answer(false).await;
+    }
+
+    /// Ends the request: whether it was told that all is stored.
+    async fn end(
         &mut self,
-        opened: Opened,
-        session: Option<u64>,
-        is_login: bool,
-    ) -> Option<Live> {
-        let before = read(&opened);
+        request: &RequestSession<Board>,
+        number: u64,
+        change: Option<Change>,
+    ) -> bool {
+        let old = request.id();
+        let answer = request.answer(false).await;
+        let cookie = match &answer.cookie {
+            CookieChange::Keep => None,
+            CookieChange::Remove => Some(None),
+            CookieChange::Set { token, .. } => Some(Some(token)),
+        };
+        if let Some(token) = cookie {
+            self.world.set_token(number, token).await;
+            if let Some(token) = token {
+                let entries = self.ledger.session(&token.id());
+                entries.began = true;
+                if old == Some(token.id())
+                    && let Some(before) = self.token.replace(fingerprint(token))
+                {
+                    let used = entries.tokens.entry(before).or_default();
+                    used.replaced_at.get_or_insert(micros());
+                }
+            }
+        }
+        if let Some(change) = change {
+            let new = request.id();
+            let is_gone = answer.result.is_ok() && new.is_none();
+            // What was dropped, since the session was over, was not done.
+            let result = if is_gone {
+                Err(Error::gone())
+            } else {
+                answer.result.clone()
+            };
+            self.note(new.or(old), &change, &result);
+        }
+        answer.result.is_ok()
+    }
+
+    /// Notes what became of a commit.
+    fn note(&mut self, id: Option<SessionId>, change: &Change, result: &Result<(), Error>) {
+        let Some(id) = id.filter(|_| change.before != change.after) else {
+            return;
+        };
+        if !self.counts(result) {
+            return;
+        }
+        let Change {
+            before,
+            after,
+            mark,
+            began,
+        } = change;
+        let token = self.token.clone();
+        let is_acknowledged = result.is_ok();
+        let entries = self.ledger.session(&id);
+        entries
+            .count
+            .note(after.count - before.count, is_acknowledged);
+        if after.best != before.best {
+            entries.best.tried.insert(after.best);
+            if is_acknowledged {
+                entries.best.least = entries.best.least.max(after.best);
+            }
+        }
+        if after.theme != before.theme {
+            let (began, ended) = (*began, micros());
+            let theme = Assignment {
+                began,
+                ended,
+                is_acknowledged,
+            };
+            entries.themes.insert(after.theme, theme);
+        }
+        let [value, was] = [after, before].map(|board| board.marks.get(mark).copied());
+        if value != was {
+            let before = || BTreeSet::from([None]);
+            let may_be = entries.marks.entry(mark.clone()).or_insert_with(before);
+            if is_acknowledged {
+                may_be.clear();
+            }
+            may_be.insert(value);
+        }
+        if is_acknowledged {
+            entries.done = entries.done.max(*began);
+            if let Some(token) = token {
+                let used = entries.tokens.entry(token).or_default();
+                used.done = used.done.max(*began);
+            }
+        }
+    }
+
+    /// Whether something was, or may have been, done.
+    fn counts(&mut self, result: &Result<(), Error>) -> bool {
+        match result {
+            Ok(()) => self.ledger.commits += 1,
+            Err(error) if error.is_unknown() => self.ledger.unknown += 1,
+            Err(error) => {
+                self.ledger.gone += u64::from(error.is_gone());
+                return false;
+            }
+        }
+        true
+    }
+
+    fn changes(&self, request: &RequestSession<Board>, change: &Change) -> Changes {
+        let before = Board::SCHEMA.encode(&change.before).unwrap();
+        let record = request.record();
+        let changes = self
+            .engine
+            .changes(record.as_deref(), &before, &change.after);
+        changes.unwrap()
+    }
+
+    fn edit(&mut self, request: &RequestSession<Board>, also: impl FnOnce(&mut Board)) -> Change {
+        let before = request.view().unwrap().data;
         let mut after = before.clone();
+        also(&mut after);
         let mark = self.below(3);
         let mark = format!("{}-{mark}", self.number);
         self.serial += 1;
         let serial = self.number << 32 | self.serial;
+        // In a session that changes hands nothing is written for the one before.
+        let user = if before.user == after.user {
+            after.user
+        } else {
+            None
+        };
+        let of = user.map_or(0, |user| u64::from(user) + 1);
         for _ in 0..=self.below(3) {
-            match self.below(8) {
+            match self.below(7) {
                 0..3 => after.count += 1 + self.below(9) as i64,
                 3 => after.best = after.best.max(self.below(1 << 40)),
-                4 => drop(after.marks.insert(mark.clone(), serial)),
+                4 => drop(after.marks.insert(mark.clone(), serial << 3 | of)),
                 5 => drop(after.marks.remove(&mark)),
-                6 => after.theme = serial,
-                _ => after.flash = Some(serial),
+                _ => after.theme = serial,
             }
         }
-        if is_login {
-            after.user = match after.user {
-                Some(_) => None,
-                None => Some(1),
-            };
-        }
-        let mut pending = pending(&opened, &before, &after);
-        pending.rotate = session.is_some() && !is_login;
-        if pending.is_empty() {
-            return None;
-        }
-        let prepared = self.engine.prepare(opened.clone(), &pending).ok()?;
         let began = micros();
-        let committed = self.execute(&prepared).await.unwrap();
-        let live = committed.opened.live()?.clone();
-        if let (CookieChange::Set { token, .. }, Some(session)) = (&committed.cookie, session) {
-            self.world.set_token(session, token).await;
+        Change {
+            before,
+            after,
+            mark,
+            began,
         }
-        let rotates = pending.rotate || is_login;
-        let entries = self.done(&opened, &live, began, rotates);
-        entries.count += after.count - before.count;
-        if after.best != before.best {
-            entries.best = entries.best.max(after.best);
-        }
-        if after.theme != before.theme {
-            entries.themes.retain(|theme| theme >> 32 != serial >> 32);
-            entries.themes.insert(after.theme);
-        }
-        if after.marks.get(&mark) != before.marks.get(&mark) {
-            let value = after.marks.get(&mark).copied();
-            entries.marks.insert(mark, value);
-        }
-        Some(live)
-    }
-
-    /// Raises the note by one, if nobody changed anything in between.
-    async fn transact(&mut self, live: Live) {
-        let opened = Opened::Live(live);
-        let before = read(&opened);
-        let mut after = before.clone();
-        after.note += 1;
-        let pending = pending(&opened, &before, &after);
-        let prepared = self.engine.prepare(opened.clone(), &pending).unwrap();
-        let prepared = self.engine.expecting(prepared);
-        let began = micros();
-        match self.execute(&prepared).await {
-            Ok(committed) => {
-                if let Some(live) = committed.opened.live() {
-                    self.done(&opened, live, began, false).note += 1;
-                }
-            }
-            Err(error) => {
-                assert!(error.is_conflict(), "{error}");
-                self.ledger.conflicts += 1;
-            }
-        }
-    }
-
-    async fn rotate(&mut self, live: Live, session: u64) {
-        let is_login = self.below(2) == 0;
-        self.change(Opened::Live(live), Some(session), is_login)
-            .await;
-    }
-
-    async fn take(&mut self, live: &mut Live) {
-        let began = micros();
-        if let Ok((after, value)) = self.engine.take(live, "flash").await {
-            let before = Opened::Live(live.clone());
-            self.done(&before, &after, began, false);
-            let value = value.and_then(|value| serde_json::from_slice::<u64>(&value).ok());
-            self.ledger.taken.extend(value);
-            *live = after;
-        }
-    }
-
-    async fn destroy(&mut self, live: Live) {
-        let id = live.token.id();
-        let mut pending = Pending::default();
-        pending.destroyed = true;
-        let prepared = self.engine.prepare(Opened::Live(live), &pending).unwrap();
-        self.execute(&prepared).await.unwrap();
-        let at = micros();
-        self.ledger.session(&id).deleted_at.get_or_insert(at);
-    }
-
-    /// Executes until the answer is heard, as the end of a request does after a `save`.
-    async fn execute(&mut self, prepared: &Prepared) -> Result<Committed, Error> {
-        loop {
-            match self.engine.execute(prepared).await {
-                Err(error) if error.is_store() => {
-                    assert!(error.to_string().contains("as asked"), "{error}");
-                }
-                answer => {
-                    let is_gone = answer.as_ref().is_ok_and(|committed| committed.gone);
-                    self.ledger.gone += u64::from(is_gone);
-                    return answer;
-                }
-            }
-        }
-    }
-
-    /// Notes that a call was done that had begun then.
-    fn done(&mut self, before: &Opened, after: &Live, began: u64, rotates: bool) -> &mut Entries {
-        let answered = micros();
-        self.ledger.commits += 1;
-        let entries = self.ledger.session(&after.token.id());
-        if let Opened::Live(before) = before {
-            let epoch = entries
-                .epochs
-                .entry(before.record.metadata.epoch)
-                .or_default();
-            epoch.done = epoch.done.max(began);
-            epoch.rotated.extend(rotates.then_some(answered));
-        }
-        entries
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -254,20 +412,9 @@ impl Task {
     }
 }
 
-fn read(opened: &Opened) -> Board {
-    let now = Timestamp::default();
-    match opened.live() {
-        Some(live) => Board::SCHEMA.decode(&live.record.fields, now).data,
-        None => Board::SCHEMA.defaults(),
-    }
-}
-
-fn pending(opened: &Opened, before: &Board, after: &Board) -> Pending {
-    let none = Fields::new();
-    let stored = opened.live().map_or(&none, |live| &live.record.fields);
-    let [before, after] = [before, after].map(|data| Board::SCHEMA.encode(data).unwrap());
-    let now = Timestamp::default();
-    Pending::of(Board::SCHEMA.changes(stored, &before, &after, now).unwrap())
+/// The end of a token: not the same for any two.
+fn fingerprint(token: &Token) -> String {
+    token.expose().split_off(Token::TEXT_LEN - 12)
 }
 
 /// SplitMix64: the next of a row of numbers that look random.

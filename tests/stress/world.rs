@@ -1,25 +1,29 @@
 //! What all tasks share: the store, and the tokens that browsers have.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deadpool_redis::redis::{self, FromRedisValue};
 use deadpool_redis::{Config, Pool, Runtime};
-use session_core::error::Error;
-use session_core::record::Record;
+use session_core::store::Store;
 use session_core::store::memory::MemoryStore;
 use session_core::store::redis::RedisStore;
-use session_core::store::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
 use session_core::token::Token;
 
 use super::options::Options;
+use super::support::lossy::{Fate, Lossy};
+use super::worker::mix;
+
+/// How long a request waits for an answer that got lost.
+const TIMEOUT: Duration = Duration::from_millis(400);
 
 pub(crate) struct World {
+    /// The store of which some answers get lost.
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) repeated: Arc<AtomicU64>,
+    /// The store itself.
+    pub(crate) inner: Arc<dyn Store>,
     jar: Jar,
 }
 
@@ -45,16 +49,22 @@ impl World {
                 (Arc::new(store), Jar::Redis(pool(), options.prefix.clone()))
             }
         };
-        let repeated = Arc::new(AtomicU64::new(0));
-        let store = Lossy {
-            inner,
-            percent: options.lose,
-            calls: AtomicU64::new(options.seed),
-            repeated: Arc::clone(&repeated),
+        let (percent, calls) = (options.lose, AtomicU64::new(options.seed));
+        // A third of what is lost never arrives, a third is done, and a third comes later: in time
+        // or not.
+        let fate = move || {
+            let number = mix(calls.fetch_add(1, Ordering::Relaxed));
+            match number % 300 {
+                of if of >= 3 * percent => Fate::Answered,
+                of if of % 3 == 0 => Fate::Dropped,
+                of if of % 3 == 1 => Fate::Unheard,
+                _ => Fate::Delayed(TIMEOUT * (number >> 32 & 7) as u32 / 4),
+            }
         };
+        let store = Lossy::new(Arc::clone(&inner), TIMEOUT).otherwise(fate);
         Self {
             store: Arc::new(store),
-            repeated,
+            inner,
             jar,
         }
     }
@@ -70,8 +80,8 @@ impl World {
         Token::parse(text?.as_bytes())
     }
 
-    pub(crate) async fn set_token(&self, number: u64, token: &Token) {
-        let text = token.expose();
+    pub(crate) async fn set_token(&self, number: u64, token: Option<&Token>) {
+        let text = token.map(Token::expose).unwrap_or_default();
         match &self.jar {
             Jar::Memory(tokens) => drop(tokens.lock().unwrap().insert(number, text)),
             Jar::Redis(_, prefix) => {
@@ -108,57 +118,5 @@ impl World {
             .query_async(&mut connection)
             .await
             .unwrap()
-    }
-}
-
-/// A store of which some answers are lost, after it has done its work.
-struct Lossy {
-    inner: Arc<dyn Store>,
-    percent: u64,
-    calls: AtomicU64,
-    repeated: Arc<AtomicU64>,
-}
-
-impl Lossy {
-    fn answer<A>(&self, answer: Result<A, Error>) -> Result<A, Error> {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        if super::worker::mix(call) % 100 < self.percent {
-            self.repeated.fetch_add(1, Ordering::Relaxed);
-            return Err(Error::timeout("as asked"));
-        }
-        answer
-    }
-}
-
-impl fmt::Debug for Lossy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lossy")
-    }
-}
-
-#[rocket::async_trait]
-impl Store for Lossy {
-    async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
-        self.inner.load(key, wanted).await
-    }
-
-    async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
-        self.answer(self.inner.create(key, record, ttl).await)
-    }
-
-    async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
-        self.answer(self.inner.update(key, update).await)
-    }
-
-    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
-        self.inner.take(key, take).await
-    }
-
-    async fn delete(&self, key: Key) -> Result<(), Error> {
-        self.answer(self.inner.delete(key).await)
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
     }
 }

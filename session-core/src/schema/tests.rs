@@ -3,7 +3,7 @@ use crate::field::accessor;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Visit {
     views: u8,
     user: Option<String>,
@@ -26,7 +26,7 @@ const SCHEMA: &Schema<Visit> = &Schema::new(
             "Option<String>",
             &const { accessor::<Option<String>, Visit>(|v| &v.user, |v| &mut v.user) },
         )
-        .identity::<Option<String>>(),
+        .identity(),
         Field::new(
             "theme",
             "String",
@@ -39,11 +39,18 @@ const SCHEMA: &Schema<Visit> = &Schema::new(
             &const { accessor::<Option<u32>, Visit>(|v| &v.limit, |v| &mut v.limit) },
         ),
     ],
-    || Visit {
-        limit: Some(10),
-        ..Visit::default()
-    },
 );
+
+impl Default for Visit {
+    fn default() -> Self {
+        Self {
+            views: 0,
+            user: None,
+            theme: String::new(),
+            limit: Some(10),
+        }
+    }
+}
 
 fn stored(fields: &[(&'static str, &str)]) -> Fields {
     let fields = fields.iter();
@@ -140,22 +147,28 @@ fn what_cannot_be_read_has_its_default_and_stays_until_it_is_written() {
 }
 
 #[test]
+fn what_was_narrowed_is_replaced() {
+    let fields = stored(&[("views", "300")]);
+    let changes = changes(&fields, |visit| visit.views += 1);
+    assert_eq!(changes.get("views").cloned(), set("1"));
+}
+
+#[test]
 fn nothing_of_one_user_is_left_to_the_next() {
     let fields = stored(&[
         ("views", "9"),
         ("user", "\"alice\""),
         ("theme", "\"dark\""),
         ("limit", "99"),
+        ("of_a_newer_build", "1"),
     ]);
     let changes = changes(&fields, |visit| {
         visit.user = Some("bob".into());
         visit.views += 1;
     });
-    let mut left = fields;
-    left.insert("of_a_newer_build".into(), b"1".to_vec());
-    changes.apply(&mut left).unwrap();
-    assert_eq!(left, stored(&[("user", "\"bob\""), ("views", "1")]));
-    assert_eq!(SCHEMA.identity_change(&changes), Some(true));
+    let begun = SCHEMA.begin(&fields, &changes).unwrap();
+    assert_eq!(begun, stored(&[("user", "\"bob\""), ("views", "1")]));
+    assert_eq!(SCHEMA.identity_change(&changes), Some(Identity::Other));
 }
 
 #[test]
@@ -163,12 +176,14 @@ fn a_login_keeps_what_the_visitor_had() {
     let fields = stored(&[("views", "9"), ("theme", "\"dark\"")]);
     let changes = changes(&fields, |visit| visit.user = Some("alice".into()));
     assert_eq!(changes.iter().count(), 1);
-    assert_eq!(SCHEMA.identity_change(&changes), Some(true));
+    assert_eq!(SCHEMA.identity_change(&changes), Some(Identity::Other));
+    assert!(!SCHEMA.is_identified(&fields));
 }
 
 #[test]
 fn a_logout_by_hand_is_a_change_of_identity() {
     let fields = stored(&[("user", "\"alice\"")]);
     let changes = changes(&fields, |visit| visit.user = None);
-    assert_eq!(SCHEMA.identity_change(&changes), Some(false));
+    assert_eq!(SCHEMA.identity_change(&changes), Some(Identity::Nobody));
+    assert!(SCHEMA.is_identified(&fields));
 }

@@ -3,23 +3,21 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use log::warn;
 
-use super::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
+use super::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::Error;
-use crate::recent::{CommitId, Recent};
-use crate::record::{Name, Record};
+use crate::record::Record;
 
 /// A store in this process's memory. Its sessions end with the process, and no other process sees
 /// them.
 ///
-/// It is bounded: at its capacity, a new session displaces the one that would end first, anonymous
-/// ones before those with an identity, and a warning is logged. It needs no background task: what
-/// is over makes room when something is created.
+/// It is bounded. At its capacity, a new session displaces the one that would end first, anonymous
+/// ones before those that somebody logged in to, and the log has a warning. It needs no background
+/// task: creating a session removes those that are over.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     capacity: usize,
@@ -27,7 +25,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// How many sessions a store holds unless it is told otherwise.
+    /// The default capacity: 100,000 sessions.
     pub const DEFAULT_CAPACITY: usize = 100_000;
 
     /// An empty store.
@@ -55,10 +53,10 @@ impl MemoryStore {
         }
     }
 
-    /// How many sessions it holds, those included that are over and were not displaced yet.
+    /// How many sessions it holds, including those that are over and not removed yet.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().entries.len()
+        self.lock().records.len()
     }
 
     /// Whether it holds no session.
@@ -67,7 +65,7 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    /// No code of others runs while the lock is held, so what a panic left is whole.
+    /// No foreign code runs while the lock is held, so its contents are whole even after a panic.
     fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,111 +89,53 @@ impl fmt::Debug for MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn load(&self, key: Key, _: &Wanted) -> Result<Option<Arc<Record>>, Error> {
-        let now = self.clock.now();
-        let sessions = self.lock();
-        let entry = sessions
-            .entries
-            .get(&key)
-            .filter(|entry| entry.removable_at > now);
-        Ok(entry.map(|entry| Arc::clone(&entry.record)))
+        let now = self.now();
+        let record = self.lock().records.get(&key).map(Arc::clone);
+        Ok(record.filter(|record| !record.is_over(now)))
     }
 
-    async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
-        let now = self.clock.now();
+    async fn create(&self, key: Key, record: Record) -> Result<Created, Error> {
+        let now = self.now();
         let mut sessions = self.lock();
         sessions.sweep(now);
-        if let Some(entry) = sessions.entries.get(&key) {
-            // Sent twice, or another session's: two of them never have one digest.
-            let digest = &entry.record.metadata.digest;
-            return Ok(if digest.matches(&record.metadata.digest) {
-                Created::Done
-            } else {
-                Created::Exists
-            });
+        if sessions.records.contains_key(&key) {
+            return Ok(Created::Refused);
         }
-        if sessions.entries.len() >= self.capacity {
+        if sessions.records.len() >= self.capacity {
             sessions.displace_one(self.capacity);
         }
-        let entry = Entry {
-            record: Arc::new(record),
-            recent: Recent::default(),
-            taken: HashMap::new(),
-            removable_at: now.plus(ttl),
-        };
-        sessions.insert(key, entry);
+        sessions.insert(key, Arc::new(record));
         Ok(Created::Done)
     }
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
-        let now = self.clock.now();
+        let now = self.now();
         let mut sessions = self.lock();
-        let entry = sessions
-            .entries
-            .get(&key)
-            .filter(|entry| entry.removable_at > now);
-        let Some(entry) = entry else {
-            return Ok(Updated::Gone);
-        };
-        let record = &entry.record;
-        if let Some(answer) = entry.recent.answer(update.id) {
-            return Ok(Updated::Done(answer.clone()));
-        }
-        if record.metadata.epoch != update.epoch {
-            return Ok(Updated::Gone);
-        }
-        let expected = update.expected.as_ref();
-        if expected.is_some_and(|expected| !expected.is_met_by(&record.fields)) {
-            return Ok(Updated::Conflict);
-        }
-        let mut fields = record.fields.clone();
-        let merged = update.changes.apply(&mut fields)?;
-        let metadata = update.metadata_after(&record.metadata);
         // Out and in again, since its place in the order may be another one.
-        if let Some(mut entry) = sessions.remove(key) {
-            entry.record = Arc::new(Record::new(metadata, fields));
-            if update.changes.resets() {
-                entry.recent = Recent::default();
-                entry.taken.clear();
-            }
-            if update.must_be_remembered() {
-                entry.recent.remember(update.id, merged.clone());
-            }
-            entry.removable_at = entry.removable_at.max(now.plus(update.ttl));
-            sessions.insert(key, entry);
-        }
-        Ok(Updated::Done(merged))
+        let Some(mut record) = sessions.remove(key) else {
+            return Ok(Updated::Gone);
+        };
+        let updated = update.apply_to(Arc::make_mut(&mut record), now);
+        sessions.insert(key, record);
+        Ok(updated)
     }
 
-    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
-        let now = self.clock.now();
+    async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error> {
+        let now = self.now();
         let mut sessions = self.lock();
-        let entry = sessions.entries.get_mut(&key);
-        let Some(entry) = entry.filter(|entry| entry.removable_at > now) else {
-            return Ok(Taken::Gone);
-        };
-        if let Some((id, value)) = entry.taken.get(&take.name)
-            && *id == take.id
-        {
-            return Ok(Taken::Done(Some(value.clone())));
+        let mut record = sessions
+            .records
+            .get(&key)
+            .map(|record| Record::clone(record));
+        let deleted = delete.apply_to(&mut record, now);
+        if record.is_none() {
+            sessions.remove(key);
         }
-        if entry.record.metadata.epoch != take.epoch {
-            return Ok(Taken::Gone);
-        }
-        let found = take.names().find_map(|name| entry.record.fields.get(name));
-        let Some(value) = found.map(<[u8]>::to_vec) else {
-            return Ok(Taken::Done(None));
-        };
-        let record = Arc::make_mut(&mut entry.record);
-        take.names().for_each(|name| record.fields.remove(name));
-        entry
-            .taken
-            .insert(take.name.clone(), (take.id, value.clone()));
-        Ok(Taken::Done(Some(value)))
+        Ok(deleted)
     }
 
-    async fn delete(&self, key: Key) -> Result<(), Error> {
-        self.lock().remove(key);
-        Ok(())
+    fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     fn describe(&self) -> String {
@@ -205,46 +145,38 @@ impl Store for MemoryStore {
 
 #[derive(Default)]
 struct Sessions {
-    entries: HashMap<Key, Entry>,
-    /// The entries in the order in which they may be displaced.
+    /// Shared with the requests that have loaded them.
+    records: HashMap<Key, Arc<Record>>,
+    /// The records in the order in which they may be displaced.
     order: BTreeSet<Rank>,
-}
-
-struct Entry {
-    record: Arc<Record>,
-    recent: Recent,
-    /// Which call obtained the last value of a field, and what it was.
-    taken: HashMap<Name, (CommitId, Vec<u8>)>,
-    removable_at: Timestamp,
 }
 
 /// Anonymous sessions come first, then what ends first.
 type Rank = (bool, Timestamp, Key);
 
-impl Entry {
-    fn rank(&self, key: Key) -> Rank {
-        (self.record.metadata.identified, self.removable_at, key)
-    }
+fn rank(key: Key, record: &Record) -> Rank {
+    let is_somebodys = record.metadata.authenticated_at.is_some();
+    (is_somebodys, record.remove_at, key)
 }
 
 impl Sessions {
-    fn insert(&mut self, key: Key, entry: Entry) {
-        self.order.insert(entry.rank(key));
-        self.entries.insert(key, entry);
+    fn insert(&mut self, key: Key, record: Arc<Record>) {
+        self.order.insert(rank(key, &record));
+        self.records.insert(key, record);
     }
 
-    fn remove(&mut self, key: Key) -> Option<Entry> {
-        let entry = self.entries.remove(&key)?;
-        self.order.remove(&entry.rank(key));
-        Some(entry)
+    fn remove(&mut self, key: Key) -> Option<Arc<Record>> {
+        let record = self.records.remove(&key)?;
+        self.order.remove(&rank(key, &record));
+        Some(record)
     }
 
-    /// Removes what is over, anonymous and identified sessions alike.
+    /// Removes the sessions that are over, anonymous or not.
     fn sweep(&mut self, now: Timestamp) {
-        for identified in [false, true] {
-            let start = (identified, Timestamp::default(), Key::MIN);
-            while let Some(&(first, removable_at, key)) = self.order.range(start..).next() {
-                if first != identified || removable_at > now {
+        for is_somebodys in [false, true] {
+            let start = (is_somebodys, Timestamp::default(), Key::MIN);
+            while let Some(&(first, remove_at, key)) = self.order.range(start..).next() {
+                if first != is_somebodys || remove_at > now {
                     break;
                 }
                 self.remove(key);

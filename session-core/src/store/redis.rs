@@ -6,74 +6,83 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_redis::Pool;
-use deadpool_redis::redis::{self, FromRedisValue as _, Script, ScriptInvocation, Value};
+use deadpool_redis::redis::{self, Cmd, FromRedisValue as _, Value};
 use log::warn;
 
-use self::lease::{Call, Leases};
-use super::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
-use crate::changes::Change;
+use self::connection::{Call, Connections};
+use self::script::{Script, ScriptCall};
+use super::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
+use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::recent::Recent;
-use crate::record::{DEADLINE_PREFIX, Fields, Metadata, Name, Record, pack_lifetime, pack_millis};
+use crate::fields::{DEADLINE_PREFIX, Fields, Name};
+use crate::merge::{Change, Extreme};
+use crate::record::{Metadata, Record, pack_millis, pack_seconds};
+use crate::token::Digests;
 
+mod connection;
 mod error;
-mod lease;
+mod script;
+mod time;
 
-/// The hash field that holds the metadata. The scripts keep more under names that begin like this,
-/// which no struct field has.
+/// The hash field that holds the metadata. No struct field's name begins like this.
 const METADATA: &str = "@";
+
+/// The script knows where the digests are.
+const _: () = assert!(Metadata::DIGESTS == 1 && Digests::LEN == 32);
 
 /// The longest time to live that is sent, 100 years: Redis refuses those that overflow its clock.
 const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// A store in Redis: one hash per session, one hash field per struct field as JSON, and one of 64
-/// bytes, `@`, for the metadata.
+/// A store in Redis: one hash per session, one hash field per struct field as JSON, and one of at
+/// most 64 bytes, `@`, for the metadata.
 ///
-/// A load is one HMGET, a commit one Lua script; both are one command in one round trip. All
-/// requests share one connection of the pool, on which they pipeline by themselves; it is replaced
-/// when it fails. The key of a session is `{prefix}{name}:{id}`.
+/// A load is one HMGET (one HGETALL for a type with a map of entries), a commit one Lua script;
+/// each is one command in one round trip. All requests share one connection of the pool and
+/// pipeline on it. It is replaced when it fails. The key of a session is `{prefix}{name}:{id}`.
+///
+/// Sessions live by the server's clock. If the last answer that told its time is older than a
+/// second, TIME goes along with a load.
 ///
 /// # What the Redis user must be allowed
 ///
-/// `+hmget +hgetall +hkeys +hget +hset +hdel +hincrby +exists +pttl +pexpire +del +eval +evalsha
-/// +script|load` on
+/// `+hget +hmget +hgetall +hkeys +hset +hdel +exists +pttl +pexpire +del +time +eval +evalsha` on
 /// `~{prefix}*`, and `+ping +unwatch +select` for the pool.
 pub struct RedisStore {
     address: String,
     prefix: String,
     timeout: Duration,
-    leases: Leases,
+    connections: Connections,
     create: Script,
-    take: Script,
+    delete: Script,
     update: Script,
 }
 
 impl RedisStore {
-    /// The prefix of all keys unless told otherwise.
+    /// The default prefix of all keys: `session:`.
     pub const DEFAULT_PREFIX: &'static str = "session:";
 
-    /// How long an operation may take unless told otherwise: 2 seconds.
+    /// The default deadline of an operation: 2 seconds.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// A store that takes its connection from `pool`. `address` is for an operator's eyes: where
-    /// the server is, without a password.
+    /// A store that takes its connection from `pool`. `address` tells operators where the server
+    /// is, without a password.
     ///
-    /// The store has a deadline of its own, [`timeout`](Self::timeout). redis-rs gives a connection
-    /// one too, 500 ms unless the pool was made with another: where that is shorter, it counts.
+    /// The store has its own deadline, [`timeout`](Self::timeout). redis-rs gives each connection
+    /// one too, 500 ms unless the pool was made with another. The shorter one counts.
     #[must_use]
     pub fn new(pool: Pool, address: impl Into<String>) -> Self {
         Self {
             address: address.into(),
             prefix: Self::DEFAULT_PREFIX.into(),
             timeout: Self::DEFAULT_TIMEOUT,
-            leases: Leases::new(pool),
+            connections: Connections::new(pool),
             create: Script::new(include_str!("redis/create.lua")),
-            take: Script::new(include_str!("redis/take.lua")),
+            delete: Script::new(include_str!("redis/delete.lua")),
             update: Script::new(include_str!("redis/update.lua")),
         }
     }
 
-    /// The same store with another prefix of its keys. Default: `session:`.
+    /// The same store with another prefix of all keys. Default: `session:`.
     ///
     /// Applications and environments that share a server need one each.
     #[must_use]
@@ -82,30 +91,48 @@ impl RedisStore {
         Self { prefix, ..self }
     }
 
-    /// The same store with another deadline for each of its operations, waiting, connecting and
-    /// answering together. Default: 2 seconds.
+    /// The same store with another deadline for each operation, including waiting for a connection
+    /// and connecting. Default: 2 seconds.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// Whether the server answers.
+    /// Asks whether the server answers. It connects if necessary, so the store knows the server's
+    /// time afterwards.
     ///
     /// # Errors
     ///
-    /// Why it does not.
+    /// Why the server does not answer.
     pub async fn ping(&self) -> Result<(), Error> {
-        let ping = redis::cmd("PING");
-        self.run(Call::Command(&ping)).await.map(drop)
+        self.read(&redis::cmd("PING")).await.map(drop)
     }
 
     fn key(&self, key: Key) -> String {
         format!("{}{key}", self.prefix)
     }
 
-    /// Every call may be repeated: what was done is not done again.
-    async fn run(&self, call: Call<'_>) -> Result<Value, Error> {
-        self.leases.run(call, self.timeout).await
+    /// The answer of a command that changes nothing.
+    async fn read(&self, command: &Cmd) -> Result<Value, Error> {
+        self.connections
+            .run(Call::Read(command), self.timeout)
+            .await
+    }
+
+    /// The answer of a script that changes a session, and the words that follow it.
+    async fn change(&self, call: &ScriptCall) -> Result<(i64, std::vec::IntoIter<Value>), Error> {
+        let reply = self.connections.run(Call::Change(call), self.timeout);
+        let words = Vec::<Value>::from_redis_value(reply.await?);
+        let mut words = words.map_err(|_| error::unexpected())?.into_iter();
+        match (words.next(), words.next()) {
+            (Some(Value::Int(answer)), Some(Value::Int(time))) => {
+                self.connections
+                    .time
+                    .heard(u64::try_from(time).unwrap_or_default());
+                Ok((answer, words))
+            }
+            _ => Err(error::unexpected()),
+        }
     }
 }
 
@@ -133,7 +160,7 @@ impl Store for RedisStore {
                 command
             }
         };
-        let reply = match self.run(Call::Command(&command)).await {
+        let reply = match self.read(&command).await {
             Err(error) if error::is_wrong_type(&error) => {
                 warn!("session {key}: what is stored under its key is no session");
                 return Ok(None);
@@ -151,68 +178,85 @@ impl Store for RedisStore {
             warn!("session {key}: its metadata cannot be understood; taken for absent");
             return Ok(None);
         };
-        Ok(Some(Arc::new(Record::new(metadata, fields))))
+        let remove_at = Timestamp::from_millis(u64::MAX);
+        Ok(Some(Arc::new(Record::new(metadata, fields, remove_at))))
     }
 
-    async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
-        let mut call = self.create.key(self.key(key));
-        let metadata = &record.metadata;
-        call.arg(ttl_millis(ttl)).arg(&metadata.pack());
-        call.arg(metadata.digest.as_bytes());
-        for (name, value) in record.fields.iter() {
-            call.arg(&**name).arg(value);
+    async fn create(&self, key: Key, record: Record) -> Result<Created, Error> {
+        if !self.connections.time.is_known() {
+            self.ping().await?;
+            return Ok(Created::Refused);
         }
-        match self.run(Call::Script(&call)).await? {
+        let ttl = millis(record.remove_at.since(self.now()));
+        let metadata = record.metadata.pack();
+        let mut call = self.create.on(&self.key(key));
+        call.command.arg(ttl).arg(METADATA).arg(&metadata);
+        for (name, value) in record.fields.iter() {
+            call.command.arg(&**name).arg(value);
+        }
+        let created = self.connections.run(Call::Change(&call), self.timeout);
+        match created.await? {
             Value::Int(1) => Ok(Created::Done),
-            Value::Int(0) => Ok(Created::Exists),
+            Value::Int(0) => Ok(Created::Refused),
             _ => Err(error::unexpected()),
         }
     }
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
-        let mut call = self.update.key(self.key(key));
-        write_update(&mut call, update);
-        let (answer, mut values) = match self.run(Call::Script(&call)).await {
+        let mut call = self.update.on(&self.key(key));
+        write_update(&mut call.command, update);
+        let (answer, mut values) = match self.change(&call).await {
             Err(error) if error::is_wrong_type(&error) => return Ok(Updated::Gone),
-            reply => read_answer(reply?)?,
+            changed => changed?,
         };
-        match &*answer {
-            b"conflict" => Ok(Updated::Conflict),
-            b"done" => {
-                let merged = update.changes.iter().filter(|(_, change)| change.merges());
-                let names = merged.map(|(name, _)| name.clone());
-                Ok(Updated::Done(names.zip(values).collect()))
+        match answer {
+            0 => {
+                let changes = update.changes.iter();
+                let names = changes.filter(|(_, change)| answers(change));
+                let answered = names
+                    .zip(values)
+                    .filter_map(|((name, _), value)| match value {
+                        Value::BulkString(value) => Some((name.clone(), value)),
+                        _ => None,
+                    });
+                Ok(Updated::Done(answered.collect()))
             }
-            b"gone" => Ok(Updated::Gone),
-            b"overflow" => {
-                let name = values.next().unwrap_or_default();
-                Err(Error::overflow(&String::from_utf8_lossy(&name)))
+            1 => Ok(Updated::Gone),
+            2 => Ok(Updated::Late(self.now())),
+            3 => Ok(Updated::Conflict),
+            4 => {
+                let name = values.next().map(String::from_redis_value);
+                let name = name.and_then(Result::ok).unwrap_or_default();
+                Ok(Updated::Overflow(name.into()))
             }
             _ => Err(error::unexpected()),
         }
     }
 
-    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
-        let mut call = self.take.key(self.key(key));
-        call.arg(&head(take.epoch)).arg(take.id.as_bytes());
-        for name in take.names() {
-            call.arg(name);
-        }
-        let (answer, mut values) = match self.run(Call::Script(&call)).await {
-            Err(error) if error::is_wrong_type(&error) => return Ok(Taken::Gone),
-            reply => read_answer(reply?)?,
+    async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error> {
+        let mut call = self.delete.on(&self.key(key));
+        let login = delete.login.map(|login| login.login_bytes().to_vec());
+        call.command.arg(delete.not_after.as_millis());
+        call.command.arg(login.unwrap_or_default());
+        let (answer, _) = match self.change(&call).await {
+            // What is no session is left alone.
+            Err(error) if error::is_wrong_type(&error) => return Ok(Deleted::Done),
+            changed => changed?,
         };
-        match &*answer {
-            b"done" => Ok(Taken::Done(values.next())),
-            b"gone" => Ok(Taken::Gone),
+        match answer {
+            0 => Ok(Deleted::Done),
+            1 => Ok(Deleted::Other),
+            2 => Ok(Deleted::Late(self.now())),
             _ => Err(error::unexpected()),
         }
     }
 
-    async fn delete(&self, key: Key) -> Result<(), Error> {
-        let mut command = redis::cmd("DEL");
-        command.arg(self.key(key));
-        self.run(Call::Command(&command)).await.map(drop)
+    fn now(&self) -> Timestamp {
+        self.connections.time.now()
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     fn describe(&self) -> String {
@@ -220,14 +264,14 @@ impl Store for RedisStore {
     }
 }
 
-/// Reads the reply of an HGETALL: the metadata, and all fields of sessions' data.
+/// Reads the reply of an HGETALL: the metadata, and all fields of the session.
 fn read_all(reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
     let pairs = Vec::<(Vec<u8>, Vec<u8>)>::from_redis_value(reply);
     let pairs = pairs.map_err(|_| error::unexpected())?;
     let mut metadata = None;
     let mut fields = Vec::with_capacity(pairs.len());
     for (name, value) in pairs {
-        // A name that is no text is not one of ours.
+        // A name that is not text is not one of ours.
         match String::from_utf8(name) {
             Ok(name) if name == METADATA => metadata = Some(value),
             Ok(name) if is_own(&name) => {}
@@ -238,7 +282,7 @@ fn read_all(reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
     Ok((metadata, fields.into_iter().collect()))
 }
 
-/// Whether a hash field is this store's, not the session's: who took what is nobody's to read.
+/// Whether a hash field is the store's own, not the session's.
 fn is_own(name: &str) -> bool {
     name.starts_with(METADATA) && !name.starts_with(DEADLINE_PREFIX)
 }
@@ -253,84 +297,101 @@ fn read_some(names: &[Name], reply: Value) -> Result<(Option<Vec<u8>>, Fields), 
     Ok((metadata, present.collect()))
 }
 
-/// Reads the reply of a script: a word, and the values that follow it.
-fn read_answer(reply: Value) -> Result<(Vec<u8>, std::vec::IntoIter<Vec<u8>>), Error> {
-    let words = Vec::<Vec<u8>>::from_redis_value(reply);
-    let mut words = words.map_err(|_| error::unexpected())?.into_iter();
-    let answer = words.next().ok_or_else(error::unexpected)?;
-    Ok((answer, words))
-}
-
-/// How the metadata of a session of this epoch begins.
-fn head(epoch: u32) -> [u8; Metadata::HEAD_LEN] {
-    let metadata = Metadata {
-        epoch,
-        ..Metadata::default()
-    };
-    metadata.pack_head()
+/// Whether `update.lua` answers a value of this change.
+fn answers(change: &Change) -> bool {
+    match change {
+        Change::Add { .. } | Change::Extreme(..) | Change::Take { .. } => true,
+        Change::Set(_) | Change::Unset => false,
+    }
 }
 
 /// Writes the arguments of `update.lua`.
-fn write_update(call: &mut ScriptInvocation<'_>, update: &Update) {
-    let id: &[u8] = match update.must_be_remembered() {
-        true => update.id.as_bytes(),
-        false => b"",
-    };
-    call.arg(&head(update.epoch));
-    call.arg(id).arg(ttl_millis(update.ttl));
-    call.arg(Recent::SECONDS).arg(Recent::CAPACITY / 16);
+fn write_update(call: &mut Cmd, update: &Update) {
+    call.arg(&update.loaded.to_bytes());
+    call.arg(update.not_after.as_millis());
+    let mut reads = vec![METADATA];
     if let Some(expected) = &update.expected {
-        for (name, value) in &expected.fields {
+        reads.extend(expected.fields.iter().map(|(name, _)| &**name));
+    }
+    let expired = update.changes.expired().iter();
+    reads.extend(expired.map(|expired| &*expired.deadline_name));
+    for (name, change) in update.changes.iter() {
+        match change {
+            Change::Take { aliases } => reads.extend_from_slice(aliases),
+            Change::Set(_) | Change::Unset => continue,
+            Change::Add { .. } | Change::Extreme(..) => {}
+        }
+        reads.push(name);
+        if let Change::Add { counter, .. } = change {
+            reads.extend_from_slice(counter.aliases);
+        }
+    }
+    call.arg(reads.len()).arg(&reads);
+    if let Some(expected) = &update.expected {
+        for (_, value) in &expected.fields {
             match value {
-                Some(value) => call.arg("is").arg(&**name).arg(value),
-                None => call.arg("none").arg(&**name),
+                Some(value) => call.arg("=").arg(value),
+                None => call.arg("0"),
             };
         }
         for (prefix, count) in &expected.counts {
-            call.arg("count").arg(prefix).arg(count);
+            call.arg("#").arg(prefix).arg(count);
         }
     }
-    if update.changes.resets() {
-        call.arg("reset");
-    }
     for expired in update.changes.expired() {
-        call.arg("expired").arg(&*expired.name);
-        call.arg(&*expired.deadline_name).arg(&expired.deadline);
+        call.arg("x").arg(&expired.deadline).arg(&*expired.name);
     }
     for (name, change) in update.changes.iter() {
-        let name = &**name;
         match change {
             Change::Add {
                 delta,
                 base,
                 counter,
             } => {
-                call.arg("add").arg(name).arg(delta).arg(base);
+                call.arg("+").arg(delta).arg(base);
                 call.arg(counter.range.min).arg(counter.range.max);
-                call.arg(counter.aliases.len()).arg(counter.aliases)
+                call.arg(counter.aliases.len())
             }
-            Change::Max(value) => call.arg("max").arg(name).arg(value),
-            Change::Min(value) => call.arg("min").arg(name).arg(value),
-            Change::Set(value) => call.arg("set").arg(name).arg(value),
-            Change::Unset => call.arg("unset").arg(name),
+            Change::Extreme(Extreme::Max, value) => call.arg(">").arg(value),
+            Change::Extreme(Extreme::Min, value) => call.arg("<").arg(value),
+            Change::Set(value) => call.arg("s").arg(&**name).arg(value),
+            Change::Take { aliases } => call.arg("k").arg(aliases.len()),
+            Change::Unset => call.arg("u").arg(&**name),
         };
     }
-    let mut meta = |offset: usize, bytes: &[u8]| {
-        call.arg("meta").arg(offset).arg(bytes);
+    write_metadata(call, update);
+}
+
+fn write_metadata(call: &mut Cmd, update: &Update) {
+    let mut replace = |offset: usize, bytes: &[u8]| {
+        call.arg("m").arg(offset).arg(bytes);
     };
-    meta(Metadata::TOUCHED, &pack_millis(update.touched_at));
     if let Some(rotation) = update.rotation {
-        let after = rotation.metadata_after(&Metadata::default());
-        meta(Metadata::ROTATION, &after.pack_rotation());
+        replace(Metadata::DIGESTS, &rotation.digests.to_bytes());
+        let at = pack_seconds(Some(rotation.at));
+        replace(Metadata::ROTATED, &at);
+        if rotation.is_login {
+            replace(Metadata::AUTHENTICATED, &at);
+        }
     }
     if let Some(deadline) = update.absolute_deadline {
-        meta(Metadata::ABSOLUTE, &pack_millis(deadline));
+        replace(Metadata::ABSOLUTE, &pack_millis(deadline));
     }
-    if let Some(lifetime) = update.lifetime {
-        meta(Metadata::LIFETIME, &pack_lifetime(lifetime));
+    if let Some(lifetime) = &update.lifetime {
+        let mut metadata = Metadata::default();
+        metadata.set_lifetime(lifetime);
+        replace(Metadata::LIFETIME, &metadata.pack_lifetime());
+    }
+    if update.touched_at.is_some() || !update.ttl.is_zero() {
+        // Never is never later than what is stored.
+        let touched_at = update.touched_at.unwrap_or_default();
+        call.arg("t")
+            .arg(Metadata::TOUCHED)
+            .arg(&pack_millis(touched_at));
+        call.arg(touched_at.as_millis()).arg(millis(update.ttl));
     }
 }
 
-fn ttl_millis(ttl: Duration) -> u64 {
+fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.min(MAX_TTL).as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,23 +1,25 @@
-//! A store that fails, tarries or waits where a test tells it to.
+//! A store that fails, delays or waits when a test tells it to.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
+use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::record::Record;
-use crate::store::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
+use crate::store::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
 
 #[cfg(test)]
 mod tests;
 
-/// A store around a store: it records the calls, and the n-th call of a verb fails, tarries or waits,
-/// before it is done or after it.
+/// A store around a store. It records the calls, and makes the n-th call of a verb fail, take
+/// longer or wait, before it is done or after.
 ///
-/// Keep a handle on it by an `Arc`, which is a store too:
+/// Keep a handle on it with an `Arc`, which is a store too:
 ///
 /// ```rust
 /// use std::sync::Arc;
@@ -26,7 +28,7 @@ mod tests;
 /// use session_core::testing::{Fault, FaultyStore, Moment, Verb};
 ///
 /// let store = Arc::new(FaultyStore::new(MemoryStore::new()));
-/// // The next update is done, but nobody hears of it.
+/// // The next update is done, but its answer is lost.
 /// store.on(Verb::Update, 1, Fault::Fail(Moment::After));
 /// // `Visit::fairing().store(store.clone())`, a request, and then:
 /// assert!(store.calls().is_empty());
@@ -37,7 +39,7 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
-    /// A store that does what `inner` does, until it is told otherwise.
+    /// A store that does what `inner` does, until a test plans a fault.
     #[must_use]
     pub fn new(inner: impl Store) -> Self {
         Self {
@@ -46,28 +48,29 @@ impl FaultyStore {
         }
     }
 
-    /// Plans what becomes of the `nth` call of this verb from now on; the next one is the first. For
-    /// one call several faults can be planned: they happen in this order.
+    /// Plans a fault for the `nth` call of this verb from now on; the next one is the first. You
+    /// can plan several faults for one call. They happen in the order in which you planned them.
     pub fn on(&self, verb: Verb, nth: usize, fault: Fault) {
         self.plan(verb, nth, Planned::Fault(fault));
     }
 
-    /// Plans that the `nth` call of this verb from now on waits, until the test lets it go on.
+    /// Plans that the `nth` call of this verb from now on waits until the test lets it go on.
     ///
     /// ```rust
-    /// # use session_core::{store::{Store, Key, memory::MemoryStore}, token::Token};
+    /// # use session_core::{store::{Delete, Store, Key, memory::MemoryStore}, token::Token};
     /// # use session_core::testing::{FaultyStore, Moment, Verb};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// # let key = Key::new("visit", Token::generate().unwrap().id());
     /// let store = std::sync::Arc::new(FaultyStore::new(MemoryStore::new()));
+    /// # let soon = store.now().plus(store.timeout());
     /// let pause = store.pause(Verb::Delete, 1, Moment::After);
     /// let request = tokio::spawn({
     ///     let store = store.clone();
-    ///     async move { store.delete(key).await }
+    ///     async move { store.delete(key, &Delete::new(None, soon)).await }
     /// });
     /// pause.reached().await;
-    /// // The session is deleted, and whoever asked for it does not know yet.
+    /// // The session is deleted, and its request does not know yet.
     /// pause.resume();
     /// assert!(request.await.unwrap().is_ok());
     /// # }
@@ -79,6 +82,15 @@ impl FaultyStore {
         });
         self.plan(verb, nth, Planned::Pause(moment, Arc::clone(&gate)));
         Pause(gate)
+    }
+
+    /// Plans that the `nth` call of this verb from now on is held up on its way, by a proxy or a
+    /// frozen kernel: its caller hears at once that the outcome is unknown, and the call itself
+    /// arrives when the test says so.
+    pub fn hold_up(&self, verb: Verb, nth: usize) -> HeldUp {
+        let (sender, receiver) = oneshot::channel();
+        self.plan(verb, nth, Planned::HoldUp(sender));
+        HeldUp(receiver)
     }
 
     /// The calls so far, in the order in which they came.
@@ -108,13 +120,27 @@ impl FaultyStore {
         due.into_iter().map(|(.., planned)| planned).collect()
     }
 
-    async fn around<T>(
+    /// Makes a call, unless something was planned for it. The future is `'static`, so that a call
+    /// that is held up can outlive its caller.
+    async fn around<T, F>(
         &self,
         verb: Verb,
         key: Key,
-        call: impl Future<Output = Result<T, Error>> + Send,
-    ) -> Result<T, Error> {
-        let planned = self.begin(Call { verb, key });
+        call: impl FnOnce(Arc<dyn Store>) -> F + Send,
+    ) -> Result<T, Error>
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let mut planned = self.begin(Call { verb, key });
+        let call = call(Arc::clone(&self.inner));
+        if let Some(at) = planned.iter().position(Planned::is_hold_up)
+            && let Planned::HoldUp(held_up) = planned.swap_remove(at)
+        {
+            // A test that gave up on it lets it never arrive.
+            let _ = held_up.send(Box::pin(async { drop(call.await) }));
+            return Err(Error::unknown("the call was held up, as a test planned"));
+        }
         for planned in &planned {
             planned.happen(Moment::Before).await?;
         }
@@ -143,27 +169,34 @@ impl fmt::Debug for FaultyStore {
 #[async_trait]
 impl Store for FaultyStore {
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
-        self.around(Verb::Load, key, self.inner.load(key, wanted))
-            .await
+        let wanted = wanted.clone();
+        let call = |inner: Arc<dyn Store>| async move { inner.load(key, &wanted).await };
+        self.around(Verb::Load, key, call).await
     }
 
-    async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
-        self.around(Verb::Create, key, self.inner.create(key, record, ttl))
-            .await
+    async fn create(&self, key: Key, record: Record) -> Result<Created, Error> {
+        let call = |inner: Arc<dyn Store>| async move { inner.create(key, record).await };
+        self.around(Verb::Create, key, call).await
     }
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
-        self.around(Verb::Update, key, self.inner.update(key, update))
-            .await
+        let update = update.clone();
+        let call = |inner: Arc<dyn Store>| async move { inner.update(key, &update).await };
+        self.around(Verb::Update, key, call).await
     }
 
-    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
-        self.around(Verb::Take, key, self.inner.take(key, take))
-            .await
+    async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error> {
+        let delete = *delete;
+        let call = |inner: Arc<dyn Store>| async move { inner.delete(key, &delete).await };
+        self.around(Verb::Delete, key, call).await
     }
 
-    async fn delete(&self, key: Key) -> Result<(), Error> {
-        self.around(Verb::Delete, key, self.inner.delete(key)).await
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn timeout(&self) -> Duration {
+        self.inner.timeout()
     }
 
     fn describe(&self) -> String {
@@ -175,13 +208,13 @@ impl Store for FaultyStore {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Call {
-    /// What was called.
+    /// The verb that was called.
     pub verb: Verb,
-    /// For which session.
+    /// For this session.
     pub key: Key,
 }
 
-/// What a store can be asked to do.
+/// The verbs of a store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the methods of `Store`")]
 pub enum Verb {
@@ -191,24 +224,24 @@ pub enum Verb {
     Delete,
     /// [`Store::load`].
     Load,
-    /// [`Store::take`].
-    Take,
     /// [`Store::update`].
     Update,
 }
 
-/// What becomes of a call to a [`FaultyStore`].
+/// What goes wrong with a call to a [`FaultyStore`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// It takes so much longer.
+    /// It takes this much longer.
     Delay(Moment, Duration),
-    /// It fails. Before: the store refuses, and nothing is done. After: it is done, but the answer is
-    /// lost, which the caller hears as a time-out.
+    /// It fails. Before: the store refuses, and nothing is done. After: it is done, but the answer
+    /// is lost, so the caller gets an unknown outcome.
     Fail(Moment),
+    /// It gets lost on its way: nothing is done, but the caller hears that the outcome is unknown.
+    Lose,
 }
 
-/// When something happens to a call.
+/// When a fault happens to a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third side")]
 pub enum Moment {
@@ -218,14 +251,14 @@ pub enum Moment {
     Before,
 }
 
-/// A handle on a call that waits. When it is dropped, the call goes on: a test that fails leaves
+/// A handle on a call that waits. When it is dropped, the call goes on, so a failed test leaves
 /// nobody waiting.
 #[must_use = "the call does not wait without it"]
 #[derive(Debug)]
 pub struct Pause(Arc<Gate>);
 
 impl Pause {
-    /// Waits until the call has come to where it is to wait.
+    /// Waits until the call has reached its pause.
     pub async fn reached(&self) {
         // Nobody closes it.
         if let Ok(permit) = self.0.reached.acquire().await {
@@ -243,6 +276,26 @@ impl Drop for Pause {
     }
 }
 
+/// A call that is held up on its way: see [`FaultyStore::hold_up`]. When it is dropped, the call
+/// never arrives.
+#[must_use = "the call never arrives without it"]
+pub struct HeldUp(oneshot::Receiver<Sent>);
+
+impl HeldUp {
+    /// Waits until it was sent, lets it arrive, and waits until it is done.
+    pub async fn arrive(self) {
+        if let Ok(call) = self.0.await {
+            call.await;
+        }
+    }
+}
+
+impl fmt::Debug for HeldUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeldUp")
+    }
+}
+
 #[derive(Debug)]
 struct Gate {
     reached: Semaphore,
@@ -256,12 +309,20 @@ struct State {
     planned: Vec<(Verb, usize, Planned)>,
 }
 
+/// A call on its way.
+type Sent = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 enum Planned {
     Fault(Fault),
+    HoldUp(oneshot::Sender<Sent>),
     Pause(Moment, Arc<Gate>),
 }
 
 impl Planned {
+    fn is_hold_up(&self) -> bool {
+        matches!(self, Self::HoldUp(_))
+    }
+
     async fn happen(&self, now: Moment) -> Result<(), Error> {
         match self {
             Self::Fault(Fault::Delay(moment, duration)) if *moment == now => {
@@ -269,9 +330,12 @@ impl Planned {
             }
             Self::Fault(Fault::Fail(moment)) if *moment == now => {
                 return Err(match now {
-                    Moment::After => Error::timeout("the answer was lost, as a test planned"),
+                    Moment::After => Error::unknown("the answer was lost, as a test planned"),
                     Moment::Before => Error::store("the store refused, as a test planned"),
                 });
+            }
+            Self::Fault(Fault::Lose) if now == Moment::Before => {
+                return Err(Error::unknown("the call was lost, as a test planned"));
             }
             Self::Pause(moment, gate) if *moment == now => {
                 gate.reached.add_permits(1);
@@ -280,7 +344,7 @@ impl Planned {
                     drop(permit);
                 }
             }
-            Self::Fault(_) | Self::Pause(..) => {}
+            Self::Fault(_) | Self::HoldUp(_) | Self::Pause(..) => {}
         }
         Ok(())
     }

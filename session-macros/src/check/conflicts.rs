@@ -33,20 +33,18 @@ impl Conflict {
                 "a user stays as long as the session",
                 "remove it, and declare `idle` or `absolute` on the struct".to_owned(),
             ),
+            ("identity", "keep") => ("what is kept is what the next user finds", remove_second()),
+            ("once", "keep") => ("a value for one user is not for the next", remove_second()),
             ("identity", "default") => ("a new session is nobody's", remove_second()),
 
             ("counter" | "max" | "min" | "entries", "max" | "min" | "entries" | "once") => {
                 ("a field merges in one way", remove_one())
             }
-            ("counter" | "max" | "min" | "entries" | "once", "group") => (
-                "fields of a group are written together, this one merges on its own",
-                remove_one(),
-            ),
             ("entries", "ttl") => (
                 "a deadline is for one stored field, and here each entry is one",
                 remove_one(),
             ),
-            ("entries", "on_error" | "migrate") => (
+            ("entries", "on_unreadable" | "migrate") => (
                 "an entry that cannot be read is left out, the others are kept",
                 remove_second(),
             ),
@@ -89,9 +87,10 @@ fn written(field: &Field<'_>) -> Vec<(&'static str, Span)> {
         ("min", attrs.min.key()),
         ("entries", attrs.entries.key()),
         ("once", attrs.once.key()),
-        ("group", attrs.group.key()),
+        ("keep", attrs.keep.key()),
+        ("max_size", attrs.max_size.key()),
         ("ttl", attrs.ttl.key()),
-        ("on_error", attrs.on_error.key()),
+        ("on_unreadable", attrs.on_unreadable.key()),
         ("migrate", attrs.migrate.key()),
         ("default", attrs.default.key()),
         ("rename", attrs.rename.key()),

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use proc_macro2::Span;
-use syn::TypeReference;
 use syn::visit::{self, Visit};
+use syn::{Type, TypeReference};
 
 use crate::errors::Errors;
 use crate::mistake::Mistake;
@@ -12,14 +12,28 @@ use crate::model::Field;
 
 /// A session outlives the bytes that it is read from.
 pub(super) fn borrowed_type(field: &Field<'_>, errors: &mut Errors) {
-    struct References<'e>(&'e mut Errors);
+    if field.is_stored() {
+        for reference in references(field.ty) {
+            errors.report_over(reference, &Mistake::Reference);
+        }
+    }
+}
 
-    impl<'ast> Visit<'ast> for References<'_> {
+/// Whether this type was refused, since it borrows.
+pub(crate) fn borrows(ty: &Type) -> bool {
+    !references(ty).is_empty()
+}
+
+fn references(ty: &Type) -> Vec<&TypeReference> {
+    #[derive(Default)]
+    struct References<'ast>(Vec<&'ast TypeReference>);
+
+    impl<'ast> Visit<'ast> for References<'ast> {
         fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
             let lifetime = reference.lifetime.as_ref();
             // Any other lifetime is a parameter of the struct, which was reported as such.
             if lifetime.is_none_or(|lifetime| lifetime.ident == "static") {
-                self.0.report_over(reference, &Mistake::Reference);
+                self.0.push(reference);
             }
         }
 
@@ -27,8 +41,20 @@ pub(super) fn borrowed_type(field: &Field<'_>, errors: &mut Errors) {
         fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
     }
 
-    if field.is_stored() {
-        visit::visit_type(&mut References(errors), field.ty);
+    let mut references = References::default();
+    visit::visit_type(&mut references, ty);
+    references.0
+}
+
+/// A deadline that is over at once, and a size into which nothing fits.
+pub(super) fn limits(field: &Field<'_>, errors: &mut Errors) {
+    let ttl = field.attrs.ttl.get();
+    if let Some(ttl) = ttl.filter(|ttl| ttl.value.as_millis() == 0) {
+        errors.report(ttl.span, &Mistake::TtlTooShort);
+    }
+    let max_size = field.attrs.max_size.get();
+    if let Some(max_size) = max_size.filter(|max_size| max_size.value == 0) {
+        errors.report(max_size.span, &Mistake::SizeZero);
     }
 }
 
@@ -79,27 +105,5 @@ fn stored_name(name: &str, span: Span, errors: &mut Errors) {
         errors.report(span, &Mistake::FieldNameReserved(name, '@'));
     } else if let Some(letter) = name.chars().find(|c| *c == ':' || c.is_control()) {
         errors.report(span, &Mistake::FieldNameReserved(name, letter));
-    }
-}
-
-/// A group says which fields are written together; one field alone always is.
-pub(super) fn groups(fields: &[Field<'_>], errors: &mut Errors) {
-    let is_unreadable = |field: &Field<'_>| {
-        let group = &field.attrs.group;
-        group.is_unreadable() || group.value().is_some_and(String::is_empty)
-    };
-    // It may be the group that another field lacks.
-    let is_any_unreadable = fields.iter().any(is_unreadable);
-    let members = || {
-        let members = fields.iter();
-        members.filter_map(|field| Some((field, field.attrs.group.get()?)))
-    };
-    for (field, group) in members() {
-        let mut others = members().filter(|(other, _)| !other.excludes(field));
-        if group.value.is_empty() {
-            errors.report(group.span, &Mistake::GroupEmpty);
-        } else if !is_any_unreadable && others.all(|(_, other)| other.value != group.value) {
-            errors.report(group.span, &Mistake::GroupAlone(&group.value));
-        }
     }
 }

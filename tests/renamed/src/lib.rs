@@ -16,7 +16,7 @@ pub struct Visit {
     #[session(identity)]
     pub user: Option<String>,
     /// Taken.
-    #[session(once, on_error = "drop_session")]
+    #[session(once, on_unreadable = "drop_session")]
     pub challenge: Option<String>,
     /// One by one.
     #[session(entries)]

@@ -7,8 +7,14 @@ use std::collections::BTreeMap;
 pub(crate) enum Call {
     Add(i64),
     Create(u8),
+    /// Ends whatever is there.
     Delete,
+    /// Ends the login that all calls know.
+    End,
+    /// An update that comes too late.
+    Late,
     Load,
+    LogIn,
     Rotate,
     Set(u8),
     /// Sets, if the field is what it was in the beginning.
@@ -21,13 +27,26 @@ pub(crate) enum Answer {
     Conflict,
     Done,
     Gone,
+    Late,
+    /// It is of another login.
+    Other,
     Overflow,
     Value(Option<String>),
     View(View),
 }
 
-/// The fields of a session, and its epoch; `None`: there is no session.
-pub(crate) type View = Option<(u32, BTreeMap<String, String>)>;
+/// Whether the token that all calls have opens a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Opens {
+    OtherLogin,
+    /// It was rotated since.
+    SameLogin,
+    Yes,
+}
+
+/// The fields of a session, and whether the token opens it that all calls have; `None`: there is no
+/// session.
+pub(crate) type View = Option<(Opens, BTreeMap<String, String>)>;
 
 /// A call, when it began and ended, and what it was answered.
 #[derive(Clone, Debug)]
@@ -38,7 +57,7 @@ pub(crate) struct Event {
     pub(crate) answer: Answer,
 }
 
-/// What a call does when it is alone. All calls know the session of epoch 0.
+/// What a call does when it is alone.
 fn apply(state: &mut View, call: Call) -> Answer {
     if let Call::Load = call {
         return Answer::View(state.clone());
@@ -47,14 +66,27 @@ fn apply(state: &mut View, call: Call) -> Answer {
         if state.is_some() {
             return Answer::Gone;
         }
-        *state = Some((0, BTreeMap::from([("o".into(), value.to_string())])));
+        *state = Some((
+            Opens::OtherLogin,
+            BTreeMap::from([("o".into(), value.to_string())]),
+        ));
         return Answer::Done;
     }
     if let Call::Delete = call {
         *state = None;
         return Answer::Done;
     }
-    let Some((epoch @ 0, fields)) = state else {
+    if let Call::End = call {
+        if let Some((Opens::OtherLogin, _)) = state {
+            return Answer::Other;
+        }
+        *state = None;
+        return Answer::Done;
+    }
+    if let Call::Late = call {
+        return Answer::Late;
+    }
+    let Some((opens @ Opens::Yes, fields)) = state else {
         return Answer::Gone;
     };
     match call {
@@ -66,13 +98,14 @@ fn apply(state: &mut View, call: Call) -> Answer {
             fields.insert("c".into(), count.to_string());
             return Answer::Value(Some(count.to_string()));
         }
-        Call::Rotate => *epoch = 1,
+        Call::LogIn => *opens = Opens::OtherLogin,
+        Call::Rotate => *opens = Opens::SameLogin,
         Call::SetIfNew(_) if fields.contains_key("s") => return Answer::Conflict,
         Call::Set(value) | Call::SetIfNew(value) => {
             fields.insert("s".into(), value.to_string());
         }
         Call::Take => return Answer::Value(fields.remove("o")),
-        Call::Create(_) | Call::Delete | Call::Load => {}
+        Call::Create(_) | Call::Delete | Call::End | Call::Late | Call::Load => {}
     }
     Answer::Done
 }

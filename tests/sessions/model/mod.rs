@@ -2,7 +2,9 @@
 //!
 //! `PROPTEST_CASES=100000 PROPTEST_RNG_SEED=7 cargo test --test sessions model` tries other ones.
 
+mod app;
 mod board;
+mod intent;
 mod program;
 mod reference;
 mod request;
@@ -11,88 +13,165 @@ mod watched;
 
 use std::cell::RefCell;
 use std::mem;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::test_runner::{Config, RngSeed, TestRunner};
+use rocket::http::Cookie;
+use rocket::local::asynchronous::Client;
+use rocket::routes;
 use rocket_typed_session::SessionData;
-use session_core::commit::Opened;
-use session_core::engine::Engine;
-use session_core::expiry::Expiry;
-use session_core::store::Store;
+use session_core::clock::{Clock, SystemClock, Timestamp};
 use session_core::store::memory::MemoryStore;
+use session_core::store::{Key, Store, Wanted};
 use session_core::testing::ManualClock;
+use session_core::token::Token;
+use tokio::time::Instant;
 
+use self::app::act;
 use self::board::Board;
-use self::program::{Program, programs};
-use self::reference::Reference;
-use self::request::{Jar, Tab};
-use self::schedule::{Actor, Turnstile, run};
-use crate::app::{ABSOLUTE, IDLE, MINUTE};
+use self::program::{Program, Script, programs};
+use self::request::Request;
+use self::schedule::{Actor, begin_request, pass, run};
+use self::watched::Watched;
+use crate::app::MINUTE;
+use crate::support::own::quiet;
 use crate::support::redis::RedisServer;
 
-/// Runs a program and checks each answer on the way, and in the end what is stored.
-async fn check(program: &Program, store: Arc<dyn Store>, clock: Arc<ManualClock>) {
-    let reference = Arc::new(Mutex::new(Reference::default()));
-    let jar = RefCell::new(Jar::default());
-    let tab = || Tab::new(&store, &clock, &reference, &jar);
-    if let Some(setup) = &program.setup {
-        let tab = tab();
-        let turnstile = Arc::clone(&tab.turnstile);
-        let setup = Actor::new(turnstile, async move { tab.request(setup).await });
-        run(vec![setup], &[]).await;
-    }
-    if program.is_old {
-        clock.advance(4 * MINUTE);
-    }
-    let actors = program.tabs.iter().map(|requests| {
-        let tab = tab();
-        let turnstile: Arc<Turnstile> = Arc::clone(&tab.turnstile);
-        Actor::new(turnstile, async move {
-            for request in requests {
-                tab.request(request).await;
-            }
-        })
-    });
-    run(actors.collect(), &program.order).await;
-    let reference = mem::take(&mut *reference.lock().unwrap());
-    check_end(&store, clock, &reference, &jar.take()).await;
+/// More than a rotation has of grace.
+const LATER: Duration = Duration::from_secs(40);
+
+/// An application, and how its time passes.
+struct Site {
+    client: Client,
+    store: Arc<Watched>,
+    /// `None`: tokio's clock, which is paused, is the store's and the application's.
+    clock: Option<Arc<ManualClock>>,
 }
 
-async fn check_end(
-    store: &Arc<dyn Store>,
-    clock: Arc<ManualClock>,
-    reference: &Reference,
-    jar: &Jar,
-) {
-    let engine = Engine::<Board>::new(Arc::clone(store), clock, Expiry::new(IDLE, ABSOLUTE));
-    let mut open = 0;
-    for token in &jar.issued {
-        let known = &reference.sessions[&token.id()];
-        match engine.open(token).await.unwrap() {
-            Opened::Live(live) => {
-                assert!(known.opens(token), "a token that is over opens a session");
-                let stored = Board::SCHEMA.decode(&live.record.fields, engine.now()).data;
-                assert_eq!(stored, known.data);
-                open += 1;
-            }
-            _ => assert!(
-                !known.opens(token),
-                "a token that was issued last opens nothing"
-            ),
+/// What the browser has, and every token that it ever got.
+#[derive(Debug, Default)]
+struct Jar {
+    token: Option<Token>,
+    issued: Vec<Token>,
+}
+
+/// Tokio's clock as a wall clock.
+#[derive(Debug)]
+struct Paused(Timestamp, Instant);
+
+impl Clock for Paused {
+    fn now(&self) -> Timestamp {
+        self.0.plus(self.1.elapsed())
+    }
+}
+
+impl Site {
+    async fn launch(
+        store: impl Store,
+        clock: impl Clock + Clone,
+        moved: Option<Arc<ManualClock>>,
+    ) -> Self {
+        let store = Arc::new(Watched::new(store, clock.clone()));
+        let fairing = Board::fairing().store(Arc::clone(&store)).clock(clock);
+        let rocket = quiet().attach(fairing).manage(Arc::clone(&store));
+        let client = Client::untracked(rocket.mount("/", routes![act]))
+            .await
+            .unwrap();
+        Self {
+            client,
+            store,
+            clock: moved,
         }
     }
-    let alive = reference.sessions.values().filter(|known| known.is_alive);
-    assert_eq!(open, alive.count(), "one token each");
+
+    async fn advance(&self, duration: Duration) {
+        match &self.clock {
+            Some(clock) => clock.advance(duration),
+            None => tokio::time::advance(duration).await,
+        }
+    }
+
+    /// Runs a program and checks each answer on the way, and in the end what is stored.
+    async fn check(&self, program: &Program) {
+        self.store.reset();
+        let jar = RefCell::new(Jar::default());
+        let waits = self.clock.is_some();
+        let setup = Actor::new(self.request(&program.setup, &jar));
+        run(vec![setup], &[], waits, async || {}).await;
+        if program.is_old {
+            self.advance(4 * MINUTE).await;
+        }
+        let jar = &jar;
+        let actors = program.tabs.iter().map(|scripts| {
+            Actor::new(async move {
+                for script in scripts {
+                    self.request(script, jar).await;
+                }
+            })
+        });
+        let delayed = async || self.store.do_delayed().await;
+        run(actors.collect(), &program.order, waits, delayed).await;
+        self.store.do_all_delayed().await;
+        self.check_end().await;
+    }
+
+    async fn request(&self, script: &Script, jar: &RefCell<Jar>) {
+        if script.is_later {
+            pass().await;
+            self.advance(LATER).await;
+        }
+        let token = {
+            let jar = jar.borrow();
+            let old = script
+                .old_token
+                .map(|index| index % jar.issued.len().max(1));
+            let old = old.and_then(|index| jar.issued.get(index).cloned());
+            old.or_else(|| jar.token.clone())
+        };
+        let number = {
+            let requests = &mut self.store.reference().requests;
+            let (verbs, fates) = (script.verbs.clone(), script.fates.clone());
+            requests.push(Request::new(verbs, fates, token.as_ref()));
+            requests.len() - 1
+        };
+        begin_request(number);
+        let mut request = self.client.get("/");
+        if let Some(token) = &token {
+            request = request.cookie(Cookie::new("board", token.expose()));
+        }
+        let response = request.dispatch().await;
+        let cookie = response.cookies().get("board");
+        let cookie = cookie.map(|cookie| Token::parse(cookie.value().as_bytes()));
+        let mut jar = jar.borrow_mut();
+        if let Some(token) = &cookie {
+            jar.token = token.clone();
+            jar.issued.extend(token.clone());
+        }
+        self.store
+            .reference()
+            .ended(number, response.status(), cookie);
+    }
+
+    async fn check_end(&self) {
+        let reference = mem::take(&mut *self.store.reference());
+        for (id, known) in &reference.sessions {
+            let key = Key::new(Board::SCHEMA.name(), *id);
+            let record = self.store.inner.load(key, &Wanted::All).await.unwrap();
+            assert_eq!(record.is_some(), known.is_alive);
+            let Some(record) = record else { continue };
+            assert!(record.metadata.digests.matches(&known.digests));
+            let data = Board::SCHEMA.decode(&record.fields, Timestamp::default());
+            assert_eq!(data.data, known.data);
+        }
+    }
 }
 
-fn config(cases: u32) -> Config {
+fn check_all(cases: u32, is_lossy: bool, check: impl Fn(&Program)) {
     let default = Config::default();
-    Config {
-        cases: if default.cases == 256 {
-            cases
-        } else {
-            default.cases
-        },
+    let is_default = default.cases == 256;
+    let mut runner = TestRunner::new(Config {
+        cases: if is_default { cases } else { default.cases },
         failure_persistence: None,
         max_shrink_iters: 20_000,
         rng_seed: match default.rng_seed {
@@ -100,37 +179,36 @@ fn config(cases: u32) -> Config {
             seed @ RngSeed::Fixed(_) => seed,
         },
         ..default
-    }
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build().unwrap()
+    });
+    let outcome = runner.run(&programs(is_lossy), |program| {
+        check(&program);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}\n{runner}"));
 }
 
 #[test]
 fn every_interleaving_in_memory_leaves_what_the_model_says() {
-    let runtime = runtime();
-    let mut runner = TestRunner::new(config(3000));
-    let outcome = runner.run(&programs(), |program| {
-        let clock = Arc::new(ManualClock::new());
-        let store = Arc::new(MemoryStore::with_clock(Arc::clone(&clock) as _));
-        runtime.block_on(check(&program, store, clock));
-        Ok(())
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    let site = runtime.block_on(async {
+        let clock = Arc::new(Paused(SystemClock.now(), Instant::now()));
+        let store = MemoryStore::with_clock(Arc::clone(&clock) as _);
+        Site::launch(store, clock, None).await
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}\n{runner}"));
+    check_all(1000, true, |program| runtime.block_on(site.check(program)));
 }
 
 #[test]
 fn every_interleaving_on_redis_leaves_what_the_model_says() {
-    let runtime = runtime();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
     let redis = RedisServer::start();
-    let store = Arc::new(redis.store());
-    let mut runner = TestRunner::new(config(300));
-    let outcome = runner.run(&programs(), |program| {
-        let clock = Arc::new(ManualClock::new());
-        runtime.block_on(check(&program, Arc::clone(&store) as _, clock));
-        Ok(())
+    let site = runtime.block_on(async {
+        let (clock, store) = (Arc::new(ManualClock::new()), redis.store());
+        // It has heard the server's time.
+        store.ping().await.unwrap();
+        Site::launch(store, Arc::clone(&clock), Some(clock)).await
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}\n{runner}"));
+    check_all(150, false, |program| runtime.block_on(site.check(program)));
 }

@@ -1,23 +1,26 @@
 //! What the requests of a random program do.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::board::Board;
+use crate::support::lossy::Fate;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Verb {
     Add(i8),
     Best(u8),
     Destroy,
-    /// Logs somebody in, another one in, or out.
+    /// Assigns to the identity.
     Identify(Option<u8>),
-    /// The answer of the next call that changes something is lost, so it is sent again.
-    LoseAnswer,
+    LogIn(u8),
     Mark(u8, u8),
     Note(u8),
     /// Puts a value into the field that one request obtains.
     Put,
+    Reload,
     Rotate,
     Save,
     Take,
@@ -27,15 +30,25 @@ pub(crate) enum Verb {
     Unmark(u8),
 }
 
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Script {
+    /// An older token in place of the newest: of a slow tab, or a thief's.
+    pub(crate) old_token: Option<usize>,
+    /// Whether more time passes before than a rotation has of grace.
+    pub(crate) is_later: bool,
+    /// What becomes of its calls that change something.
+    pub(crate) fates: Vec<Fate>,
+    pub(crate) verbs: Vec<Verb>,
+}
+
 /// Several browser tabs with one jar, each of which sends some requests one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    /// What is in the session before; `None`: there is none.
-    pub(crate) setup: Option<Vec<Verb>>,
+    pub(crate) setup: Script,
     /// Whether time has passed since, so that a touch is due.
     pub(crate) is_old: bool,
-    pub(crate) tabs: Vec<Vec<Vec<Verb>>>,
-    /// In which order they take their steps.
+    pub(crate) tabs: Vec<Vec<Script>>,
+    /// In which order they take their steps. One more than there are tabs is what was delayed.
     pub(crate) order: Vec<usize>,
 }
 
@@ -52,7 +65,8 @@ impl Verb {
             Self::Theme(value) => data.theme = value.into(),
             Self::Unmark(key) => drop(data.marks.remove(&key.to_string())),
             Self::Destroy
-            | Self::LoseAnswer
+            | Self::LogIn(_)
+            | Self::Reload
             | Self::Rotate
             | Self::Save
             | Self::Take
@@ -67,11 +81,37 @@ impl Verb {
     }
 }
 
-pub(crate) fn programs() -> impl Strategy<Value = Program> {
-    let request = || vec(verb(), 0..5);
-    let tabs = vec(vec(request(), 1..4), 2..5);
-    let setup = proptest::option::weighted(0.8, vec(data_verb(), 1..5));
-    let order = vec(0..4_usize, 0..100);
+/// `lossy`: whether answers get lost, and calls come late.
+pub(crate) fn programs(lossy: bool) -> impl Strategy<Value = Program> {
+    let fates = move || match lossy {
+        // Some calls get lost, or all of them.
+        true => prop_oneof![
+            8 => vec(fate(), 0..4),
+            1 => vec(fate().prop_filter("lost", |fate| *fate != Fate::Answered), 4),
+        ]
+        .boxed(),
+        false => Just(Vec::new()).boxed(),
+    };
+    let script = move || {
+        (
+            proptest::option::weighted(0.15, 0..8_usize),
+            proptest::bool::weighted(0.15),
+            fates(),
+            vec(verb(), 0..5),
+        )
+            .prop_map(|(old_token, is_later, fates, verbs)| Script {
+                old_token,
+                is_later,
+                fates,
+                verbs,
+            })
+    };
+    let tabs = vec(vec(script(), 1..4), 2..5);
+    let setup = vec(data_verb(), 0..5).prop_map(|verbs| Script {
+        verbs,
+        ..Script::default()
+    });
+    let order = vec(0..5_usize, 0..100);
     (setup, any::<bool>(), tabs, order).prop_map(|(setup, is_old, tabs, order)| Program {
         setup,
         is_old,
@@ -80,15 +120,25 @@ pub(crate) fn programs() -> impl Strategy<Value = Program> {
     })
 }
 
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        12 => Just(Fate::Answered),
+        1 => Just(Fate::Delayed(Duration::ZERO)),
+        1 => Just(Fate::Dropped),
+        1 => Just(Fate::Unheard),
+    ]
+}
+
 fn verb() -> impl Strategy<Value = Verb> {
     prop_oneof![
-        10 => data_verb(),
-        1 => Just(Verb::Destroy),
-        2 => Just(Verb::LoseAnswer),
-        1 => Just(Verb::Rotate),
-        2 => Just(Verb::Save),
-        2 => Just(Verb::Take),
-        2 => Just(Verb::Transact),
+        20 => data_verb(),
+        2 => Just(Verb::Destroy),
+        4 => (0..3_u8).prop_map(Verb::LogIn),
+        2 => Just(Verb::Reload),
+        2 => Just(Verb::Rotate),
+        4 => Just(Verb::Save),
+        4 => Just(Verb::Take),
+        4 => Just(Verb::Transact),
     ]
 }
 

@@ -1,234 +1,269 @@
-//! What must hold, said without fields, encodings, differences and scripts: sessions are structs, and
-//! each call that a store has done changes one of them.
+//! What must hold, said without fields, encodings, differences and scripts: sessions are structs,
+//! each of one user for life, and each call that a store has done changes one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use rocket_typed_session::SessionId;
-use session_core::store::{Created, Key, Taken, Update, Updated};
-use session_core::token::{Token, VerifierDigest};
+use rocket_typed_session::{SessionData, SessionId};
+use session_core::clock::Timestamp;
+use session_core::merge::Change;
+use session_core::record::Record;
+use session_core::store::{Created, Delete, Deleted, Key, Update, Updated};
+use session_core::token::Digests;
 
 use super::board::Board;
+pub(crate) use super::intent::{Identity, Intent};
+use super::request::Request;
+use super::watched::Answer;
+
+/// For how long after a rotation a token that it replaced stores nothing.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// All sessions there ever were, and what each request knows and wants.
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
     pub(crate) sessions: BTreeMap<SessionId, Known>,
     pub(crate) requests: Vec<Request>,
+    /// The intents that were stored: none twice.
+    stored: BTreeSet<usize>,
     /// What was taken: no value twice.
     taken: BTreeSet<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) is_alive: bool,
-    pub(crate) epoch: u32,
-    pub(crate) digest: VerifierDigest,
+    pub(crate) digests: Digests,
     pub(crate) data: Board,
+    rotated_at: Option<Timestamp>,
+    authenticated_at: Option<Timestamp>,
     /// Counts what was written.
     version: u64,
 }
 
-/// One request, as far as it matters to others.
-#[derive(Debug, Default)]
-pub(crate) struct Request {
-    /// The epoch of the session that it opened.
-    pub(crate) epoch: u32,
-    /// The epoch of what was loaded last.
-    pub(crate) loaded_epoch: u32,
-    /// What was stored when it last asked, and how often that had been written.
-    pub(crate) loaded: Option<(Board, u64)>,
-    pub(crate) intent: Intent,
-    /// What became of the last call that changes something; `None`: there was none.
-    pub(crate) outcome: Option<Outcome>,
-    /// The data as its last commit left it: what that is answered, however often it is sent.
-    pub(crate) left: Board,
+/// A call that changes something.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    Create(Key, Box<Record>),
+    Delete(Key, Delete),
+    Update(Key, Box<Update>),
 }
 
-/// What a commit is for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Intent {
-    /// The data as the request began with it, and as it left it.
-    pub(crate) change: Option<(Board, Board)>,
-    pub(crate) rotate: bool,
-    /// Whether it is to be done only if what was loaded is unchanged.
-    pub(crate) is_transaction: bool,
+/// What an update is for.
+pub(crate) enum Purpose {
+    Take,
+    Touch,
+    Write,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Outcome {
-    Conflict,
-    Created,
-    Deleted,
-    Done,
-    Gone,
-}
-
-impl Known {
-    pub(crate) fn opens(&self, token: &Token) -> bool {
-        self.is_alive && self.digest.matches(&token.digest())
-    }
-}
-
-impl Intent {
-    pub(crate) fn changes_identity(&self) -> bool {
-        let change = self.change.as_ref();
-        change.is_some_and(|(before, after)| before.user != after.user)
-    }
-
-    pub(crate) fn rotates(&self) -> bool {
-        self.rotate || self.changes_identity()
-    }
-
-    /// What is stored after it.
-    fn applied(&self, stored: &Board) -> Board {
-        let Some((before, after)) = &self.change else {
-            return stored.clone();
-        };
-        let switches = before.user.is_some() && after.user.is_some() && self.changes_identity();
-        // Nothing of one user is left to the next, whenever it was stored.
-        let mut data = match switches {
-            true => Board::default(),
-            false => stored.clone(),
-        };
-        data.count += after.count - before.count;
-        data.best = match after.best == before.best {
-            true => data.best,
-            false => data.best.max(after.best),
-        };
-        for key in before.marks.keys().chain(after.marks.keys()) {
-            match after.marks.get(key) {
-                value if value == before.marks.get(key) => {}
-                Some(value) => drop(data.marks.insert(key.clone(), *value)),
-                None => drop(data.marks.remove(key)),
-            }
+impl Purpose {
+    pub(crate) fn of(update: &Update) -> Self {
+        match update.changes.get("flash") {
+            Some(Change::Take { .. }) => Self::Take,
+            None if update.changes.is_empty() && update.rotation.is_none() => Self::Touch,
+            _ => Self::Write,
         }
-        last(&mut data.flash, before.flash, after.flash);
-        last(&mut data.user, before.user, after.user);
-        last(&mut data.note, before.note, after.note);
-        last(&mut data.theme, before.theme, after.theme);
-        data
-    }
-}
-
-/// The last writer wins.
-fn last<V: PartialEq>(stored: &mut V, before: V, after: V) {
-    if before != after {
-        *stored = after;
     }
 }
 
 impl Reference {
-    pub(crate) fn loaded(&mut self, request: usize, key: Key) {
-        let known = self.sessions.get(&key.id).filter(|known| known.is_alive);
-        let request = &mut self.requests[request];
-        request.loaded = known.map(|known| (known.data.clone(), known.version));
-        if let Some(known) = known {
-            request.loaded_epoch = known.epoch;
+    /// What a load finds.
+    pub(crate) fn find(&self, key: Key) -> Option<Known> {
+        let known = self.sessions.get(&key.id);
+        known.filter(|known| known.is_alive).cloned()
+    }
+
+    /// A request hears what was found under its token, and now is `now`.
+    pub(crate) fn loaded(&mut self, number: usize, key: Key, found: Option<Known>, now: Timestamp) {
+        let request = &mut self.requests[number];
+        let digests = request.token.expect("a token");
+        if request.is_reload {
+            request.reloaded();
+        }
+        let is_recent = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < GRACE);
+        match found {
+            Some(known) if known.digests.matches(&digests) => {
+                request.live = Some(key.id);
+                (request.view, request.version) = (known.data, known.version);
+            }
+            _ if request.is_reload => request.over(key.id),
+            Some(known) => {
+                let is_same_login = known.digests.login_matches(&digests);
+                request.live = None;
+                request.ends = Vec::from_iter(is_same_login.then_some(key.id));
+                request.stores_nothing = is_recent(known.rotated_at);
+                request.refuses_end = !is_same_login && is_recent(known.authenticated_at);
+            }
+            None => {
+                request.live = None;
+                (request.stores_nothing, request.refuses_end) = (false, false);
+                request.ends.clear();
+            }
+        }
+        if request.live.is_none() {
+            request.view = Board::SCHEMA.defaults();
         }
     }
 
-    pub(crate) fn created(&mut self, request: usize, key: Key, digest: VerifierDigest) -> Created {
-        let request = &mut self.requests[request];
-        if request.outcome.is_none() {
-            let (_, after) = request.intent.change.clone().expect("data to store");
-            let known = Known {
-                is_alive: true,
-                epoch: 0,
-                digest,
-                data: after,
-                version: 0,
-            };
-            assert!(self.sessions.insert(key.id, known).is_none(), "a new id");
-            request.outcome = Some(Outcome::Created);
-            request.epoch = 0;
+    /// Checks what the store answered to a call, and does it.
+    pub(crate) fn done(
+        &mut self,
+        number: usize,
+        intent: &Intent,
+        call: &Call,
+        answer: &Answer,
+        is_delayed: bool,
+    ) {
+        match (call, answer) {
+            (Call::Create(key, record), Answer::Created(created)) => {
+                assert_eq!(*created, Created::Done);
+                self.created(number, intent, *key, record, is_delayed);
+            }
+            (Call::Delete(key, delete), Answer::Deleted(Deleted::Done)) => {
+                let known = self.sessions.get_mut(&key.id).expect("a known session");
+                let request = &self.requests[number];
+                let login = delete.login.expect("a login");
+                let is_of_it = known.digests.login_matches(&login);
+                assert!(is_of_it || !known.is_alive, "it ended another login");
+                if std::mem::replace(&mut known.is_alive, false) {
+                    assert!(!request.has_ended, "ended after the request's end");
+                    let may_end = request.live == Some(key.id) || request.ends.contains(&key.id);
+                    let wants = intent.destroyed || intent.identity.is_some();
+                    assert!(is_delayed || (may_end && wants), "ended for no reason");
+                }
+            }
+            (Call::Delete(key, delete), Answer::Deleted(Deleted::Other)) => {
+                let known = self.find(*key).expect("a living session");
+                let login = delete.login.expect("a login");
+                assert!(!known.digests.login_matches(&login), "it is of this login");
+            }
+            (Call::Delete(_, delete), Answer::Deleted(Deleted::Late(at))) => {
+                assert!(*at > delete.not_after);
+            }
+            (Call::Update(key, update), Answer::Updated(updated)) => {
+                self.updated(number, intent, *key, update, updated);
+            }
+            (call, answer) => panic!("{answer:?} to {call:?}"),
         }
-        Created::Done
     }
 
-    /// Checks what the store answered to an update, and does it.
-    pub(crate) fn updated(&mut self, request: usize, key: Key, update: &Update, answer: &Updated) {
-        let request = &mut self.requests[request];
-        let known = self.sessions.get_mut(&key.id).expect("a known session");
-        let intent = &request.intent;
-        let is_touch = intent.change.is_none() && !intent.rotate;
-        let is_again = request.outcome == Some(Outcome::Done);
-        let unchanged = || request.loaded.as_ref().is_some_and(|l| l.0 == known.data);
-        let unwritten = || {
-            request
-                .loaded
-                .as_ref()
-                .is_some_and(|l| l.1 == known.version)
+    fn created(
+        &mut self,
+        number: usize,
+        intent: &Intent,
+        key: Key,
+        record: &Record,
+        is_delayed: bool,
+    ) {
+        let request = &self.requests[number];
+        // One that comes late is nobody's: its token was never issued.
+        if !is_delayed {
+            assert!(
+                !self.stored.contains(&intent.number),
+                "stored in two sessions"
+            );
+            let alive = |id: &SessionId| self.sessions[id].is_alive;
+            if let Some(live) = &request.live {
+                assert!(!alive(live), "one begins before the other has ended");
+            }
+            if intent.logs_in() {
+                assert!(
+                    !request.ends.iter().any(alive),
+                    "a login ends what its token may end"
+                );
+            } else {
+                let switches = intent.identity == Some(Identity::Nobody);
+                assert!(
+                    switches || !request.stores_nothing,
+                    "it could overwrite a login's cookie"
+                );
+            }
+        }
+        let data = intent.begun();
+        let known = Known {
+            is_alive: true,
+            digests: record.metadata.digests,
+            rotated_at: None,
+            authenticated_at: data.user.map(|_| record.metadata.created_at),
+            data,
+            version: 0,
         };
-        let outcome = if !known.is_alive {
-            Outcome::Gone
-        } else if is_again {
-            Outcome::Done
-        } else if known.epoch != request.epoch {
-            Outcome::Gone
-        } else if intent.is_transaction && !unchanged() {
-            Outcome::Conflict
-        } else {
-            Outcome::Done
-        };
-        match answer {
-            // The same data may be stored in another way.
-            Updated::Conflict if outcome == Outcome::Done => {
-                assert!(intent.is_transaction && !is_again && !unwritten());
-                request.outcome = Some(Outcome::Conflict);
-                return;
-            }
-            Updated::Conflict => assert_eq!(outcome, Outcome::Conflict),
-            Updated::Done(_) => assert_eq!(outcome, Outcome::Done, "stale, over or changed"),
-            Updated::Gone => assert_eq!(outcome, Outcome::Gone, "lost"),
-        }
-        request.outcome = Some(outcome);
-        if outcome == Outcome::Done && !is_touch && !is_again {
-            assert_eq!(update.rotation.is_some(), intent.rotates());
-            known.data = intent.applied(&known.data);
-            known.version += 1;
-            if let Some(rotation) = update.rotation {
-                known.epoch += 1;
-                known.digest = rotation.digest;
-                request.epoch = known.epoch;
-            }
-        }
-        if !is_again {
-            request.left = known.data.clone();
-        }
-        if let Updated::Done(merged) = answer {
-            let stored = [
-                ("count", request.left.count as u64),
-                ("best", request.left.best),
-            ];
-            for (name, value) in merged.iter() {
-                let value = String::from_utf8(value.to_vec()).unwrap();
-                let expected = stored.iter().find(|(known, _)| known == name).unwrap().1 as i64;
-                assert_eq!(value, expected.to_string(), "{name}");
-            }
-        }
+        assert!(self.sessions.insert(key.id, known).is_none(), "a new id");
     }
 
-    pub(crate) fn taken(&mut self, request: usize, key: Key, answer: &Taken) {
+    fn updated(
+        &mut self,
+        number: usize,
+        intent: &Intent,
+        key: Key,
+        update: &Update,
+        answer: &Updated,
+    ) {
+        let request = &self.requests[number];
         let known = self.sessions.get_mut(&key.id).expect("a known session");
-        let is_current = known.is_alive && known.epoch == self.requests[request].epoch;
+        let is_current = known.is_alive && known.digests.matches(&update.loaded);
         match answer {
-            Taken::Gone => assert!(!is_current, "it was there"),
-            Taken::Done(value) => {
-                assert!(is_current, "stale, or over");
-                let value = value
-                    .as_ref()
-                    .map(|value| std::str::from_utf8(value).unwrap());
-                let value = value.filter(|value| *value != "null");
-                let value: Option<u64> = value.map(|value| value.parse().unwrap());
-                assert_eq!(value, known.data.flash.take());
-                known.version += 1;
-                assert!(value.is_none_or(|value| self.taken.insert(value)), "twice");
+            Updated::Late(at) => return assert!(*at > update.not_after),
+            Updated::Gone => return assert!(!is_current, "it was there"),
+            Updated::Conflict => {
+                assert!(is_current && intent.transaction.is_some());
+                return assert_ne!(known.version, request.version, "nobody wrote");
+            }
+            Updated::Done(_) => assert!(is_current, "stale, or over"),
+            Updated::Overflow(name) => panic!("{name} overflows"),
+        }
+        let Updated::Done(answer) = answer else {
+            return;
+        };
+        let is_touch = matches!(Purpose::of(update), Purpose::Touch);
+        assert!(
+            is_touch || !request.has_ended,
+            "it landed after the request's end"
+        );
+        let answered = |name: &str| {
+            let value = answer.get(name).map(|value| str::from_utf8(value).unwrap());
+            value
+                .filter(|value| *value != "null")
+                .map(|value| value.parse::<i64>().unwrap())
+        };
+        match Purpose::of(update) {
+            Purpose::Touch => return,
+            Purpose::Take => {
+                let value = known.data.flash.take();
+                assert_eq!(answered("flash"), value.map(|value| value as i64));
+                assert!(
+                    value.is_none_or(|value| self.taken.insert(value)),
+                    "taken twice"
+                );
+            }
+            Purpose::Write => {
+                assert!(self.stored.insert(intent.number), "stored twice");
+                if intent.transaction.is_some() {
+                    assert_eq!(
+                        known.data, request.view,
+                        "changed since the transaction read it"
+                    );
+                }
+                let before = known.data.user;
+                known.data = intent.applied(&known.data);
+                let is_same = before.is_none() || before == known.data.user;
+                assert!(is_same, "an id belongs to one user for life");
+                let (count, best) = (known.data.count, known.data.best as i64);
+                assert!(answered("count").is_none_or(|value| value == count));
+                assert!(answered("best").is_none_or(|value| value == best));
+                let rotation = update.rotation.map(|rotation| rotation.is_login);
+                let expected = intent.logs_in().then_some(true);
+                assert_eq!(rotation, expected.or(intent.rotate.then_some(false)));
+                if let Some(rotation) = update.rotation {
+                    known.digests = rotation.digests;
+                    // When it was decided: it may have been under way while the clock was moved.
+                    known.rotated_at = Some(rotation.at);
+                    if rotation.is_login {
+                        known.authenticated_at = Some(rotation.at);
+                    }
+                }
             }
         }
-    }
-
-    pub(crate) fn deleted(&mut self, request: usize, key: Key) {
-        self.sessions.get_mut(&key.id).unwrap().is_alive = false;
-        self.requests[request].outcome = Some(Outcome::Deleted);
+        known.version += 1;
     }
 }

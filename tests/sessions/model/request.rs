@@ -1,282 +1,271 @@
-//! One browser tab: sends requests through the engine, and compares what comes back.
+//! One request, as the model follows it: what it knows, what it wants, and what it may be answered.
 
-use std::cell::RefCell;
-use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::VecDeque;
 
-use rocket_typed_session::SessionData;
-use session_core::commit::{Committed, CookieChange, Opened, Pending};
-use session_core::engine::Engine;
-use session_core::error::Error;
-use session_core::expiry::Expiry;
-use session_core::record::Fields;
-use session_core::store::Store;
-use session_core::testing::ManualClock;
-use session_core::token::Token;
+use rocket::http::Status;
+use rocket_typed_session::{Error, SessionData, SessionId};
+use session_core::store::{Deleted, Updated};
+use session_core::token::{Digests, Token};
 
 use super::board::Board;
+use super::intent::Intent;
 use super::program::Verb;
-use super::reference::{Intent, Outcome, Reference};
-use super::schedule::Turnstile;
-use super::watched::Watched;
-use crate::app::{ABSOLUTE, IDLE, MINUTE};
+use super::reference::{Call, Purpose, Reference};
+use super::watched::Answer;
+use crate::support::lossy::Fate;
 
-/// What the browser has, and every token that it ever got.
-#[derive(Debug, Default)]
-pub(crate) struct Jar {
-    token: Option<Token>,
-    pub(crate) issued: Vec<Token>,
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) verbs: Vec<Verb>,
+    fates: VecDeque<Fate>,
+    /// What it can prove now.
+    pub(crate) token: Option<Digests>,
+    brought_token: bool,
+    pub(crate) live: Option<SessionId>,
+    /// The data as it read or left it, and how often that had been written when it was read.
+    pub(crate) view: Board,
+    pub(crate) version: u64,
+    /// The sessions that it may end where none is open.
+    pub(crate) ends: Vec<SessionId>,
+    pub(crate) stores_nothing: bool,
+    pub(crate) refuses_end: bool,
+    pub(crate) is_reload: bool,
+    pub(crate) intent: Intent,
+    /// Whether a call that changes something was made, and not answered.
+    is_unheard: bool,
+    was_unheard: bool,
+    /// The same of a load.
+    pub(crate) is_unread: bool,
+    was_late: bool,
+    /// Whether what it was to end was of another login by then.
+    was_other: bool,
+    /// Whether it was told that nobody knows what a commit did.
+    in_doubt: bool,
+    /// Whether it is not known which of its changes that concerned.
+    is_vague: bool,
+    cookie: Cookie,
+    pub(crate) has_ended: bool,
 }
 
-pub(crate) struct Tab<'j> {
-    pub(crate) turnstile: Arc<Turnstile>,
-    store: Arc<Watched>,
-    engine: Engine<Board>,
-    jar: &'j RefCell<Jar>,
+/// What a response says about the cookie.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Cookie {
+    #[default]
+    Keep,
+    Removed,
+    Set(Digests),
 }
 
-/// A request that is under way.
-struct Running {
-    opened: Opened,
-    data: Board,
-    /// The data when it was read or committed last.
-    before: Board,
-    rotate: bool,
-    destroyed: bool,
-}
-
-impl<'j> Tab<'j> {
-    pub(crate) fn new(
-        store: &Arc<dyn Store>,
-        clock: &Arc<ManualClock>,
-        reference: &Arc<Mutex<Reference>>,
-        jar: &'j RefCell<Jar>,
-    ) -> Self {
-        let turnstile = Arc::new(Turnstile::default());
-        let store = Arc::new(Watched::new(store, &turnstile, reference));
-        let mut expiry = Expiry::new(IDLE, ABSOLUTE);
-        expiry.touch_interval = 3 * MINUTE;
-        let engine = Engine::new(Arc::clone(&store) as _, Arc::clone(clock) as _, expiry);
+impl Request {
+    pub(crate) fn new(verbs: Vec<Verb>, fates: Vec<Fate>, token: Option<&Token>) -> Self {
         Self {
-            turnstile,
-            store,
-            engine,
-            jar,
+            verbs,
+            fates: fates.into(),
+            token: token.map(Token::digests),
+            brought_token: token.is_some(),
+            live: None,
+            view: Board::SCHEMA.defaults(),
+            version: 0,
+            ends: Vec::new(),
+            stores_nothing: false,
+            refuses_end: false,
+            is_reload: false,
+            intent: Intent::default(),
+            is_unheard: false,
+            was_unheard: false,
+            is_unread: false,
+            was_late: false,
+            was_other: false,
+            in_doubt: false,
+            is_vague: false,
+            cookie: Cookie::Keep,
+            has_ended: false,
         }
     }
 
-    pub(crate) async fn request(&self, verbs: &[Verb]) {
-        self.store.begin_request();
-        let mut running = self.open().await;
-        for &verb in verbs.iter() {
-            if running.destroyed {
-                break;
-            }
-            match verb {
-                Verb::Destroy => running.destroyed = true,
-                Verb::LoseAnswer => self.store.lose_answer(true),
-                Verb::Rotate => running.rotate = true,
-                Verb::Save => self.commit(&mut running, false).await,
-                Verb::Take => self.take(&mut running).await,
-                Verb::Transact => self.transact(&mut running).await,
-                verb => verb.apply(&mut running.data, unique()),
-            }
-        }
-        self.commit(&mut running, false).await;
+    /// The session is over for this request.
+    pub(crate) fn over(&mut self, id: SessionId) {
+        self.live = None;
+        self.ends = vec![id];
+        self.stores_nothing = true;
+        self.refuses_end = false;
+        self.view = Board::SCHEMA.defaults();
     }
 
-    async fn open(&self) -> Running {
-        let token = self.jar.borrow().token.clone();
-        let opened = match &token {
-            Some(token) => self.open_by(token).await,
-            None => Opened::Absent,
-        };
-        let loaded = self.store.request(|request| request.loaded.clone());
-        let data = match (&opened, loaded) {
-            (Opened::Live(live), Some((data, _))) => {
-                let read = Board::SCHEMA.decode(&live.record.fields, self.engine.now());
-                assert_eq!(read.data, data, "what was read");
-                data
-            }
-            (Opened::Absent, None) => Board::SCHEMA.defaults(),
-            (Opened::StaleInGrace, Some(_)) => Board::SCHEMA.defaults(),
-            (opened, loaded) => panic!("{opened:?}, but {loaded:?}"),
-        };
-        Running {
-            opened,
-            before: data.clone(),
-            data,
-            rotate: false,
-            destroyed: false,
+    /// The data as a guard has it that begins now.
+    pub(crate) fn now(&self) -> Board {
+        match self.live.is_some() && !self.intent.switches(&self.view) {
+            true => self.intent.applied(&self.view),
+            false => self.intent.begun(),
         }
     }
 
-    async fn open_by(&self, token: &Token) -> Opened {
-        let opened = self.engine.open(token).await.unwrap();
-        if matches!(opened, Opened::Live(_)) {
-            self.store
-                .request(|request| request.epoch = request.loaded_epoch);
-        }
-        opened
+    /// The same, where anybody knows.
+    pub(crate) fn known_now(&self) -> Option<Board> {
+        (self.live.is_some() && !self.in_doubt).then(|| self.now())
     }
 
-    /// Commits as the end of a request does, or a `save` in the middle. A call whose answer was lost
-    /// is made again.
-    async fn commit(&self, running: &mut Running, is_transaction: bool) {
-        let Running {
-            opened,
-            data,
-            before,
-            rotate,
-            destroyed,
-        } = running;
-        let changed = data != before;
-        let intent = Intent {
-            change: changed.then(|| (before.clone(), data.clone())),
-            rotate: *rotate,
-            is_transaction,
-        };
-        let (rotates, rotate) = (intent.rotates(), mem::take(rotate));
-        self.store.begin_commit(intent);
-        let mut pending = Pending::default();
-        pending.rotate = rotate;
-        pending.destroyed = *destroyed;
-        let none = Fields::new();
-        let stored = opened.live().map_or(&none, |live| &live.record.fields);
-        let encoded = [&*before, &*data].map(|data| Board::SCHEMA.encode(data).unwrap());
-        let now = self.engine.now();
-        pending.changes = Board::SCHEMA
-            .changes(stored, &encoded[0], &encoded[1], now)
-            .unwrap();
-        assert_eq!(pending.changes.is_empty(), !changed);
-        let was = opened.clone();
-        let prepared = match self.engine.prepare(was.clone(), &pending) {
-            Ok(prepared) if is_transaction => self.engine.expecting(prepared),
-            Ok(prepared) => prepared,
-            Err(error) => {
-                assert!(error.is_gone() && *destroyed && matches!(was, Opened::StaleInGrace));
-                return;
+    /// A guard shows this after it has said who is there.
+    pub(crate) fn handed_on(&mut self, shown: &Board) {
+        if self.live.is_some() && self.intent.switches(&self.view) {
+            if self.known_now().is_some() {
+                assert_eq!(*shown, self.intent.begun(), "what the next user has");
             }
-        };
-        let mut committed = self.engine.execute(&prepared).await;
-        if committed.as_ref().is_err_and(Error::is_store) {
-            committed = self.engine.execute(&prepared).await;
+            self.intent.goes_on_from(shown);
         }
-        self.store.lose_answer(false);
-        let outcome = self.store.request(|request| request.outcome);
-        let expected = expected(&was, *destroyed, changed || rotate);
-        assert!(expected.contains(&outcome), "{outcome:?} of {expected:?}");
-        let committed = match committed {
-            Ok(committed) => committed,
-            Err(error) => {
+    }
+
+    fn is_noop(&self) -> bool {
+        !self.intent.logs_in() && self.now() == self.view
+    }
+
+    /// A `save`, or the like, has ended.
+    pub(crate) fn settled(&mut self, result: Result<(), &Error>) {
+        match result {
+            Ok(()) => {
+                assert!(self.is_noop(), "it said that it stored what it did not");
                 assert!(
-                    error.is_conflict() && outcome == Some(Outcome::Conflict),
-                    "{error}"
+                    !self.intent.rotate || self.live.is_none(),
+                    "it did not rotate"
                 );
+            }
+            Err(error) if error.is_gone() => {
+                assert!(!self.intent.logs_in(), "a login was dropped");
+                assert!(self.live.is_none() && self.stores_nothing, "{error}");
+            }
+            Err(error) if error.is_unknown() => {
+                assert!(self.was_unheard || self.is_unread, "{error}");
+                self.in_doubt = true;
+            }
+            // Refused for good: only what is for safety is tried again at the end.
+            Err(error) if !error.is_store() => {
+                assert!(self.was_other, "{error}");
+                let (rotate, destroyed) = (self.intent.rotate, self.intent.destroyed);
+                self.intent = Intent::default();
+                (self.intent.rotate, self.intent.destroyed) = (rotate, destroyed);
                 return;
             }
-        };
-        assert_ne!(outcome, Some(Outcome::Conflict));
-        let was_dropped = match was {
-            Opened::Over(_) | Opened::StaleInGrace => (changed || rotate) && !*destroyed,
-            _ => outcome == Some(Outcome::Gone) && (changed || rotate),
-        };
-        assert_eq!(committed.gone, was_dropped);
-        self.keep_cookie(&committed, outcome, *destroyed, rotates);
-        match committed.opened.live() {
-            // Nothing of the previous user is left in the guard.
-            Some(live) if pending.changes.resets() => {
-                *data = Board::SCHEMA.decode(&live.record.fields, now).data;
-            }
-            _ => drop(Board::SCHEMA.decode_into(data, &committed.merged, now)),
+            // What was certainly not done is tried again at the end.
+            Err(error) => return assert!(error.is_store() && self.was_late, "{error}"),
         }
-        *before = data.clone();
-        *opened = committed.opened;
+        self.intent = Intent::default();
     }
 
-    /// A cookie is set for a new session and a new token, and removed at the end of a session; in no
-    /// other case is anything said about it.
-    fn keep_cookie(
-        &self,
-        committed: &Committed,
-        outcome: Option<Outcome>,
-        destroyed: bool,
-        rotates: bool,
-    ) {
-        let is_new = outcome == Some(Outcome::Created);
-        let is_new = is_new || (outcome == Some(Outcome::Done) && rotates);
-        let mut jar = self.jar.borrow_mut();
-        match &committed.cookie {
-            CookieChange::Keep => assert!(!is_new && !destroyed, "the cookie is missing"),
-            CookieChange::Remove => {
-                assert!(destroyed, "a cookie was removed");
-                jar.token = None;
-            }
-            CookieChange::Set { token, .. } => {
-                assert!(is_new, "a cookie was set");
-                jar.token = Some(token.clone());
-                jar.issued.push(token.clone());
-            }
-        }
+    /// It saw what is stored, and what a commit before it did.
+    pub(crate) fn reloaded(&mut self) {
+        self.in_doubt = false;
     }
 
-    async fn take(&self, running: &mut Running) {
-        if running.data.flash != running.before.flash {
-            self.commit(running, false).await;
-        }
-        let Opened::Live(live) = &running.opened else {
-            return;
-        };
-        if let Ok((live, _)) = self.engine.take(live, "flash").await {
-            running.opened = Opened::Live(live);
-        }
-        (running.data.flash, running.before.flash) = (None, None);
-    }
-
-    async fn transact(&self, running: &mut Running) {
-        self.commit(running, false).await;
-        let Some(live) = running.opened.live().cloned() else {
-            return;
-        };
-        for _ in 0..3 {
-            let Opened::Live(live) = self.open_by(&live.token).await else {
-                return;
-            };
-            running.data = Board::SCHEMA
-                .decode(&live.record.fields, self.engine.now())
-                .data;
-            running.before = running.data.clone();
-            running.opened = Opened::Live(live);
-            Verb::transact(&mut running.data);
-            self.commit(running, true).await;
-            if running.data == running.before {
-                return;
-            }
-            running.data = running.before.clone();
-        }
+    /// Nobody knows which of its changes a `take` could not store.
+    pub(crate) fn is_vague(&mut self) {
+        self.is_vague = true;
     }
 }
 
-/// What may become of the call to the store; `None`: there is none.
-fn expected(was: &Opened, destroyed: bool, writes: bool) -> &'static [Option<Outcome>] {
-    match was {
-        Opened::Live(_) | Opened::Over(_) if destroyed => &[Some(Outcome::Deleted)],
-        Opened::Live(_) if writes => &[
-            Some(Outcome::Done),
-            Some(Outcome::Gone),
-            Some(Outcome::Conflict),
-        ],
-        // A touch.
-        Opened::Live(_) => &[None, Some(Outcome::Done), Some(Outcome::Gone)],
-        Opened::Absent | Opened::Stale if destroyed => &[None],
-        // Nothing is written into no session but data.
-        Opened::Absent | Opened::Stale => &[None, Some(Outcome::Created)],
-        Opened::Over(_) | Opened::Several(_) | Opened::StaleInGrace => &[None],
+impl Reference {
+    /// A request makes a call that changes something: what becomes of it, and what it is for.
+    pub(crate) fn asked(&mut self, number: usize) -> (Fate, Intent) {
+        let request = &mut self.requests[number];
+        assert!(
+            !request.in_doubt || request.intent.destroyed,
+            "it goes on in doubt"
+        );
+        (request.is_unheard, request.was_unheard) = (true, true);
+        let fate = request.fates.pop_front().unwrap_or_default();
+        (fate, request.intent.clone())
     }
-}
 
-fn unique() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    /// A request hears an answer.
+    pub(crate) fn heard(&mut self, number: usize, intent: &Intent, call: &Call, answer: &Answer) {
+        let request = &mut self.requests[number];
+        request.is_unheard = false;
+        match (call, answer) {
+            (Call::Create(key, record), Answer::Created(_)) => {
+                let digests = record.metadata.digests;
+                request.live = Some(key.id);
+                request.view = intent.begun();
+                (request.token, request.cookie) = (Some(digests), Cookie::Set(digests));
+                request.intent = Intent::default();
+            }
+            (Call::Delete(key, _), Answer::Deleted(Deleted::Done)) => {
+                let mut ends = std::mem::take(&mut request.ends);
+                request.over(key.id);
+                // Whoever leaves may begin another: the cookie goes in any case.
+                request.stores_nothing = intent.destroyed;
+                request.ends.append(&mut ends);
+                request.cookie = Cookie::Removed;
+            }
+            // Somebody logged in since it was read: a login goes on, and a logout is refused.
+            (Call::Delete(key, _), Answer::Deleted(Deleted::Other)) => {
+                request.over(key.id);
+                request.ends.clear();
+                (request.refuses_end, request.was_other) = (true, true);
+            }
+            (_, Answer::Deleted(Deleted::Late(_)) | Answer::Updated(Updated::Late(_))) => {
+                request.was_late = true;
+            }
+            (Call::Update(key, update), Answer::Updated(updated)) => {
+                match (Purpose::of(update), updated) {
+                    (Purpose::Touch, _) => {}
+                    (Purpose::Take, Updated::Done(_)) => request.view.flash = None,
+                    (Purpose::Write, Updated::Done(answer)) => {
+                        request.view = intent.applied(&request.view);
+                        Board::SCHEMA.decode_into(&mut request.view, answer, Default::default());
+                        if let Some(rotation) = update.rotation {
+                            request.token = Some(rotation.digests);
+                            request.cookie = Cookie::Set(rotation.digests);
+                        }
+                        request.intent = Intent::default();
+                    }
+                    (_, Updated::Conflict) => request.intent.transaction = None,
+                    (_, _) => request.over(key.id),
+                }
+            }
+            (call, answer) => panic!("{answer:?} to {call:?}"),
+        }
+    }
+
+    /// A response was received.
+    pub(crate) fn ended(&mut self, number: usize, status: Status, cookie: Option<Option<Token>>) {
+        let request = &mut self.requests[number];
+        request.has_ended = true;
+        let intent = &request.intent;
+        let is_refused = request.live.is_none() && request.ends.is_empty() && request.refuses_end;
+        let is_refused = is_refused && intent.destroyed;
+        if status != Status::Ok {
+            assert_eq!(status, Status::ServiceUnavailable);
+            let is_unheard = request.is_unheard || request.is_unread;
+            let is_in_doubt = request.in_doubt || is_unheard || request.was_late;
+            assert!(
+                is_in_doubt || is_refused || request.was_other || request.is_vague,
+                "503 for no reason"
+            );
+        } else if intent.destroyed {
+            assert!(!is_refused, "nobody knows what to end");
+            let mut ids = request.live.iter().chain(&request.ends);
+            assert!(
+                ids.all(|id| !self.sessions[id].is_alive),
+                "a logout ends the session"
+            );
+        } else {
+            assert!(!intent.logs_in(), "a login was lost");
+            let is_over = request.live.is_none() && request.stores_nothing;
+            let is_lost = !request.is_noop() && (!is_over || request.in_doubt);
+            assert!(
+                !is_lost || request.is_vague,
+                "an acknowledged change was lost"
+            );
+            assert!(!intent.rotate || request.live.is_none() || request.is_vague);
+        }
+        match (&request.cookie, cookie) {
+            (Cookie::Set(digests), Some(Some(token))) => assert!(token.digests().matches(digests)),
+            (Cookie::Keep, None) | (Cookie::Removed, Some(None)) => {
+                let is_kept = matches!(request.cookie, Cookie::Keep) && request.brought_token;
+                assert!(!(is_kept && intent.destroyed && status == Status::Ok));
+            }
+            (Cookie::Removed, None) => assert!(!request.brought_token),
+            (Cookie::Keep, Some(None)) => assert!(intent.destroyed, "a cookie was removed"),
+            (expected, cookie) => panic!("{cookie:?}, not {expected:?}"),
+        }
+    }
 }

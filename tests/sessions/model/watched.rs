@@ -1,82 +1,114 @@
 //! A store that lets others come in between each of its calls, and tells the model what was done.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use session_core::clock::{Clock, Timestamp};
 use session_core::error::Error;
 use session_core::record::Record;
-use session_core::store::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
+use session_core::store::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
 
-use super::reference::{Intent, Reference, Request};
-use super::schedule::Turnstile;
+use super::reference::{Call, Intent, Reference};
+use super::schedule::{pass, request};
+use crate::support::lossy::Fate;
 
 /// A store that lets others come in between before and after each call, and tells the reference
 /// what was done.
 pub(crate) struct Watched {
-    inner: Arc<dyn Store>,
-    turnstile: Arc<Turnstile>,
-    reference: Arc<Mutex<Reference>>,
-    /// The number of the request that is under way.
-    request: AtomicUsize,
-    /// Whether the answer of the next call that changes something is lost.
-    loses_answer: AtomicBool,
+    pub(crate) inner: Arc<dyn Store>,
+    /// The application's.
+    clock: Arc<dyn Clock>,
+    reference: Mutex<Reference>,
+    delayed: Mutex<Vec<(usize, Intent, Call)>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Created(Created),
+    Deleted(Deleted),
+    Updated(Updated),
 }
 
 impl Watched {
-    pub(crate) fn new(
-        inner: &Arc<dyn Store>,
-        turnstile: &Arc<Turnstile>,
-        reference: &Arc<Mutex<Reference>>,
-    ) -> Self {
+    pub(crate) fn new(inner: impl Store, clock: impl Clock) -> Self {
         Self {
-            inner: Arc::clone(inner),
-            turnstile: Arc::clone(turnstile),
-            reference: Arc::clone(reference),
-            request: AtomicUsize::new(0),
-            loses_answer: AtomicBool::new(false),
+            inner: Arc::new(inner),
+            clock: Arc::new(clock),
+            reference: Mutex::default(),
+            delayed: Mutex::default(),
         }
     }
 
-    pub(crate) fn begin_request(&self) {
+    pub(crate) fn reference(&self) -> MutexGuard<'_, Reference> {
+        self.reference
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets everything that was.
+    pub(crate) fn reset(&self) {
+        *self.reference() = Reference::default();
+        self.delayed.lock().unwrap().clear();
+    }
+
+    /// Does one of the calls that were delayed on the way.
+    pub(crate) async fn do_delayed(&self) {
+        let delayed = self.delayed.lock().unwrap().pop();
+        if let Some((request, intent, call)) = delayed {
+            self.carry_out(request, &intent, call, true).await;
+        }
+    }
+
+    pub(crate) async fn do_all_delayed(&self) {
+        while !self.delayed.lock().unwrap().is_empty() {
+            self.do_delayed().await;
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        request: usize,
+        intent: &Intent,
+        call: Call,
+        is_delayed: bool,
+    ) -> Answer {
+        let answer = match call.clone() {
+            Call::Create(key, record) => {
+                Answer::Created(self.inner.create(key, *record).await.unwrap())
+            }
+            Call::Delete(key, delete) => {
+                Answer::Deleted(self.inner.delete(key, &delete).await.unwrap())
+            }
+            Call::Update(key, update) => {
+                Answer::Updated(self.inner.update(key, &update).await.unwrap())
+            }
+        };
         let mut reference = self.reference();
-        let number = reference.requests.len();
-        self.request.store(number, Ordering::Relaxed);
-        reference.requests.push(Request::default());
+        reference.done(request, intent, &call, &answer, is_delayed);
+        answer
     }
 
-    pub(crate) fn begin_commit(&self, intent: Intent) {
-        self.request(|request| {
-            request.intent = intent;
-            request.outcome = None;
-        });
-    }
-
-    /// What the model knows of the request that is under way.
-    pub(crate) fn request<R>(&self, ask: impl FnOnce(&mut Request) -> R) -> R {
-        ask(&mut self.reference().requests[self.number()])
-    }
-
-    /// Whether the answer of the next call that changes something is to be lost.
-    pub(crate) fn lose_answer(&self, lose: bool) {
-        self.loses_answer.store(lose, Ordering::Relaxed);
-    }
-
-    fn number(&self) -> usize {
-        self.request.load(Ordering::Relaxed)
-    }
-
-    fn reference(&self) -> MutexGuard<'_, Reference> {
-        self.reference.lock().unwrap()
-    }
-
-    async fn answer<A>(&self, answer: Result<A, Error>) -> Result<A, Error> {
-        self.turnstile.pass().await;
-        match self.loses_answer.swap(false, Ordering::Relaxed) {
-            true => Err(Error::timeout("as asked")),
-            false => answer,
+    async fn change(&self, call: Call) -> Result<Answer, Error> {
+        let request = request();
+        let (fate, intent) = self.reference().asked(request);
+        pass().await;
+        let mut answer = None;
+        match fate {
+            Fate::Answered | Fate::Unheard => {
+                let done = self.carry_out(request, &intent, call.clone(), false).await;
+                answer = Some(done).filter(|_| fate == Fate::Answered);
+            }
+            Fate::Delayed(_) => {
+                let delayed = (request, intent.clone(), call.clone());
+                self.delayed.lock().unwrap().push(delayed);
+            }
+            Fate::Dropped => {}
         }
+        pass().await;
+        let answer = answer.ok_or_else(|| Error::unknown("as a test planned"))?;
+        self.reference().heard(request, &intent, &call, &answer);
+        Ok(answer)
     }
 }
 
@@ -89,44 +121,49 @@ impl fmt::Debug for Watched {
 #[rocket::async_trait]
 impl Store for Watched {
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
-        self.turnstile.pass().await;
+        self.reference().requests[request()].is_unread = true;
+        pass().await;
         let answer = self.inner.load(key, wanted).await;
-        self.reference().loaded(self.number(), key);
-        self.turnstile.pass().await;
+        let found = self.reference().find(key);
+        pass().await;
+        let now = self.clock.now();
+        let mut reference = self.reference();
+        reference.loaded(request(), key, found, now);
+        reference.requests[request()].is_unread = false;
+        drop(reference);
         answer
     }
 
-    async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
-        self.turnstile.pass().await;
-        let digest = record.metadata.digest;
-        let answer = self.inner.create(key, record, ttl).await;
-        let expected = self.reference().created(self.number(), key, digest);
-        assert_eq!(*answer.as_ref().unwrap(), expected);
-        self.answer(answer).await
+    async fn create(&self, key: Key, record: Record) -> Result<Created, Error> {
+        match self.change(Call::Create(key, Box::new(record))).await? {
+            Answer::Created(created) => Ok(created),
+            answer => unreachable!("{answer:?}"),
+        }
     }
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
-        self.turnstile.pass().await;
-        let answer = self.inner.update(key, update).await;
-        let told = answer.as_ref().unwrap();
-        self.reference().updated(self.number(), key, update, told);
-        self.answer(answer).await
+        match self
+            .change(Call::Update(key, Box::new(update.clone())))
+            .await?
+        {
+            Answer::Updated(updated) => Ok(updated),
+            answer => unreachable!("{answer:?}"),
+        }
     }
 
-    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
-        self.turnstile.pass().await;
-        let answer = self.inner.take(key, take).await;
-        let told = answer.as_ref().unwrap();
-        self.reference().taken(self.number(), key, told);
-        self.turnstile.pass().await;
-        answer
+    async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error> {
+        match self.change(Call::Delete(key, *delete)).await? {
+            Answer::Deleted(deleted) => Ok(deleted),
+            answer => unreachable!("{answer:?}"),
+        }
     }
 
-    async fn delete(&self, key: Key) -> Result<(), Error> {
-        self.turnstile.pass().await;
-        let answer = self.inner.delete(key).await;
-        self.reference().deleted(self.number(), key);
-        self.answer(answer).await
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn timeout(&self) -> Duration {
+        self.inner.timeout()
     }
 
     fn describe(&self) -> String {

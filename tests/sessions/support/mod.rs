@@ -11,4 +11,5 @@ pub(crate) mod lossy;
 pub(crate) mod own;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod proxy;
 pub(crate) mod redis;

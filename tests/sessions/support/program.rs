@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -21,8 +22,20 @@ pub(crate) struct Program {
 impl Program {
     /// Starts a program, with its sessions in memory or on a server.
     pub(crate) fn start(path: &Path, redis: Option<&RedisServer>) -> Self {
+        Self::run(Command::new(path), redis)
+    }
+
+    /// The same on a machine whose clock is off, like `+31m`.
+    pub(crate) fn with_clock(offset: &str, path: &Path, redis: &RedisServer) -> Self {
+        let mut command = Command::new("faketime");
+        command.args(["-f", offset]).arg(path);
+        // Only what the clock says is wrong; time passes as ever.
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        Self::run(command, Some(redis))
+    }
+
+    fn run(mut command: Command, redis: Option<&RedisServer>) -> Self {
         let folder = Folder::new("program");
-        let mut command = Command::new(path);
         // A folder without a `Rocket.toml`, an environment without a Rocket.
         command.current_dir(folder.path());
         let variables = std::env::vars_os().map(|(name, _)| name);
@@ -73,11 +86,20 @@ impl Drop for Program {
     }
 }
 
-/// Builds what these arguments of `cargo build` name, with the profile of this test, and gives the
-/// paths of its programs.
-pub(crate) fn build(arguments: &[&str]) -> Vec<PathBuf> {
+/// The program of an example, or of a test in the workspace.
+pub(crate) fn built(name: &str) -> PathBuf {
+    static PROGRAMS: LazyLock<Vec<PathBuf>> = LazyLock::new(build);
+    let mut programs = PROGRAMS.iter();
+    let program = programs.find(|path| path.file_stem().is_some_and(|stem| stem == name));
+    program.unwrap().clone()
+}
+
+/// Builds the programs with the profile of this test, and with the features that
+/// `cargo test --workspace --all-features` has: it has compiled the dependencies already then.
+fn build() -> Vec<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet"]).args(arguments);
+    cargo.args(["build", "--quiet", "--workspace", "--all-features"]);
+    cargo.args(["--example", "counter", "--bin", "before", "--bin", "after"]);
     cargo.args(["--message-format", "json", "--manifest-path"]);
     cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     cargo.arg("--target-dir");
@@ -87,7 +109,7 @@ pub(crate) fn build(arguments: &[&str]) -> Vec<PathBuf> {
     }
     let cargo = cargo.stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = cargo.output().unwrap();
-    assert!(output.status.success(), "{arguments:?} does not build");
+    assert!(output.status.success(), "the programs do not build");
     let messages = String::from_utf8(output.stdout).unwrap();
     let messages = messages.lines();
     let messages = messages.map(|line| serde_json::from_str::<Value>(line).unwrap());

@@ -80,6 +80,11 @@ impl RedisServer {
         self.ask(&words)
     }
 
+    /// The same with words that are no text.
+    pub(crate) fn command_of_bytes<T: FromRedisValue>(&self, words: &[&[u8]]) -> T {
+        self.ask(words)
+    }
+
     /// All keys, in order.
     pub(crate) fn keys(&self) -> Vec<String> {
         let mut keys = Vec::new();

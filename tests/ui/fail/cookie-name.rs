@@ -6,4 +6,7 @@ struct Visit {}
 #[session(cookie = "")]
 struct Cart {}
 
+#[session(cookie = "id|v2")]
+struct Basket {}
+
 fn main() {}

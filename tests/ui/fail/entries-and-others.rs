@@ -10,7 +10,7 @@ struct Visit {
     seen: BTreeMap<String, u64>,
     #[session(entries, migrate = read)]
     older: BTreeMap<String, u64>,
-    #[session(on_error = "error", entries)]
+    #[session(on_unreadable = "error", entries)]
     strict: BTreeMap<String, u64>,
 }
 

@@ -39,6 +39,12 @@ struct Challenge {
 }
 
 #[session]
+struct Kept {
+    #[session(keep, identity)]
+    user: Option<u32>,
+}
+
+#[session]
 struct Lease {
     #[session(identity, ttl = "1h")]
     user: Option<u32>,

@@ -6,7 +6,7 @@ struct Visit {
     views: u64,
     #[session(rename)]
     theme: String,
-    #[session(group, ttl, on_error =, migrate)]
+    #[session(ttl, on_unreadable =, migrate, max_size)]
     street: String,
 }
 

@@ -20,13 +20,13 @@ struct Visit {
     cart: BTreeMap<String, u64>,
     #[session(skip, once)]
     code: Option<u64>,
-    #[session(skip, group = "address")]
-    street: String,
-    #[session(group = "address", skip)]
-    city: String,
+    #[session(skip, keep)]
+    language: String,
+    #[session(skip, max_size = "1KiB")]
+    note: String,
     #[session(skip, ttl = "5m")]
     token: String,
-    #[session(skip, on_error = "error")]
+    #[session(skip, on_unreadable = "error")]
     strict: String,
     #[session(skip, migrate = read)]
     older: String,

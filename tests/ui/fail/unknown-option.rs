@@ -6,7 +6,7 @@ struct Visit {
     views: u64,
     #[session(colour)]
     theme: String,
-    #[session(onec, entires, goup = "address", onerror = "error")]
+    #[session(onec, entires, tll = "5m", onunreadable = "error")]
     code: Option<u64>,
 }
 

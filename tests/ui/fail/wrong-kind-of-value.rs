@@ -6,9 +6,9 @@ struct Visit {
     views: u64,
     #[session(alias = 'x')]
     theme: String,
-    #[session(ttl = 5, on_error = Error)]
+    #[session(ttl = 5, on_unreadable = Error)]
     code: u64,
-    #[session(group = address)]
+    #[session(rename = address)]
     street: String,
     #[session(migrate = |stored| stored.parse().ok())]
     older: u64,

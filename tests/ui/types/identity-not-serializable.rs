@@ -1,5 +1,6 @@
 use rocket_typed_session::session;
 
+#[derive(PartialEq)]
 struct User;
 
 #[session]

@@ -1,12 +1,14 @@
-//! What Redis and its pool complain of, in words that reveal neither keys nor data nor passwords.
+//! Errors of Redis and its pool, in words that reveal neither keys nor data nor passwords.
+
+use std::borrow::Cow;
 
 use deadpool_redis::PoolError;
 use deadpool_redis::redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::error::Error;
 
-/// An error that the server answered under this code. The text that comes with it is left out:
-/// that of an unknown command repeats its arguments.
+/// An error that the server answered with this code. Its text is left out, because some texts
+/// repeat the arguments of the command.
 #[derive(Debug)]
 struct Refused {
     code: String,
@@ -28,33 +30,44 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-pub(super) fn of_redis(error: RedisError) -> Error {
+/// What the server refused was not done; of what it did not answer, nobody knows.
+pub(super) fn of_redis(changes: bool, error: RedisError) -> Error {
     if error.is_timeout() {
-        return timed_out();
+        return timed_out(changes);
     }
-    if error.kind() == ErrorKind::AuthenticationFailed {
-        let code = "WRONGPASS".to_owned();
+    let code = match error.kind() {
+        ErrorKind::AuthenticationFailed => Some("WRONGPASS"),
+        _ => error.code(),
+    };
+    if let Some(code) = code {
+        let code = code.to_owned();
         return Error::store("Redis refused").with_source(Refused { code });
     }
-    match error.code() {
-        Some(code) => {
-            let code = code.to_owned();
-            Error::store("Redis refused").with_source(Refused { code })
-        }
-        None if error.is_io_error() => {
-            Error::store("the connection to Redis failed").with_source(error)
-        }
-        None => Error::store(format!(
-            "Redis or the way to it failed: {}",
-            error.category()
-        )),
+    let broken = match error.is_io_error() {
+        true => "the connection to Redis failed".to_owned(),
+        false => format!("Redis or the way to it failed: {}", error.category()),
+    };
+    let is_io = error.is_io_error();
+    let failed = unanswered(changes, broken);
+    if is_io {
+        failed.with_source(error)
+    } else {
+        failed
+    }
+}
+
+/// What a call failed of that was not answered.
+fn unanswered(changes: bool, message: impl Into<Cow<'static, str>>) -> Error {
+    match changes {
+        true => Error::unknown(message),
+        false => Error::store(message),
     }
 }
 
 pub(super) fn of_pool(error: PoolError) -> Error {
     match error {
-        PoolError::Backend(error) => of_redis(error),
-        PoolError::Timeout(_) => timed_out(),
+        PoolError::Backend(error) => of_redis(false, error),
+        PoolError::Timeout(_) => timed_out(false),
         PoolError::Closed => Error::store("the Redis pool is closed"),
         PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
             Error::store("the Redis pool is set up wrongly").with_source(error)
@@ -62,12 +75,12 @@ pub(super) fn of_pool(error: PoolError) -> Error {
     }
 }
 
-pub(super) fn timed_out() -> Error {
-    Error::timeout("Redis did not answer in time")
+pub(super) fn timed_out(changes: bool) -> Error {
+    unanswered(changes, "Redis did not answer in time")
 }
 
 pub(super) fn unexpected() -> Error {
-    Error::store("Redis answered what it should not: is it a Redis server?")
+    Error::unknown("Redis answered what it should not: is it a Redis server?")
 }
 
 /// Whether another kind of value than a hash is stored under the key.
@@ -77,8 +90,8 @@ pub(super) fn is_wrong_type(error: &Error) -> bool {
     refused.is_some_and(|refused| refused.code == "WRONGTYPE")
 }
 
-/// Whether the connection that brought this error is of no use any more: it is broken, or it leads
-/// to a server that is not, or not yet, the one to talk to, or that will not talk to us.
+/// Whether the connection that brought this error is useless: it is broken, or leads to a server
+/// that is not ready, is a replica, or refuses us.
 pub(super) fn spoils_connection(error: &RedisError) -> bool {
     error.is_connection_dropped()
         || error.is_io_error()

@@ -1,264 +1,259 @@
--- Changes a session in one atomic step, if it still exists and its epoch is the expected one.
+-- Changes a session in one atomic step, if it still exists and has the digests that were loaded.
 --
 -- KEYS[1]  the session
--- ARGV[1]  how its metadata must begin: version and epoch
--- ARGV[2]  the name of this commit, 8 bytes that begin with two of time in seconds; empty for a
---          touch, which may be done again
--- ARGV[3]  its time to live in milliseconds: extended to this, never shortened, since another
---          request may have given the session a longer life in the meantime
--- ARGV[4]  for how many seconds commits are remembered
--- ARGV[5]  how many of them in each of 16 fields, which so stay small
--- ARGV[6]  onwards, for each step:
---            'is' name value                  it is expected that a field has this value,
---            'none' name                      that it is absent,
---            'count' prefix n                 that so many names begin like this
---            'reset'                          all fields are removed before the steps that follow
---            'expired' name deadline value    a field is removed if its deadline is this
---            'add' name delta base min max n  a counter moves; base: its value where it has none;
---                  old…                       n old names under which it may be counted too
---            'max' name value                 an integer grows to this,
---            'min' name value                 or shrinks to it
---            'set' name value                 a field gets a value
---            'unset' name                     a field becomes absent
---            'meta' offset bytes              these bytes of the metadata are replaced
+-- ARGV[1]  the digests that its metadata must have
+-- ARGV[2]  the last millisecond, by this server's clock, at which it may be done
+-- ARGV[3]  how many fields are read
+-- ARGV[4]  onwards: their names, the metadata first, in the order in which the steps need them
+-- then each step; [n] is the field that it reads:
+--   's' name value                    a field gets a value
+--   'u' name                          a field becomes absent
+--   '+' delta base min max olds       [1 + olds] a counter moves; base: where it starts if it has no value;
+--                                     olds: how many old names follow, whose values are added
+--   '>' value, '<' value              [1] an integer grows to this, or shrinks to it
+--   'k' olds                          [olds + 1] a value is taken, the newest first; its own name last
+--   '=' value, '0'                    [1] refuse unless a field has this value, or is absent
+--   '#' prefix count                  refuse unless this many names have this prefix
+--   'x' deadline name                 [1] a field is removed with its deadline, if it still is this one
+--   'm' offset bytes                  these bytes of the metadata are replaced
+--   't' offset bytes millis ttl       the same for the time of the last touch, but never with an earlier
+--                                     one; the session lives at least ttl from now
 --
--- Answers {'done', the values of the fields that merged…} | {'gone'} | {'conflict'} |
--- {'overflow', name}. It looks first and writes last: whatever is refused has written nothing.
-local key, commit = KEYS[1], ARGV[2]
-local meta = redis.call('HGET', key, '@')
-if not meta then
-  return {'gone'}
+-- Answers {0 done, time, the values of counters, of integers, and those that were taken…} |
+-- {1 gone, time} | {2 late, time} | {3 conflict, time} | {4 overflow, time, name}, with this server's
+-- time. It looks first and writes last: if it refuses, it has written nothing.
+local key, now = KEYS[1], redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+if now > tonumber(ARGV[2]) then
+  return {2, now}
 end
 
-local arity = {
-  is = 3, none = 2, count = 3, reset = 1, expired = 4, add = 7, max = 3, min = 3, set = 3, unset = 2, meta = 3,
-}
+local reads, stored = tonumber(ARGV[3]), nil
+if reads == 1 then
+  stored = {redis.call('HGET', key, ARGV[4])}
+elseif reads < 1000 then
+  stored = redis.call('HMGET', key, unpack(ARGV, 4, 3 + reads))
+else
+  stored = {}
+  for at = 4, 3 + reads, 1000 do
+    for _, value in ipairs(redis.call('HMGET', key, unpack(ARGV, at, math.min(at + 999, 3 + reads)))) do
+      stored[#stored + 1] = value
+    end
+  end
+end
+-- What cannot be read has no digests that anybody could have loaded.
+local meta = stored[1]
+if not meta or string.sub(meta, 2, 33) ~= ARGV[1] then
+  return {1, now}
+end
 
-local function steps()
-  local i = 6
-  return function()
-    local at, step = i, ARGV[i]
-    if step then
-      i = i + arity[step]
-      if step == 'add' then
-        i = i + tonumber(ARGV[at + 6])
+-- What is rare is made where it is needed first.
+local expired, gone, is_less, sum = nil, nil, nil, nil
+local LEAST, MOST = '-9223372036854775808', '9223372036854775807'
+local at, read, answer, sets, ttl, patched = 4 + reads, 1, {0, now}, {}, nil, false
+local step = ARGV[at]
+while step do
+  if step == 's' then
+    sets[#sets + 1] = ARGV[at + 1]
+    sets[#sets + 1] = ARGV[at + 2]
+    at = at + 3
+  elseif step == '+' then
+    read = read + 1
+    local name, before, delta, olds = ARGV[3 + read], stored[read], ARGV[at + 1], ARGV[at + 5]
+    if expired and expired[name] then
+      before = false
+    end
+    local least, most, total = ARGV[at + 3], ARGV[at + 4], nil
+    if olds == '0' then
+      before = before or ARGV[at + 2]
+      local number = tonumber(before)
+      -- Numbers of so few digits are exact, and are written as integers are.
+      if number and #before < 15 and #delta < 15 and (before == '0' or string.find(before, '^%-?[1-9]%d*$')) then
+        total = number + delta
+        if (#least < 15 and total < tonumber(least)) or (#most < 15 and total > tonumber(most)) then
+          return {4, now, name}
+        end
+        -- Not `tostring`, which writes 15 digits as 1e+14.
+        total = string.format('%.0f', total)
       end
-      return at, step
     end
-  end
-end
-
-local function seconds(name)
-  return string.byte(name, 1) * 256 + string.byte(name, 2)
-end
-
--- Texts are kept one after the other, each after its length and a colon.
-local function packed(text)
-  return #text .. ':' .. text
-end
-
--- The text that is packed at this place, and the place after it; nil where there is none.
-local function unpacked(texts, at)
-  local _, colon, length = string.find(texts, '^(%d+):', at)
-  if not colon then
-    return nil
-  end
-  local last = colon + tonumber(length)
-  return string.sub(texts, colon + 1, last), last + 1
-end
-
--- A client that did not hear the answer sends its commit again: it is done already, and answered as it
--- was, whatever others have added since. What is kept are the names of commits, and after each the
--- values that it was answered.
-local recent, recent_field = {}, nil
-if commit ~= '' then
-  recent_field = '@c' .. string.byte(commit, #commit) % 16
-  local stored, at = redis.call('HGET', key, recent_field) or '', 1
-  while at <= #stored do
-    local name = string.sub(stored, at, at + #commit - 1)
-    local values, after = unpacked(stored, at + #commit)
-    if not values then
-      break
-    end
-    if name == commit then
-      local answer, i, value = {'done'}, 1, nil
-      while i <= #values do
-        value, i = unpacked(values, i)
-        answer[#answer + 1] = value
-      end
-      return answer
-    end
-    -- Clocks differ, so it may seem to come before one that came first: that is not long ago.
-    local age = (seconds(commit) - seconds(name)) % 65536
-    if age <= tonumber(ARGV[4]) or age >= 32768 then
-      recent[#recent + 1] = string.sub(stored, at, after - 1)
-    end
-    at = after
-  end
-  if #recent >= tonumber(ARGV[5]) then
-    table.remove(recent, 1)
-  end
-end
-
-if string.sub(meta, 1, #ARGV[1]) ~= ARGV[1] then
-  return {'gone'}
-end
-
--- Integers are compared as they are written: Lua's numbers have 53 bits.
-local function is_integer(text)
-  return text == '0' or string.match(text, '^%-?[1-9]%d*$') ~= nil
-end
-
-local function is_less(a, b)
-  local a_negative, b_negative = string.sub(a, 1, 1) == '-', string.sub(b, 1, 1) == '-'
-  if a_negative ~= b_negative then
-    return a_negative
-  end
-  if #a ~= #b then
-    return (#a < #b) ~= a_negative
-  end
-  return a ~= b and (a < b) ~= a_negative
-end
-
-local function count(prefix)
-  local n = 0
-  for _, name in ipairs(redis.call('HKEYS', key)) do
-    if string.sub(name, 1, #prefix) == prefix then
-      n = n + 1
-    end
-  end
-  return n
-end
-
-for at, step in steps() do
-  local name, value = ARGV[at + 1], ARGV[at + 2]
-  if (step == 'is' and redis.call('HGET', key, name) ~= value)
-    or (step == 'none' and redis.call('HGET', key, name))
-    or (step == 'count' and count(name) ~= tonumber(value)) then
-    return {'conflict'}
-  end
-end
-
--- What is expired is left for the end, but nothing is added to it.
-local expired = {}
-for at, step in steps() do
-  if step == 'expired' and redis.call('HGET', key, ARGV[at + 2]) == ARGV[at + 3] then
-    expired[ARGV[at + 1]] = ARGV[at + 2]
-  end
-end
-
-local function get(name)
-  return not expired[name] and redis.call('HGET', key, name)
-end
-
--- The sum of integers, or nil and why there is none. Lua adds short ones exactly; long ones are added
--- by the one who knows 64 bits, Redis, in a field of their own.
-local SCRATCH, LEAST, MOST = '@s', '-9223372036854775808', '9223372036854775807'
-local function sum(terms)
-  local total, is_short = 0, true
-  for _, term in ipairs(terms) do
-    if not is_integer(term) or is_less(term, LEAST) or is_less(MOST, term) then
-      return nil, {}
-    end
-    total, is_short = total + tonumber(term), is_short and #term < 15
-  end
-  if is_short then
-    return string.format('%.0f', total)
-  end
-  local refused
-  redis.call('HSET', key, SCRATCH, terms[1])
-  for i = 2, #terms do
-    local reply = redis.pcall('HINCRBY', key, SCRATCH, terms[i])
-    refused = refused or (type(reply) == 'table' and reply)
-  end
-  total = redis.call('HGET', key, SCRATCH)
-  redis.call('HDEL', key, SCRATCH)
-  if refused then
-    return nil, refused
-  end
-  return total
-end
-
--- What a counter is after an 'add', or nil and why it cannot be.
-local function add(at)
-  local terms = {get(ARGV[at + 1]) or nil}
-  for i = 1, tonumber(ARGV[at + 6]) do
-    terms[#terms + 1] = get(ARGV[at + 6 + i]) or nil
-  end
-  if #terms == 0 then
-    terms[1] = ARGV[at + 3]
-  end
-  terms[#terms + 1] = ARGV[at + 2]
-  local total, refused = sum(terms)
-  if total and (is_less(total, ARGV[at + 4]) or is_less(ARGV[at + 5], total)) then
-    return nil, {}
-  end
-  return total, refused
-end
-
-local answer, values = {'done'}, {}
-for at, step in steps() do
-  local name = ARGV[at + 1]
-  if step == 'add' then
-    local total, refused = add(at)
     if not total then
-      local is_error = refused.err and not string.find(refused.err, 'overflow')
-      return is_error and refused or {'overflow', name}
+      if not is_less then
+        -- Longer integers are compared as they are written.
+        function is_less(a, b)
+          local a_negative, b_negative = string.sub(a, 1, 1) == '-', string.sub(b, 1, 1) == '-'
+          if a_negative ~= b_negative then
+            return a_negative
+          end
+          if #a ~= #b then
+            return (#a < #b) ~= a_negative
+          end
+          return a ~= b and (a < b) ~= a_negative
+        end
+      end
+      if not sum then
+        -- And added in two parts, of nine digits and of all others.
+        function sum(terms)
+          local high, low = 0, 0
+          for _, term in ipairs(terms) do
+            local sign, digits = string.match(term, '^(%-?)(%d+)$')
+            sign = sign == '-' and -1 or 1
+            high = high + sign * (tonumber(string.sub(digits, 1, -10)) or 0)
+            low = low + sign * tonumber(string.sub(digits, -9))
+          end
+          high, low = high + math.floor(low / 1e9), low % 1e9
+          local sign = ''
+          if high < 0 then
+            sign = '-'
+            if low > 0 then
+              high, low = high + 1, 1e9 - low
+            end
+            high = -high
+          end
+          if high == 0 then
+            return string.format('%s%.0f', low == 0 and '' or sign, low)
+          end
+          return string.format('%s%.0f%09.0f', sign, high, low)
+        end
+      end
+      local terms = {before or nil}
+      for i = read + 1, read + olds do
+        if stored[i] then
+          gone = gone or {}
+          gone[#gone + 1] = ARGV[3 + i]
+          if not (expired and expired[ARGV[3 + i]]) then
+            terms[#terms + 1] = stored[i]
+          end
+        end
+      end
+      if #terms == 0 then
+        terms[1] = ARGV[at + 2]
+      end
+      terms[#terms + 1] = delta
+      for _, term in ipairs(terms) do
+        if not (term == '0' or string.find(term, '^%-?[1-9]%d*$')) or is_less(term, LEAST) or is_less(MOST, term) then
+          return {4, now, name}
+        end
+      end
+      total = sum(terms)
+      if is_less(total, least) or is_less(most, total) then
+        return {4, now, name}
+      end
+      read = read + olds
     end
-    values[at] = total
-  elseif step == 'max' or step == 'min' then
-    local stored, value = get(name), ARGV[at + 2]
-    if stored and is_integer(stored)
-      and ((step == 'max' and is_less(value, stored)) or (step == 'min' and is_less(stored, value))) then
-      value = stored
+    sets[#sets + 1] = name
+    sets[#sets + 1] = total
+    answer[#answer + 1] = total
+    at = at + 6
+  elseif step == 'u' then
+    gone = gone or {}
+    gone[#gone + 1] = ARGV[at + 1]
+    at = at + 2
+  elseif step == 'm' or step == 't' then
+    local offset, bytes, is_wanted = tonumber(ARGV[at + 1]), ARGV[at + 2], true
+    if step == 't' then
+      local before = 0
+      for i = offset + 1, offset + #bytes do
+        before = before * 256 + string.byte(meta, i)
+      end
+      is_wanted, ttl = before < tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
     end
-    values[at] = value
-  end
-  if values[at] then
-    answer[#answer + 1] = values[at]
-  end
-end
-
-for at, step in steps() do
-  if step == 'reset' then
-    -- The names of commits too: whoever sends one of before again is of another epoch.
-    recent = {}
-    for _, name in ipairs(redis.call('HKEYS', key)) do
-      if name ~= '@' then
-        redis.call('HDEL', key, name)
+    if is_wanted then
+      -- What an older form lacks is zero.
+      meta = meta .. string.rep('\0', offset - #meta)
+      meta = string.sub(meta, 1, offset) .. bytes .. string.sub(meta, offset + #bytes + 1)
+      patched = true
+    end
+    at = at + (step == 't' and 5 or 3)
+  elseif step == '>' or step == '<' then
+    read = read + 1
+    local name, before, value = ARGV[3 + read], stored[read], ARGV[at + 1]
+    if before and not (expired and expired[name]) and (before == '0' or string.find(before, '^%-?[1-9]%d*$')) then
+      -- As they are written: the longer one is larger, or smaller below zero.
+      local negative, is_smaller = string.sub(before, 1, 1) == '-', nil
+      if negative ~= (string.sub(value, 1, 1) == '-') then
+        is_smaller = negative
+      elseif #before ~= #value then
+        is_smaller = (#before < #value) ~= negative
+      else
+        is_smaller = before ~= value and (before < value) ~= negative
+      end
+      if is_smaller == (step == '<') then
+        value = before
       end
     end
-  elseif step == 'expired' and expired[ARGV[at + 1]] then
-    redis.call('HDEL', key, ARGV[at + 1], ARGV[at + 2])
-  end
-end
-for at, step in steps() do
-  local name = ARGV[at + 1]
-  if values[at] or step == 'set' then
-    redis.call('HSET', key, name, values[at] or ARGV[at + 2])
-  end
-  if step == 'add' then
-    for i = 1, tonumber(ARGV[at + 6]) do
-      redis.call('HDEL', key, ARGV[at + 6 + i])
+    sets[#sets + 1] = name
+    sets[#sets + 1] = value
+    answer[#answer + 1] = value
+    at = at + 2
+  elseif step == 'k' then
+    local taken = false
+    gone = gone or {}
+    for i = read + 1, read + 1 + ARGV[at + 1] do
+      taken = taken or (not (expired and expired[ARGV[3 + i]]) and stored[i])
+      gone[#gone + 1] = ARGV[3 + i]
     end
-  elseif step == 'unset' then
-    redis.call('HDEL', key, name)
-  elseif step == 'meta' then
-    local offset, bytes = tonumber(name), ARGV[at + 2]
-    meta = string.sub(meta, 1, offset) .. bytes .. string.sub(meta, offset + #bytes + 1)
+    answer[#answer + 1] = taken
+    read, at = read + 1 + ARGV[at + 1], at + 2
+  elseif step == '=' then
+    read = read + 1
+    if stored[read] ~= ARGV[at + 1] then
+      return {3, now}
+    end
+    at = at + 2
+  elseif step == '0' then
+    read = read + 1
+    if stored[read] then
+      return {3, now}
+    end
+    at = at + 1
+  elseif step == '#' then
+    local prefix, count = ARGV[at + 1], 0
+    for _, name in ipairs(redis.call('HKEYS', key)) do
+      if string.sub(name, 1, #prefix) == prefix then
+        count = count + 1
+      end
+    end
+    if count ~= tonumber(ARGV[at + 2]) then
+      return {3, now}
+    end
+    at = at + 3
+  else
+    read = read + 1
+    if stored[read] == ARGV[at + 1] then
+      expired, gone = expired or {}, gone or {}
+      expired[ARGV[at + 2]], expired[ARGV[3 + read]] = true, true
+      gone[#gone + 1] = ARGV[at + 2]
+      gone[#gone + 1] = ARGV[3 + read]
+    end
+    at = at + 3
   end
+  step = ARGV[at]
 end
 
--- Before the metadata: a server out of memory allows this first write, and then the next one too,
--- so that sessions in use do not end because it is full.
-redis.call('PEXPIRE', key, math.max(redis.call('PTTL', key), tonumber(ARGV[3])))
-redis.call('HSET', key, '@', meta)
-if commit ~= '' then
-  local merged = {}
-  for i = 2, #answer do
-    merged[#merged + 1] = packed(answer[i])
+-- The life is extended, never shortened. Where no data is written, that comes first: a server out of
+-- memory allows this first write, and then the next one too, so that sessions in use do not end
+-- because it is full.
+local extends = ttl and ttl > redis.call('PTTL', key)
+local is_data = #sets > 0
+if extends and not is_data then
+  redis.call('PEXPIRE', key, string.format('%.0f', ttl))
+end
+if patched then
+  sets[#sets + 1] = '@'
+  sets[#sets + 1] = meta
+end
+for i = 1, gone and #gone or 0, 1000 do
+  redis.call('HDEL', key, unpack(gone, i, math.min(i + 999, #gone)))
+end
+if #sets == 2 then
+  redis.call('HSET', key, sets[1], sets[2])
+else
+  for i = 1, #sets, 1000 do
+    redis.call('HSET', key, unpack(sets, i, math.min(i + 999, #sets)))
   end
-  recent[#recent + 1] = commit .. packed(table.concat(merged))
-  redis.call('HSET', key, recent_field, table.concat(recent))
+end
+if extends and is_data then
+  redis.call('PEXPIRE', key, string.format('%.0f', ttl))
 end
 return answer

@@ -1,19 +1,24 @@
 //! Updates that are done only if what was read is still stored: transactions.
 
 use super::StoreUnderTest;
-use super::fixture::{Session, add, at_once, expecting, set};
+use super::fixture::{Session, add, at_once, expecting, readable, set};
 use crate::store::{Expected, Update, Updated};
+
+const COMPARE: &str = "an update must answer Conflict and write nothing where Update::expected is not \
+                       what is stored: ask Expected::is_met_by in the same atomic step as the write";
 
 /// What is as it was read is no obstacle; nor is what is not named.
 pub async fn what_is_as_expected_is_written(store: &StoreUnderTest) {
-    let session = store
+    let clause = store.advised(
+        "an update must be done where everything that it expects is stored: use Expected::is_met_by",
+    );
+    let session = clause
         .session(&[("a", "1"), ("b", "2"), ("c:x", "3"), ("c:y", "4")])
         .await;
     let mut expected = expecting(&[("a", Some("1")), ("absent", None)]);
     expected.counts = vec![("c:".into(), 2), ("d:".into(), 0)];
     let update = session.changing([("a", set("2")), ("n", add(1))]);
-    let merged = session.done(&if_so(update, expected)).await;
-    assert_eq!(merged.get("n"), Some(b"1".as_slice()));
+    session.done(&if_so(update, expected)).await;
     session
         .holds(&[
             ("a", "2"),
@@ -29,9 +34,13 @@ pub async fn what_is_as_expected_is_written(store: &StoreUnderTest) {
         .await;
 }
 
-/// Where a value was changed by another request, nothing is written.
+/// Where a value was changed by another request, nothing is written: a transaction would book on a
+/// balance that is not there any more.
 pub async fn a_changed_field_is_a_conflict(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "1"), ("b", "1")]).await;
+    let session = store
+        .advised(COMPARE)
+        .session(&[("a", "1"), ("b", "1")])
+        .await;
     conflict(&session, expecting(&[("b", Some("1")), ("a", Some("01"))])).await;
     conflict(&session, expecting(&[("a", Some(""))])).await;
 }
@@ -39,6 +48,7 @@ pub async fn a_changed_field_is_a_conflict(store: &StoreUnderTest) {
 /// Absent is not empty, and not anything else.
 pub async fn a_field_that_came_or_went_is_a_conflict(store: &StoreUnderTest) {
     let session = store
+        .advised(COMPARE)
         .session(&[("a", "1"), ("b", "1"), ("empty", "")])
         .await;
     conflict(&session, expecting(&[("a", None)])).await;
@@ -50,15 +60,22 @@ pub async fn a_field_that_came_or_went_is_a_conflict(store: &StoreUnderTest) {
 /// has changed. The prefix is text, not a pattern.
 pub async fn a_changed_number_of_entries_is_a_conflict(store: &StoreUnderTest) {
     let session = store
+        .advised(COMPARE)
         .session(&[("a", "1"), ("b", "1"), ("c:x", "1"), ("c:y", "1")])
         .await;
     for (prefix, count) in [
         ("c:", 1),
         ("c:", 3),
         ("c:x", 0),
-        ("*", 4),
-        (".", 1),
         ("d:", 1),
+        ("x", 1),
+        // What patterns of globs, of Lua or of SQL would find.
+        ("*", 4),
+        (".", 4),
+        (".", 5),
+        ("%", 4),
+        ("_", 2),
+        ("_", 4),
     ] {
         let mut expected = Expected::default();
         expected.counts.push((prefix.into(), count));
@@ -68,21 +85,48 @@ pub async fn a_changed_number_of_entries_is_a_conflict(store: &StoreUnderTest) {
 
 /// Compare and set in one step: of requests that read the same, one writes.
 pub async fn of_concurrent_updates_that_expect_the_same_one_is_done(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "0")]).await;
+    let clause = store.advised(
+        "of concurrent updates that expect the same value and change it, exactly one is Done: ask \
+         Expected::is_met_by in the same atomic step as the write",
+    );
+    let session = clause.session(&[("a", "0")]).await;
     let updated = at_once(16, |number| {
         let session = session.clone();
         async move {
             let update = session.changing([("a", set(&format!("{}", number + 1))), ("n", add(1))]);
             let update = if_so(update, expecting(&[("a", Some("0"))]));
-            session.update(&update).await.expect("update")
+            session.update(&update).await
         }
     })
     .await;
-    let done = updated
-        .iter()
-        .filter(|updated| **updated != Updated::Conflict);
-    assert_eq!(done.count(), 1, "exactly one is done: {updated:?}");
-    assert_eq!(session.fields().await.get("n"), Some(b"1".as_slice()));
+    let done = updated.iter();
+    let done = done
+        .filter(|updated| **updated != Updated::Conflict)
+        .count();
+    session.require(
+        done == 1,
+        format_args!("{done} of 16 were no Conflict: {updated:?}"),
+    );
+    let stored = session.fields().await;
+    session.require(
+        stored.get("n") == Some(b"1"),
+        format_args!("more than one was written: {:?}", readable(&stored)),
+    );
+}
+
+/// Refused is not done, and not remembered: what is refused now may be possible later.
+pub async fn what_was_refused_is_done_when_it_is_possible(store: &StoreUnderTest) {
+    let clause =
+        store.advised("an update that was refused must be Done once nothing is in its way");
+    let session = clause.session(&[("a", "1")]).await;
+    let update = if_so(
+        session.changing([("b", set("1"))]),
+        expecting(&[("a", Some("2"))]),
+    );
+    session.refused(&update, Updated::Conflict).await;
+    session.done(&session.changing([("a", set("2"))])).await;
+    session.done(&update).await;
+    session.holds(&[("a", "2"), ("b", "1")]).await;
 }
 
 fn if_so(update: Update, expected: Expected) -> Update {
@@ -92,15 +136,18 @@ fn if_so(update: Update, expected: Expected) -> Update {
     }
 }
 
-/// Asserts that an update is refused for what it expects, and that nothing of it is written.
+/// Requires that an update is refused for what it expects, and that nothing of it is written.
 async fn conflict(session: &Session, expected: Expected) {
     let before = session.record().await;
     let mut update = session.changing([("a", set("new")), ("new", set("1")), ("n", add(1))]);
-    update.rotation = session.rotation().0.rotation;
-    let update = if_so(update, expected);
-    let updated = session.update(&update).await.expect("update");
-    assert_eq!(updated, Updated::Conflict, "{:?}", update.expected);
-    let after = session.record().await;
-    assert_eq!(after.fields, before.fields);
-    assert_eq!(after.metadata.pack(), before.metadata.pack());
+    update.rotation = session.login().0.rotation;
+    session
+        .refused(&if_so(update, expected), Updated::Conflict)
+        .await;
+    let after = session.fields().await;
+    session.require(
+        readable(&after) == readable(&before.fields),
+        format_args!("a Conflict wrote: {:?}", readable(&after)),
+    );
+    session.is_described_by(&before.metadata).await;
 }

@@ -2,17 +2,30 @@
 
 use super::StoreUnderTest;
 use super::fixture::{
-    ANY, add, add_with_old_names, add_within, assert_overflow, max, min, of, readable, set,
+    ANY, Session, add, add_with_old_names, add_within, max, min, of, readable, set,
 };
-use crate::changes::{Change, Expired};
-use crate::rule::CounterRange;
+use crate::changes::Expired;
+use crate::fields::Name;
+use crate::merge::{Change, CounterRange};
+use crate::store::{Update, Updated};
+
+const SUM: &str = "Add must add its delta to what is stored by then, or to its base where nothing is: \
+                   use Changes::apply in the same atomic step as the write";
+
+const RANGE: &str = "an update that moves a counter out of its range, or adds to what is no integer, \
+                     must answer Overflow with the counter's name and write nothing: count in 64 bits \
+                     and more, and look at all changes before the first write";
+
+const COMPARED: &str = "Extreme must keep the larger or smaller one, compared as integers of any \
+                        length, and replace what is absent or no integer: use Changes::apply";
 
 const BYTE: CounterRange = CounterRange::new(-128, 127);
 const UNSIGNED: CounterRange = CounterRange::new(0, i64::MAX);
 
 /// The difference is added to what is stored by then, not to what was read.
 pub async fn a_counter_moves_what_is_stored(store: &StoreUnderTest) {
-    let session = store.session(&[("n", "40")]).await;
+    let clause = store.advised(SUM);
+    let session = clause.session(&[("n", "40")]).await;
     let mine = session.changing([("n", add_within(ANY, 5, 40))]);
     session.done(&session.changing([("n", set("100"))])).await;
     session.done(&mine).await;
@@ -25,7 +38,8 @@ pub async fn a_counter_moves_what_is_stored(store: &StoreUnderTest) {
 
 /// A field with a default is not stored before it changes.
 pub async fn a_counter_that_is_absent_starts_at_its_base(store: &StoreUnderTest) {
-    let session = store.session(&[]).await;
+    let clause = store.advised(SUM);
+    let session = clause.session(&[]).await;
     session
         .done(&session.changing([("n", add_within(ANY, 2, 40))]))
         .await;
@@ -39,8 +53,9 @@ pub async fn a_counter_that_is_absent_starts_at_its_base(store: &StoreUnderTest)
 /// During a rollout, older builds go on counting under the old name of a counter: what they counted
 /// is added, once.
 pub async fn a_counter_takes_along_its_old_names(store: &StoreUnderTest) {
+    let clause = store.advised("Add must count what is stored under its old names, too, and remove them: use Changes::apply");
     const OLD: &[&str] = &["old", "older", "oldest"];
-    let session = store
+    let session = clause
         .session(&[("n", "1"), ("older", "20"), ("oldest", "300")])
         .await;
     session
@@ -52,7 +67,7 @@ pub async fn a_counter_takes_along_its_old_names(store: &StoreUnderTest) {
         .done(&session.changing([("n", add_with_old_names(OLD, 1))]))
         .await;
     session.holds(&[("n", "4327")]).await;
-    let session = store.session(&[("old", "7")]).await;
+    let session = clause.session(&[("old", "7")]).await;
     session
         .done(&session.changing([("n", add_with_old_names(OLD, 1))]))
         .await;
@@ -61,8 +76,9 @@ pub async fn a_counter_takes_along_its_old_names(store: &StoreUnderTest) {
 
 /// What expired does not count any more, where nobody renewed it.
 pub async fn a_counter_that_expired_starts_at_its_base(store: &StoreUnderTest) {
+    let clause = store.advised(SUM);
     for (deadline, expected) in [("100", "1"), ("200", "6")] {
-        let session = store.session(&[("n", "5"), ("@until:n", deadline)]).await;
+        let session = clause.session(&[("n", "5"), ("@until:n", deadline)]).await;
         let mut update = session.changing([("n", add(1)), ("@until:n", set("300"))]);
         let expired = Expired::new("n".into(), "@until:n".into(), b"100".to_vec());
         update.changes.expire(expired);
@@ -74,6 +90,7 @@ pub async fn a_counter_that_expired_starts_at_its_base(store: &StoreUnderTest) {
 /// All or nothing: of an update with a counter that would leave its range, no other field is
 /// written, no rotation is done, and no time is touched.
 pub async fn an_overflow_writes_nothing_at_all(store: &StoreUnderTest) {
+    let clause = store.advised(RANGE);
     let fields = [
         ("@until:x", "100"),
         ("a", "1"),
@@ -81,7 +98,7 @@ pub async fn an_overflow_writes_nothing_at_all(store: &StoreUnderTest) {
         ("n", "120"),
         ("x", "1"),
     ];
-    let session = store.session(&fields).await;
+    let session = clause.session(&fields).await;
     let mut update = session.changing([
         ("a", set("2")),
         ("m", max("1")),
@@ -91,18 +108,16 @@ pub async fn an_overflow_writes_nothing_at_all(store: &StoreUnderTest) {
     ]);
     let expired = Expired::new("x".into(), "@until:x".into(), b"100".to_vec());
     update.changes.expire(expired);
-    update.rotation = session.rotation().0.rotation;
-    assert_overflow(session.update(&update).await, "120 + 8 in an i8");
+    update.rotation = session.login().0.rotation;
+    overflows(&session, &update, "n", "120 + 8 in an i8").await;
     session.holds(&fields).await;
-    assert_eq!(
-        session.record().await.metadata.pack(),
-        session.created.pack()
-    );
+    session.is_described_by(&session.created).await;
 }
 
 /// Both ends of a range belong to it, for the smallest type and the largest. Where a sum of 64 bits
 /// wraps around, it must not pass for a number within.
 pub async fn a_counter_reaches_its_limits_and_no_further(store: &StoreUnderTest) {
+    let clause = store.advised(RANGE);
     let (top, bottom) = (i64::MAX.to_string(), i64::MIN.to_string());
     let below_top = (i64::MAX - 1).to_string();
     for (range, stored, delta, expected) in [
@@ -125,25 +140,25 @@ pub async fn a_counter_reaches_its_limits_and_no_further(store: &StoreUnderTest)
         (ANY, "-1", i64::MIN + 1, Some(&bottom)),
     ] {
         let what = format!("{stored} + {delta} in {range:?}");
-        let session = store.session(&[("n", stored)]).await;
+        let session = clause.session(&[("n", stored)]).await;
         let update = session.changing([("n", add_within(range, delta, 0))]);
         match expected {
             Some(_) => drop(session.done(&update).await),
-            None => assert_overflow(session.update(&update).await, &what),
+            None => overflows(&session, &update, "n", &what).await,
         }
         let now = session.fields().await;
-        let now = readable(&now);
-        assert_eq!(
-            now,
-            [("n", expected.unwrap_or(stored).to_owned())],
-            "{what}"
+        let wanted = expected.unwrap_or(stored);
+        session.require(
+            readable(&now) == [("n", wanted.to_owned())],
+            format_args!("{what} should be {wanted}, and is {:?}", readable(&now)),
         );
     }
 }
 
 /// A number of 64 bits has more digits than a floating-point number keeps: 2⁵³ + 1 is none.
 pub async fn large_numbers_are_exact(store: &StoreUnderTest) {
-    let session = store
+    let clause = store.advised("integers of 64 bits must be exact: a floating-point number has 53");
+    let session = clause
         .session(&[("n", "9007199254740992"), ("m", "9007199254740993")])
         .await;
     let changes = [("n", add(1)), ("m", max("9007199254740992"))];
@@ -167,11 +182,45 @@ pub async fn large_numbers_are_exact(store: &StoreUnderTest) {
     session
         .holds(&[("m", "18446744073709551614"), ("n", "1")])
         .await;
+    // Where scripts begin to write numbers with an exponent.
+    for digits in 9..19 {
+        let nines = "9".repeat(digits);
+        let session = clause
+            .session(&[("n", &nines), ("m", &format!("-{nines}"))])
+            .await;
+        let changes = [("n", add(1)), ("m", add(-1))];
+        session.done(&session.changing(changes)).await;
+        let power = format!("1{}", "0".repeat(digits));
+        let negative = format!("-{power}");
+        session.holds(&[("m", &negative), ("n", &power)]).await;
+    }
+}
+
+/// A sum is what counts, not what it went through: two old builds may each have counted far.
+pub async fn only_the_sum_must_be_in_range(store: &StoreUnderTest) {
+    const OLD: &[&str] = &["old", "older"];
+    let clause = store.advised(RANGE);
+    let top = i64::MAX.to_string();
+    let session = clause
+        .session(&[("n", &top), ("old", "7"), ("older", "-9")])
+        .await;
+    session
+        .done(&session.changing([("n", add_with_old_names(OLD, 2))]))
+        .await;
+    session.holds(&[("n", &top)]).await;
+    let session = clause.session(&[("n", &top), ("old", "7")]).await;
+    let update = session.changing([("n", add_with_old_names(OLD, -6))]);
+    overflows(&session, &update, "n", "the largest + 7 - 6").await;
+    session
+        .done(&session.changing([("n", add_with_old_names(OLD, -7))]))
+        .await;
+    session.holds(&[("n", &top)]).await;
 }
 
 /// What another build stored under a counter's name may be no number that can be counted: that is
 /// the field's trouble, not an outage of the store.
 pub async fn what_is_no_number_is_an_overflow(store: &StoreUnderTest) {
+    let clause = store.advised(RANGE);
     for stored in [
         "",
         "\"1\"",
@@ -186,20 +235,21 @@ pub async fn what_is_no_number_is_an_overflow(store: &StoreUnderTest) {
         "-9223372036854775809",
         "99999999999999999999999",
     ] {
-        let session = store.session(&[("n", stored), ("a", "1")]).await;
+        let session = clause.session(&[("n", stored), ("a", "1")]).await;
         let update = session.changing([("n", add(1)), ("a", set("2"))]);
-        assert_overflow(session.update(&update).await, stored);
+        overflows(&session, &update, "n", stored).await;
         session.holds(&[("a", "1"), ("n", stored)]).await;
     }
-    let session = store
+    let session = clause
         .session(&[("n", "1"), ("old", "9223372036854775808")])
         .await;
     let update = session.changing([("n", add_with_old_names(&["old"], 1))]);
-    assert_overflow(session.update(&update).await, "an old name");
+    overflows(&session, &update, "n", "an old name").await;
 }
 
 /// Of all values that anybody set the largest stays, or the smallest, compared as numbers.
 pub async fn the_largest_and_the_smallest_stay(store: &StoreUnderTest) {
+    let clause = store.advised(COMPARED);
     for (stored, set, largest, smallest) in [
         ("9", "10", "10", "9"),
         ("10", "9", "10", "9"),
@@ -210,13 +260,21 @@ pub async fn the_largest_and_the_smallest_stay(store: &StoreUnderTest) {
         ("7", "7", "7", "7"),
         ("18446744073709551615", "1", "18446744073709551615", "1"),
         (
+            "340282366920938463463374607431768211455",
+            "340282366920938463463374607431768211454",
+            "340282366920938463463374607431768211455",
+            "340282366920938463463374607431768211454",
+        ),
+        (
             "-9223372036854775808",
             "9223372036854775807",
             "9223372036854775807",
             "-9223372036854775808",
         ),
     ] {
-        let session = store.session(&[("large", stored), ("small", stored)]).await;
+        let session = clause
+            .session(&[("large", stored), ("small", stored)])
+            .await;
         session
             .done(&session.changing([("large", max(set)), ("small", min(set))]))
             .await;
@@ -228,7 +286,8 @@ pub async fn the_largest_and_the_smallest_stay(store: &StoreUnderTest) {
 
 /// Where there is nothing to compare with, the new value is stored.
 pub async fn max_and_min_replace_what_is_absent_or_no_number(store: &StoreUnderTest) {
-    let session = store.session(&[("b", "null"), ("d", "1.5")]).await;
+    let clause = store.advised(COMPARED);
+    let session = clause.session(&[("b", "null"), ("d", "1.5")]).await;
     let changes = [
         ("a", max("-5")),
         ("b", max("-5")),
@@ -244,7 +303,8 @@ pub async fn max_and_min_replace_what_is_absent_or_no_number(store: &StoreUnderT
 /// A request goes on with what its counters are now, without another read: the answer has the values
 /// of the fields that merged, and of no other.
 pub async fn merged_values_are_answered(store: &StoreUnderTest) {
-    let session = store
+    let clause = store.advised("Updated::Done must have the values of the fields that merged as they are right after the update, and of no other: answer what Changes::apply answers");
+    let session = clause
         .session(&[("large", "9"), ("n", "40"), ("small", "9")])
         .await;
     let answer = session
@@ -258,6 +318,20 @@ pub async fn merged_values_are_answered(store: &StoreUnderTest) {
         ]))
         .await;
     let expected = of(&[("large", "9"), ("n", "42"), ("new", "7"), ("small", "5")]);
-    assert_eq!(readable(&answer), readable(&expected));
-    assert!(session.done(&session.touch()).await.is_empty());
+    let (answer, expected) = (readable(&answer), readable(&expected));
+    session.require(
+        answer == expected,
+        format_args!("the answer should be {expected:?}, and is {answer:?}"),
+    );
+    let answer = session.done(&session.touch()).await;
+    session.require(answer.is_empty(), "a touch answers values");
+}
+
+/// Requires that an update is refused because this number would have left its range.
+async fn overflows(session: &Session, update: &Update, name: &'static str, what: &str) {
+    let updated = session.update(update).await;
+    session.require(
+        updated == Updated::Overflow(Name::from(name)),
+        format_args!("{what:?}: the answer is {updated:?}, not Overflow({name:?})"),
+    );
 }

@@ -1,39 +1,37 @@
 //! What begins and ends a session, and what does not.
 
 use super::StoreUnderTest;
-use super::fixture::{LONG, Session, at_once, commit, set};
-use crate::record::{Metadata, Record};
-use crate::store::{Created, Key, Take, Taken, Updated};
-use crate::token::Token;
+use super::fixture::{LONG, Session, add, at_once, set};
+use crate::clock::Timestamp;
+use crate::record::Metadata;
+use crate::store::{Created, Deleted, Key, Updated};
 
 /// Absent is a value: a token that nobody issued, or of a session that ended, costs one answer and
-/// is no error.
+/// is no error. Else every bot that makes up a cookie gets a 503, and an alarm rings.
 pub async fn an_unknown_session_is_absent(store: &StoreUnderTest) {
-    assert!(store.no_session().load().await.is_none());
+    let clause = store.advised("a load must answer None where no session is: no error, no record");
+    clause.no_session().is_absent().await;
 }
 
-/// All metadata and all fields come back as they were handed over.
+/// All metadata and all fields come back as they were handed over. Else a session ends at a time of
+/// its own, or its token opens nothing.
 pub async fn a_new_session_is_stored_as_it_was_handed_over(store: &StoreUnderTest) {
-    let mut session = store.no_session();
+    let clause = store.advised(
+        "a create must keep all metadata and all fields: use Metadata::pack or Record::to_bytes, do \
+         not build the metadata anew",
+    );
+    let mut session = clause.no_session();
     session.created = Metadata {
-        epoch: 0x0102_0304,
-        rotated_at: crate::clock::Timestamp::from_millis(1_699_999_999_000),
-        identified: true,
+        authenticated_at: Some(Timestamp::from_millis(1_699_999_998_000)),
+        rotated_at: Some(Timestamp::from_millis(1_699_999_999_000)),
         touched_at: session.created.created_at.plus(LONG / 7),
-        lifetime: crate::expiry::Lifetime {
-            idle_timeout: Some(LONG * 24),
-            persistent: Some(true),
-        },
+        idle_timeout: Some(LONG * 24),
+        persistent: Some(true),
         ..session.created
     };
-    assert_eq!(
-        session.create(&[("a", "1"), ("b", "\"x\"")]).await,
-        Created::Done
-    );
+    session.begin(&[("a", "1"), ("b", "\"x\"")]).await;
     session.holds(&[("a", "1"), ("b", "\"x\"")]).await;
-    let stored = session.record().await.metadata;
-    assert_eq!(stored.pack(), session.created.pack());
-    assert!(stored.digest.matches(&session.created.digest));
+    session.is_described_by(&session.created).await;
 }
 
 /// A key is a name and an id: a session of one type must not open as another type's, which may mean
@@ -41,12 +39,13 @@ pub async fn a_new_session_is_stored_as_it_was_handed_over(store: &StoreUnderTes
 /// ([CVE-2022-39263](https://nvd.nist.gov/vuln/detail/CVE-2022-39263): only a part of a composite
 /// key was looked at).
 pub async fn session_types_share_no_ids(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "1")]).await;
+    let clause = store.advised("a session is found by its whole key, name and id: use both");
+    let session = clause.session(&[("a", "1")]).await;
     let other = Session {
         key: Key::new("conformance-of-others", session.key.id),
         ..session.clone()
     };
-    assert!(other.load().await.is_none());
+    other.is_absent().await;
     other.gone(&other.changing([("a", set("2"))])).await;
     other.delete().await;
     session.holds(&[("a", "1")]).await;
@@ -57,63 +56,57 @@ pub async fn session_types_share_no_ids(store: &StoreUnderTest) {
 /// ([tower-sessions#188](https://github.com/maxcountryman/tower-sessions/issues/188), two security
 /// releases).
 pub async fn create_leaves_an_existing_session_alone(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "mine")]).await;
-    let other = with_another_digest(&session);
-    assert_eq!(other.create(&[("b", "theirs")]).await, Created::Exists);
+    let clause = store.advised(
+        "a create must answer Refused where a session exists, and leave it alone: insert, do not \
+         upsert",
+    );
+    let session = clause.session(&[("a", "mine")]).await;
+    let created = session.of_the_same_id().create(&[("b", "theirs")]).await;
+    session.require(
+        created == Created::Refused,
+        "a create over a session is Done",
+    );
     session.holds(&[("a", "mine")]).await;
-    let stored = session.record().await.metadata;
-    assert!(stored.digest.matches(&session.created.digest));
+    session.is_described_by(&session.created).await;
 }
 
 /// The same where both come at once: looking first and writing later is not enough. Of the loser,
 /// nothing is stored.
 pub async fn of_concurrent_creates_one_is_done(store: &StoreUnderTest) {
-    let first = store.no_session();
+    let clause = store.advised(
+        "of concurrent creates under one key exactly one is Done: look whether it exists in the same \
+         atomic step as the write",
+    );
+    let first = clause.no_session();
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    let all: Vec<_> = names.map(|name| (name, with_another_digest(&first))).into();
+    let all: Vec<_> = names.map(|name| (name, first.of_the_same_id())).into();
     let created = at_once(all.len(), |number| {
         let (name, session) = all[number].clone();
         async move { session.create(&[(name, "1")]).await }
     })
     .await;
-    let mut winners = all
-        .iter()
-        .zip(&created)
-        .filter(|(_, created)| **created == Created::Done);
-    let ((name, session), _) = winners.next().expect("one create is done");
-    assert!(
-        winners.next().is_none(),
-        "exactly one create is done: {created:?}"
+    let done = |number: &usize| created[*number] == Created::Done;
+    let winners: Vec<_> = (0..all.len()).filter(done).collect();
+    first.require(
+        winners.len() == 1,
+        format_args!("{} are Done", winners.len()),
     );
+    let (name, session) = &all[winners[0]];
     session.holds(&[(name, "1")]).await;
-    let stored = session.record().await.metadata;
-    assert!(stored.digest.matches(&session.created.digest));
-}
-
-/// Who did not hear the answer sends it again, and must hear that the session is stored: the cookie
-/// is sent after that. By then another request may have changed the session, which must stay.
-pub async fn a_create_that_is_sent_twice_is_done_once(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "1")]).await;
-    assert_eq!(session.create(&[("a", "1")]).await, Created::Done);
-    session.done(&session.changing([("a", set("2"))])).await;
-    assert_eq!(session.create(&[("a", "1")]).await, Created::Done);
-    session.holds(&[("a", "2")]).await;
+    session.is_described_by(&session.created).await;
 }
 
 /// A write to a session that does not exist says so, and leaves it so.
 pub async fn an_update_creates_nothing(store: &StoreUnderTest) {
-    let session = store.no_session();
+    let clause = store.advised(
+        "an update of a session that does not exist must answer Gone and store nothing: no upsert",
+    );
+    let session = clause.no_session();
     session.gone(&session.changing([("a", set("1"))])).await;
     session.gone(&session.touch()).await;
     session.gone(&session.rotation().0).await;
-    assert!(session.load().await.is_none());
-}
-
-/// A take neither.
-pub async fn a_take_creates_nothing(store: &StoreUnderTest) {
-    let session = store.no_session();
-    assert_eq!(session.take(&session.taking("a")).await, Taken::Gone);
-    assert!(session.load().await.is_none());
+    session.gone(&session.login().0).await;
+    session.is_absent().await;
 }
 
 /// The one that must hold: a request that was under way during a logout must not bring the session
@@ -123,31 +116,36 @@ pub async fn a_take_creates_nothing(store: &StoreUnderTest) {
 /// [express-session#632](https://github.com/expressjs/session/issues/632),
 /// [redistore#2](https://github.com/boj/redistore/issues/2).
 pub async fn an_update_after_the_end_is_gone(store: &StoreUnderTest) {
-    let session = store.session(&[("user", "1")]).await;
+    let clause = store.advised(AFTER_THE_END);
+    let session = clause.session(&[("user", "1")]).await;
     session.delete().await;
     session.gone(&session.changing([("user", set("1"))])).await;
-    session.gone(&session.rotation().0).await;
-    let taken = session.take(&session.taking("user")).await;
-    assert_eq!(taken, Taken::Gone);
-    assert!(session.load().await.is_none());
-    assert_eq!(session.create(&[]).await, Created::Done, "the key is free");
-    session.holds(&[]).await;
+    session.gone(&session.login().0).await;
+    session.is_absent().await;
 }
 
 /// A touch neither: not even with one field that says when
 /// ([spring-session#1111](https://github.com/spring-projects/spring-session/issues/1111)).
 pub async fn a_touch_after_the_end_is_gone(store: &StoreUnderTest) {
-    let session = store.session(&[("user", "1")]).await;
+    let clause = store.advised(AFTER_THE_END);
+    let session = clause.session(&[("user", "1")]).await;
     session.delete().await;
     session.gone(&session.touch()).await;
-    assert!(session.load().await.is_none());
+    session.is_absent().await;
 }
+
+const AFTER_THE_END: &str = "an update after a delete must answer Gone and store nothing: check \
+                             existence and digests in the same atomic step as the write";
 
 /// The same in every interleaving: whether an update is done before the end or refused after it, at
 /// last nothing is there.
 pub async fn an_end_is_final_in_any_race(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "after a delete nothing brings the session back, whatever was under way: check existence and \
+         digests in the same atomic step as the write",
+    );
     for _ in 0..32 {
-        let session = store.session(&[("user", "1"), ("n", "0")]).await;
+        let session = clause.session(&[("user", "1"), ("n", "0")]).await;
         at_once(8, |number| {
             let session = session.clone();
             async move {
@@ -155,71 +153,137 @@ pub async fn an_end_is_final_in_any_race(store: &StoreUnderTest) {
                     0 => return session.delete().await,
                     1 => session.touch(),
                     2 => session.rotation().0,
-                    _ => session.changing([("user", set("1")), ("n", super::fixture::add(1))]),
+                    _ => session.changing([("user", set("1")), ("n", add(1))]),
                 };
-                let updated = session.update(&update).await.expect("update");
-                assert!(matches!(updated, Updated::Done(_) | Updated::Gone));
+                let updated = session.update(&update).await;
+                session.require(
+                    matches!(updated, Updated::Done(_) | Updated::Gone),
+                    format_args!("an update beside a delete answers {updated:?}"),
+                );
             }
         })
         .await;
-        assert!(session.load().await.is_none(), "a deleted session is back");
+        session.is_absent().await;
     }
 }
 
-/// A logout ends the session, also if another request is rotating its token.
+/// A logout ends the session, also if another request has rotated its token: who logs out need not
+/// know that, and a thief could rotate faster than anybody logs out.
 pub async fn a_delete_ends_a_rotated_session(store: &StoreUnderTest) {
-    let session = store.session(&[("user", "1")]).await;
+    let clause = store.advised(
+        "a delete must end the session if its login half is the one that is named, whatever its \
+         verifier: compare by Digests::login_matches",
+    );
+    let session = clause.session(&[("user", "1")]).await;
     let (rotation, rotated) = session.rotation();
     session.done(&rotation).await;
-    session.delete().await;
-    assert!(session.load().await.is_none());
+    session.end().await;
+    session.is_absent().await;
     rotated.gone(&rotated.touch()).await;
 }
 
-/// A delete whose answer was not heard is sent again, and two logouts may meet.
+/// A delete that names no login ends whatever is there: an operator's, for one.
+pub async fn a_delete_without_a_login_ends_whichever(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "a delete that names no login must end the session under its key, whatever its token",
+    );
+    let session = clause.session(&[("user", "1")]).await;
+    let (login, renewed) = session.login();
+    session.done(&login).await;
+    session.delete().await;
+    session.is_absent().await;
+    renewed.gone(&renewed.touch()).await;
+}
+
+/// A request that loaded the session before somebody logged in must not log them out: a thief who
+/// holds the anonymous cookie could, with a logout that he sends before and that ends after. Nothing
+/// changes then, and the answer says why.
+pub async fn a_delete_of_another_login_ends_nothing(store: &StoreUnderTest) {
+    let clause = store.advised(ANOTHER_LOGIN);
+    let session = clause.session(&[("user", "1")]).await;
+    let (login, renewed) = session.login();
+    session.done(&login).await;
+    let stored = session.metadata().await;
+    // Also where it knows the verifier.
+    for stranger in [session.clone(), renewed.of_another_login()] {
+        stranger.ended(&stranger.ending(), Deleted::Other).await;
+        renewed.holds(&[("user", "1")]).await;
+        renewed.is_described_by(&stored).await;
+    }
+    renewed.done(&renewed.changing([("user", set("2"))])).await;
+    renewed.end().await;
+    renewed.is_absent().await;
+}
+
+/// In every interleaving, a delete against a login is done before it, and the login is refused; or
+/// it comes after it, and ends nothing.
+pub async fn a_delete_against_a_login_is_done_before_or_refused(store: &StoreUnderTest) {
+    let clause = store.advised(ANOTHER_LOGIN);
+    for round in 0..32 {
+        let session = clause.session(&[("user", "1")]).await;
+        let (login, renewed) = session.login();
+        // Who comes last of them goes first, or it is the other way round.
+        let which = round % 4;
+        let done = at_once(4, |number| {
+            let (session, login) = (session.clone(), login.clone());
+            async move {
+                match number == which {
+                    true => matches!(session.update(&login).await, Updated::Done(_)),
+                    false => session.deleted(&session.ending()).await == Deleted::Done,
+                }
+            }
+        })
+        .await;
+        let has_login = done[which];
+        let mut ends = (0..4).filter(|number| *number != which);
+        session.require(
+            ends.all(|number| done[number] != has_login),
+            format_args!("a login, the {which}th of these, and deletes beside it: Done? {done:?}"),
+        );
+        match has_login {
+            true => renewed.holds(&[("user", "1")]).await,
+            false => session.is_absent().await,
+        }
+    }
+}
+
+const ANOTHER_LOGIN: &str = "a delete that names a login must answer Other and leave everything \
+                             alone where the session has another login half: compare by \
+                             Digests::login_matches, in the same atomic step as the delete";
+
+/// A delete whose answer was not heard is sent again, and two logouts may meet: none of them may
+/// fail.
 pub async fn a_delete_of_nothing_is_no_error(store: &StoreUnderTest) {
-    store.no_session().delete().await;
-    let session = store.session(&[("a", "1")]).await;
+    let clause = store.advised(
+        "a delete must answer Done where nothing is to be deleted, whatever login it names",
+    );
+    clause.no_session().delete().await;
+    clause.no_session().end().await;
+    let session = clause.session(&[("a", "1")]).await;
     session.delete().await;
     session.delete().await;
-    assert!(session.load().await.is_none());
+    session.end().await;
+    session.is_absent().await;
 }
 
 /// Nobody else is logged out.
 pub async fn a_delete_ends_one_session_only(store: &StoreUnderTest) {
-    let (session, other) = (
-        store.session(&[("a", "1")]).await,
-        store.session(&[("a", "2")]).await,
-    );
+    let clause = store.advised("a delete must end the session under its key, and no other");
+    let session = clause.session(&[("a", "1")]).await;
+    let other = clause.session(&[("a", "2")]).await;
     session.delete().await;
     other.holds(&[("a", "2")]).await;
 }
 
-/// What a store remembers of a session, its fields and the calls that it has done, ends with it.
+/// What a store keeps of a session ends with it, so that nothing of one user is left for the next.
 pub async fn what_follows_a_delete_begins_empty(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "1"), ("code", "secret")]).await;
-    let (update, id) = (session.changing([("b", set("1"))]), commit());
-    let take = Take::new(id, session.epoch, "code".into(), &[]);
-    session.done(&update).await;
-    session.take(&take).await;
+    let clause = store.advised("a delete must remove everything that is kept under the key");
+    let session = clause.session(&[("a", "1"), ("code", "secret")]).await;
+    session.done(&session.changing([("b", set("1"))])).await;
     session.delete().await;
-    let next = with_another_digest(&session);
-    assert_eq!(next.create(&[("c", "1")]).await, Created::Done);
+    let next = session.of_the_same_id();
+    next.begin(&[("c", "1")]).await;
     next.holds(&[("c", "1")]).await;
-    assert_eq!(next.take(&take).await, Taken::Done(None));
-    next.done(&update).await;
-    next.holds(&[("b", "1"), ("c", "1")]).await;
-}
-
-/// Another session that happens to have the same id.
-fn with_another_digest(session: &Session) -> Session {
-    let token = Token::generate().expect("randomness");
-    let created = Record::new(session.created, crate::record::Fields::new()).metadata;
-    Session {
-        created: Metadata {
-            digest: token.digest(),
-            ..created
-        },
-        ..session.clone()
-    }
+    next.is_described_by(&next.created).await;
+    session.gone(&session.touch()).await;
 }

@@ -1,47 +1,67 @@
 //! A session in the store under test, and words to say what happens to it.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Barrier;
 
 use super::StoreUnderTest;
-use crate::changes::Change;
 use crate::clock::Timestamp;
-use crate::error::Error;
-use crate::recent::CommitId;
-use crate::record::{Fields, Metadata, Name, Record};
-use crate::rule::{Counter, CounterRange};
-use crate::store::{Created, Expected, Key, Rotation, Store, Take, Taken, Update, Updated, Wanted};
-use crate::token::Token;
+use crate::fields::{Fields, Name};
+use crate::merge::{Change, Counter, CounterRange, Extreme};
+use crate::record::{Metadata, Record};
+use crate::store::{
+    Created, Delete, Deleted, Expected, Key, Rotation, Store, Update, Updated, Wanted,
+};
+use crate::token::{Digests, Token};
 
 /// Longer than any test.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
 
-/// When every session of these tests was created: stores are told the time, they do not judge it.
+/// When every session of these tests was created: what a record says of itself is not judged.
 pub(super) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// The values of an `i64`.
 pub(super) const ANY: CounterRange = CounterRange::new(i64::MIN, i64::MAX);
 
-/// How many calls are made at once. As many commits a store remembers at least.
+/// How many calls are made at once.
 pub(super) const MANY: usize = 64;
+
+/// One clause of the contract: a store, and what its author should do if it fails.
+#[derive(Clone, Copy)]
+pub(super) struct Clause<'s> {
+    pub(super) store: &'s StoreUnderTest,
+    advice: &'static str,
+}
 
 /// A session's handle on its store: what a request has.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) store: Arc<dyn Store>,
     pub(super) key: Key,
+    pub(super) token: Token,
     pub(super) created: Metadata,
-    pub(super) epoch: u32,
+    /// What a request has loaded that knows this token.
+    pub(super) digests: Digests,
+    pub(super) advice: &'static str,
 }
 
 impl StoreUnderTest {
+    /// The clause that a store keeps if it does as it is advised.
+    pub(super) fn advised(&self, advice: &'static str) -> Clause<'_> {
+        Clause {
+            store: self,
+            advice,
+        }
+    }
+}
+
+impl Clause<'_> {
     /// A session that holds these fields.
     pub(super) async fn session(&self, fields: &[(&'static str, &str)]) -> Session {
         let session = self.no_session();
-        let created = session.create(fields).await;
-        assert_eq!(created, Created::Done, "a new session is stored");
+        session.begin(fields).await;
         session
     }
 
@@ -49,19 +69,30 @@ impl StoreUnderTest {
     pub(super) fn no_session(&self) -> Session {
         let token = Token::generate().expect("randomness");
         let created = Metadata {
-            digest: token.digest(),
+            digests: token.digests(),
             ..Metadata::created_now(START, LONG)
         };
         Session {
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&self.store.store),
             key: Key::new("conformance", token.id()),
+            digests: token.digests(),
+            token,
             created,
-            epoch: created.epoch,
+            advice: self.advice,
         }
     }
 }
 
 impl Session {
+    /// Stores it, where nothing is in its way.
+    pub(super) async fn begin(&self, fields: &[(&'static str, &str)]) {
+        let created = self.create(fields).await;
+        self.require(
+            created == Created::Done,
+            "a create of a new session was not done",
+        );
+    }
+
     pub(super) async fn create(&self, fields: &[(&'static str, &str)]) -> Created {
         self.create_for(LONG, fields).await
     }
@@ -71,58 +102,154 @@ impl Session {
         ttl: Duration,
         fields: &[(&'static str, &str)],
     ) -> Created {
-        let record = Record::new(self.created, of(fields));
-        let created = self.store.create(self.key, record, ttl).await;
-        created.expect("create")
+        let remove_at = self.store.now().plus(ttl);
+        let record = Record::new(self.created.clone(), of(fields), remove_at);
+        match self.store.create(self.key, record).await {
+            Ok(created) => created,
+            Err(error) => self.fail(format_args!("a create answered an error: {error}")),
+        }
     }
 
     pub(super) async fn load(&self) -> Option<Arc<Record>> {
-        let record = self.store.load(self.key, &Wanted::All).await;
-        record.expect("load")
+        self.load_some(&Wanted::All).await
+    }
+
+    pub(super) async fn load_some(&self, wanted: &Wanted) -> Option<Arc<Record>> {
+        match self.store.load(self.key, wanted).await {
+            Ok(loaded) => loaded,
+            Err(error) => self.fail(format_args!("a load answered an error: {error}")),
+        }
     }
 
     pub(super) async fn record(&self) -> Arc<Record> {
-        self.load().await.expect("the session is stored")
+        match self.load().await {
+            Some(record) => record,
+            None => self.fail("a session that exists is absent"),
+        }
+    }
+
+    pub(super) async fn metadata(&self) -> Metadata {
+        self.record().await.metadata.clone()
     }
 
     pub(super) async fn fields(&self) -> Fields {
         self.record().await.fields.clone()
     }
 
-    /// Asserts that it holds these fields and no other.
+    /// Requires that it is absent.
+    pub(super) async fn is_absent(&self) {
+        let loaded = self.load().await;
+        let fields = loaded.as_ref().map(|record| readable(&record.fields));
+        self.require(
+            loaded.is_none(),
+            format_args!("a session that should be absent holds {fields:?}"),
+        );
+    }
+
+    /// Requires that it holds these fields and no other.
     pub(super) async fn holds(&self, fields: &[(&'static str, &str)]) {
         let stored = self.fields().await;
-        assert_eq!(readable(&stored), readable(&of(fields)));
+        let (stored, wanted) = (readable(&stored), of(fields));
+        let wanted = readable(&wanted);
+        self.require(
+            stored == wanted,
+            format_args!("the session should hold {wanted:?}, and holds {stored:?}"),
+        );
     }
 
-    pub(super) async fn update(&self, update: &Update) -> Result<Updated, Error> {
-        self.store.update(self.key, update).await
+    /// Requires that its metadata are these.
+    pub(super) async fn is_described_by(&self, wanted: &Metadata) {
+        let stored = self.metadata().await;
+        self.require(
+            stored.pack() == wanted.pack(),
+            format_args!("the metadata should be\n{wanted:?}, and are\n{stored:?}"),
+        );
     }
 
-    /// Does what is expected to be possible.
-    pub(super) async fn done(&self, update: &Update) -> Fields {
-        match self.update(update).await.expect("update") {
-            Updated::Done(merged) => merged,
-            refused => panic!("expected an update to be done: {refused:?}"),
+    pub(super) async fn update(&self, update: &Update) -> Updated {
+        match self.store.update(self.key, update).await {
+            Ok(updated) => updated,
+            Err(error) => self.fail(format_args!("an update answered an error: {error}")),
         }
     }
 
-    /// Does what is expected to come too late.
+    /// Does what should be possible.
+    pub(super) async fn done(&self, update: &Update) -> Fields {
+        match self.update(update).await {
+            Updated::Done(answer) => answer,
+            refused => self.fail(format_args!("an update should be Done, and is {refused:?}")),
+        }
+    }
+
+    /// Does what should be refused.
+    pub(super) async fn refused(&self, update: &Update, wanted: Updated) {
+        let updated = self.update(update).await;
+        self.require(
+            updated == wanted,
+            format_args!("an update should answer {wanted:?}, and answers {updated:?}"),
+        );
+    }
+
     pub(super) async fn gone(&self, update: &Update) {
-        let updated = self.update(update).await.expect("update");
-        assert_eq!(updated, Updated::Gone);
+        self.refused(update, Updated::Gone).await;
     }
 
-    pub(super) async fn take(&self, take: &Take) -> Taken {
-        self.store.take(self.key, take).await.expect("take")
+    /// Takes a field, with its old names.
+    pub(super) async fn take(
+        &self,
+        name: &'static str,
+        aliases: &'static [&'static str],
+    ) -> Option<String> {
+        let answer = self
+            .done(&self.changing([(name, Change::Take { aliases })]))
+            .await;
+        let value = answer.get(name);
+        value.map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
+    /// Ends whatever is under its key.
     pub(super) async fn delete(&self) {
-        self.store.delete(self.key).await.expect("delete");
+        self.ended(&Delete::new(None, self.soon()), Deleted::Done)
+            .await;
+    }
+
+    /// Ends it as a request does that has loaded it: if it still is of that login.
+    pub(super) async fn end(&self) {
+        self.ended(&self.ending(), Deleted::Done).await;
+    }
+
+    /// Requires that a delete answers this.
+    pub(super) async fn ended(&self, delete: &Delete, wanted: Deleted) {
+        let deleted = self.deleted(delete).await;
+        self.require(
+            deleted == wanted,
+            format_args!("a delete should answer {wanted:?}, and answers {deleted:?}"),
+        );
+    }
+
+    /// The end of it, as long as it is of the login that a request has loaded.
+    pub(super) fn ending(&self) -> Delete {
+        Delete::new(Some(self.digests), self.soon())
+    }
+
+    pub(super) async fn deleted(&self, delete: &Delete) -> Deleted {
+        match self.store.delete(self.key, delete).await {
+            Ok(deleted) => deleted,
+            Err(error) => self.fail(format_args!("a delete answered an error: {error}")),
+        }
+    }
+
+    /// Until when what is called now may be done.
+    pub(super) fn soon(&self) -> Timestamp {
+        self.store.now().plus(LONG)
     }
 
     pub(super) fn touch(&self) -> Update {
-        Update::touch(commit(), self.epoch, START, LONG)
+        Update {
+            touched_at: Some(START),
+            ttl: LONG,
+            ..Update::new(self.digests, self.soon())
+        }
     }
 
     pub(super) fn changing<const N: usize>(&self, changes: [(&'static str, Change); N]) -> Update {
@@ -140,34 +267,74 @@ impl Session {
         update
     }
 
-    /// A rotation to the next epoch, and the session's handle after it.
+    /// A rotation of the token, and the session's handle after it.
     pub(super) fn rotation(&self) -> (Update, Self) {
-        let token = Token::generate().expect("randomness");
-        let before = Metadata {
-            epoch: self.epoch,
-            ..self.created
-        };
+        self.renewal(self.token.rotate().expect("randomness"), false)
+    }
+
+    /// A login, and the session's handle after it.
+    pub(super) fn login(&self) -> (Update, Self) {
+        self.renewal(self.token.log_in().expect("randomness"), true)
+    }
+
+    fn renewal(&self, token: Token, is_login: bool) -> (Update, Self) {
+        let digests = token.digests();
         let at = START.plus(Duration::from_secs(7));
-        let rotation = Rotation::of(&before, token.digest(), at, true);
+        let rotation = Rotation {
+            digests,
+            at,
+            is_login,
+        };
         let update = Update {
             rotation: Some(rotation),
             ..self.touch()
         };
-        let rotated = Self {
-            epoch: rotation.epoch,
+        let renewed = Self {
+            digests,
+            token,
             ..self.clone()
         };
-        (update, rotated)
+        (update, renewed)
     }
 
-    pub(super) fn taking(&self, name: &'static str) -> Take {
-        Take::new(commit(), self.epoch, name.into(), &[])
+    /// Another session that happens to have the same id.
+    pub(super) fn of_the_same_id(&self) -> Self {
+        let token = self.token.log_in().expect("randomness");
+        let digests = token.digests();
+        Self {
+            digests,
+            token,
+            created: Metadata {
+                digests,
+                ..self.created.clone()
+            },
+            ..self.clone()
+        }
     }
-}
 
-/// A new name of a commit.
-pub(super) fn commit() -> CommitId {
-    CommitId::generate(START).expect("randomness")
+    /// A handle with its verifier and another login half.
+    pub(super) fn of_another_login(&self) -> Self {
+        let (login, half) = (self.of_the_same_id().digests, Digests::LEN / 2);
+        let mut bytes = login.to_bytes();
+        bytes[half..].copy_from_slice(&self.digests.to_bytes()[half..]);
+        Self {
+            digests: Digests::from_bytes(bytes),
+            ..self.clone()
+        }
+    }
+
+    /// Fails with the advice, and what was seen.
+    #[track_caller]
+    pub(super) fn require(&self, is_so: bool, seen: impl Display) {
+        if !is_so {
+            self.fail(seen);
+        }
+    }
+
+    #[track_caller]
+    fn fail(&self, seen: impl Display) -> ! {
+        panic!("{}\n\nSeen: {seen}\n", self.advice)
+    }
 }
 
 pub(super) fn set(value: &str) -> Change {
@@ -175,11 +342,11 @@ pub(super) fn set(value: &str) -> Change {
 }
 
 pub(super) fn max(value: &str) -> Change {
-    Change::Max(value.into())
+    Change::Extreme(Extreme::Max, value.into())
 }
 
 pub(super) fn min(value: &str) -> Change {
-    Change::Min(value.into())
+    Change::Extreme(Extreme::Min, value.into())
 }
 
 pub(super) fn add(delta: i64) -> Change {
@@ -200,9 +367,10 @@ pub(super) fn add_with_old_names(aliases: &'static [&'static str], delta: i64) -
         aliases,
         ..Counter::new(ANY)
     };
+    let base = 0;
     Change::Add {
         delta,
-        base: 0,
+        base,
         counter,
     }
 }
@@ -233,14 +401,6 @@ pub(super) fn readable(fields: &Fields) -> Vec<(&str, String)> {
         .collect()
 }
 
-/// Asserts that an update was refused because a number would have left its range.
-pub(super) fn assert_overflow(updated: Result<Updated, Error>, what: &str) {
-    match updated {
-        Err(error) => assert!(error.is_overflow(), "{what}: {error:?}"),
-        Ok(updated) => panic!("{what}: {updated:?} where it must overflow"),
-    }
-}
-
 /// Does the task so many times, on as many threads as there are, and all at once.
 pub(super) async fn at_once<F>(count: usize, task: impl Fn(usize) -> F) -> Vec<F::Output>
 where
@@ -257,7 +417,10 @@ where
     let tasks: Vec<_> = (0..count).map(start).collect();
     let mut outputs = Vec::with_capacity(count);
     for task in tasks {
-        outputs.push(task.await.expect("the calls are answered"));
+        match task.await {
+            Ok(output) => outputs.push(output),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
     outputs
 }

@@ -1,10 +1,11 @@
-//! Every record has a time to live, of which a store knows only that it passes.
+//! Every record is removed at some time, in the store's time.
 
 use std::time::Duration;
 
 use super::StoreUnderTest;
-use super::fixture::{Session, set};
-use crate::store::{Created, Taken, Update};
+use super::fixture::{Clause, Session, set};
+use crate::merge::Change;
+use crate::store::{Created, Update};
 
 /// A second: a store may count in whole ones.
 const SHORT: Duration = Duration::from_secs(1);
@@ -15,69 +16,126 @@ const PASSED: Duration = Duration::from_millis(2100);
 /// A record that nobody asks for any more must not stay for ever, and until something removes it,
 /// it is as absent as if it had been (tower-sessions 0.4.3 is a release for this alone).
 pub async fn a_session_past_its_time_is_absent(store: &StoreUnderTest) {
-    let session = short_session(store).await;
+    let clause = store.advised(
+        "from remove_at on, a record must be as absent as a deleted one, whether it was removed or \
+         not: ask Record::is_over in every verb, with the store's time",
+    );
+    let session = short_session(&clause).await;
     store.pass(PASSED).await;
-    assert!(session.load().await.is_none());
+    session.is_absent().await;
     session.gone(&session.changing([("a", set("2"))])).await;
     session.gone(&session.touch()).await;
-    assert_eq!(session.take(&session.taking("a")).await, Taken::Gone);
+    session.gone(&session.login().0).await;
+    session.of_another_login().end().await;
     session.delete().await;
-    assert!(session.load().await.is_none());
+    session.is_absent().await;
 }
 
 /// What it was is no obstacle for a new session, and shows in it nowhere.
 pub async fn what_follows_a_session_past_its_time_begins_empty(store: &StoreUnderTest) {
-    let session = short_session(store).await;
+    let clause = store.advised(
+        "a create must be Done over a record that is past remove_at, and keep nothing of it",
+    );
+    let session = short_session(&clause).await;
     store.pass(PASSED).await;
-    assert_eq!(session.create(&[("b", "1")]).await, Created::Done);
-    session.holds(&[("b", "1")]).await;
+    let next = session.of_the_same_id();
+    next.begin(&[("b", "1")]).await;
+    next.holds(&[("b", "1")]).await;
+    next.is_described_by(&next.created).await;
 }
 
-/// What a request writes lives as long as the request says.
+/// A record whose time is over when it comes is not stored for ever: a session that ends at once,
+/// or a call that took long on its way.
+pub async fn a_create_past_its_time_stores_nothing(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "a create with a remove_at that has passed must be Done, and its session absent: a time to \
+         live of zero or less must not become none",
+    );
+    let session = clause.no_session();
+    let created = session.create_for(Duration::ZERO, &[("a", "1")]).await;
+    session.require(
+        created == Created::Done,
+        format_args!("it answers {created:?}"),
+    );
+    store.pass(Duration::from_millis(1)).await;
+    session.is_absent().await;
+    session.gone(&session.touch()).await;
+}
+
+/// What a request writes lives as long as the request says, whether it touches the session or not.
 pub async fn an_update_extends_the_life(store: &StoreUnderTest) {
-    let session = short_session(store).await;
-    session.done(&session.changing([("a", set("2"))])).await;
-    store.pass(PASSED).await;
-    session.holds(&[("a", "2")]).await;
+    let clause = store.advised(EXTEND);
+    for touched_at in [session_touch(&clause), None] {
+        let session = short_session(&clause).await;
+        let update = Update {
+            touched_at,
+            ..session.changing([("a", set("2"))])
+        };
+        session.done(&update).await;
+        store.pass(PASSED).await;
+        session.holds(&[("a", "2")]).await;
+    }
 }
 
 /// A request that only reads extends the life, too: who is active is not logged out.
 pub async fn a_touch_extends_the_life(store: &StoreUnderTest) {
-    let session = short_session(store).await;
+    let clause = store.advised(EXTEND);
+    let session = short_session(&clause).await;
     session.done(&session.touch()).await;
     store.pass(PASSED).await;
     session.holds(&[("a", "1")]).await;
 }
 
+const EXTEND: &str = "after an update the record must live at least ttl longer, counted from the \
+                      store's time: use Update::apply_to, and set the store's own expiry by \
+                      Record::remove_at";
+
 /// Another request may have given the session a longer life, "remember me", that this one does not
 /// know of.
 pub async fn no_call_shortens_the_life(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "1"), ("code", "1")]).await;
+    let clause = store.advised(
+        "no call may shorten a record's life: remove_at is the later one of what it was and now + \
+         ttl",
+    );
+    let session = clause.session(&[("a", "1"), ("code", "1")]).await;
+    let (login, renewed) = session.login();
     for update in [
         session.touch(),
-        session.changing([("a", set("2"))]),
-        session.rotation().0,
+        session.changing([("a", set("2")), ("code", Change::Take { aliases: &[] })]),
+        login,
     ] {
-        let update = Update {
-            ttl: SHORT,
-            ..update
-        };
-        session.done(&update).await;
+        for ttl in [SHORT, Duration::ZERO] {
+            let update = Update {
+                ttl,
+                ..update.clone()
+            };
+            let updated = session.update(&update).await;
+            let is_again = update.rotation.is_some() && ttl.is_zero();
+            session.require(
+                is_again || matches!(updated, crate::store::Updated::Done(_)),
+                format_args!("it answers {updated:?}"),
+            );
+        }
     }
-    let rotated = Session {
-        epoch: session.epoch + 1,
-        ..session
-    };
-    rotated.take(&rotated.taking("code")).await;
     store.pass(PASSED).await;
-    rotated.holds(&[("a", "2")]).await;
+    renewed.holds(&[("a", "2")]).await;
 }
 
 /// A type may be declared to live longer than a store can count.
 pub async fn the_longest_life_is_no_overflow(store: &StoreUnderTest) {
-    let session = store.no_session();
+    let clause = store.advised(
+        "a remove_at or a ttl at the far end of time must be cut to what the store can count, not \
+         wrap around",
+    );
+    let session = clause.no_session();
     let created = session.create_for(Duration::MAX, &[("a", "1")]).await;
-    assert_eq!(created, Created::Done);
+    session.require(
+        created == Created::Done,
+        format_args!("a create answers {created:?}"),
+    );
+    store.pass(PASSED).await;
+    session.holds(&[("a", "1")]).await;
+    let session = clause.session(&[("a", "1")]).await;
     let update = Update {
         ttl: Duration::MAX,
         ..session.changing([("a", set("2"))])
@@ -88,9 +146,16 @@ pub async fn the_longest_life_is_no_overflow(store: &StoreUnderTest) {
     session.holds(&[("a", "2")]).await;
 }
 
-async fn short_session(store: &StoreUnderTest) -> Session {
-    let session = store.no_session();
+fn session_touch(clause: &Clause<'_>) -> Option<crate::clock::Timestamp> {
+    clause.no_session().touch().touched_at
+}
+
+async fn short_session(clause: &Clause<'_>) -> Session {
+    let session = clause.no_session();
     let created = session.create_for(SHORT, &[("a", "1")]).await;
-    assert_eq!(created, Created::Done);
+    session.require(
+        created == Created::Done,
+        format_args!("a create answers {created:?}"),
+    );
     session
 }

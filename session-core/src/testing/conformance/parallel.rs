@@ -6,12 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::StoreUnderTest;
 use super::fixture::{MANY, add, at_once, readable, set};
-use crate::record::Name;
+use crate::fields::Name;
 use crate::store::Wanted;
 
-/// Every one counts, and each hears another number.
+const ONE_STEP: &str = "concurrent updates must all be kept: read, apply and write in one atomic \
+                        step, or compare and swap, and begin anew where another was faster";
+
+/// Every one counts, and each hears another number. Who counts to draw a number must draw one of its
+/// own.
 pub async fn concurrent_counts_lose_none(store: &StoreUnderTest) {
-    let session = store.session(&[("n", "0")]).await;
+    let clause = store.advised(ONE_STEP);
+    let session = clause.session(&[("n", "0")]).await;
     let answers = at_once(MANY, |_| {
         let session = session.clone();
         async move { session.done(&session.changing([("n", add(1))])).await }
@@ -19,14 +24,18 @@ pub async fn concurrent_counts_lose_none(store: &StoreUnderTest) {
     .await;
     session.holds(&[("n", &MANY.to_string())]).await;
     let numbers: BTreeSet<_> = answers.iter().map(|answer| answer.get("n")).collect();
-    assert_eq!(numbers.len(), MANY, "each call hears a number of its own");
+    session.require(
+        numbers.len() == MANY,
+        format_args!("{MANY} calls counted, and heard {} numbers", numbers.len()),
+    );
 }
 
 /// Nobody's field is another's to overwrite
 /// ([spring-session#1213](https://github.com/spring-projects/spring-session/issues/1213),
 /// [laravel/framework#18187](https://github.com/laravel/framework/issues/18187)).
 pub async fn concurrent_changes_of_different_fields_are_all_kept(store: &StoreUnderTest) {
-    let session = store.session(&[("kept", "1")]).await;
+    let clause = store.advised(ONE_STEP);
+    let session = clause.session(&[("kept", "1")]).await;
     at_once(MANY, |number| {
         let session = session.clone();
         async move {
@@ -38,14 +47,19 @@ pub async fn concurrent_changes_of_different_fields_are_all_kept(store: &StoreUn
     })
     .await;
     let stored = session.fields().await;
-    assert_eq!(stored.with_prefix("f").count(), MANY);
-    assert_eq!(stored.get("kept"), Some(b"1".as_slice()));
+    let count = stored.with_prefix("f").count();
+    session.require(
+        count == MANY,
+        format_args!("{count} of {MANY} fields are kept"),
+    );
+    session.require(stored.get("kept").is_some(), "what nobody changed is lost");
 }
 
 /// The entries of a map are fields of their own: two requests put things into one basket, some of
 /// them the same thing.
 pub async fn concurrent_entries_are_all_kept(store: &StoreUnderTest) {
-    let session = store.session(&[("basket:0", "100")]).await;
+    let clause = store.advised(ONE_STEP);
+    let session = clause.session(&[("basket:0", "100")]).await;
     at_once(MANY, |number| {
         let session = session.clone();
         async move {
@@ -56,18 +70,28 @@ pub async fn concurrent_entries_are_all_kept(store: &StoreUnderTest) {
         }
     })
     .await;
-    let each = MANY / 8;
     let stored = session.fields().await;
-    for (name, value) in readable(&stored) {
-        let expected = if name == "basket:0" { 100 + each } else { each };
-        assert_eq!(value, expected.to_string(), "{name}");
-    }
-    assert_eq!(stored.iter().count(), 8);
+    let each = MANY / 8;
+    let expected = (0..8).map(|number| match number {
+        0 => 100 + each,
+        _ => each,
+    });
+    let expected: Vec<_> = expected.map(|number| number.to_string()).collect();
+    let values = readable(&stored).into_iter().map(|(_, value)| value);
+    let values: Vec<_> = values.collect();
+    session.require(
+        values == expected,
+        format_args!("the entries should be {expected:?}, and are {values:?}"),
+    );
 }
 
-/// What is written together is read together: a group of fields never is a mix of two requests.
+/// What is written together is read together, never as a mix of two requests.
 pub async fn no_reader_sees_half_an_update(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "start"), ("b", "start")]).await;
+    let clause = store.advised(
+        "a load must never see a part of an update: write all of it in one atomic step, and read all \
+         of it in one",
+    );
+    let session = clause.session(&[("a", "start"), ("b", "start")]).await;
     let over = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = [Wanted::All, Wanted::Fields(vec!["a".into(), "b".into()])]
         .into_iter()
@@ -75,11 +99,13 @@ pub async fn no_reader_sees_half_an_update(store: &StoreUnderTest) {
             let (session, over) = (session.clone(), Arc::clone(&over));
             tokio::spawn(async move {
                 while !over.load(Ordering::Relaxed) {
-                    let record = session.store.load(session.key, &wanted).await;
-                    let record = record.expect("load").expect("the session is stored");
-                    let (a, b) = (record.fields.get("a"), record.fields.get("b"));
-                    assert_eq!(a, b, "a mix of two updates is read");
-                    assert!(a.is_some());
+                    let record = session.load_some(&wanted).await;
+                    let fields = record.map(|record| record.fields.clone());
+                    let fields = fields.unwrap_or_default();
+                    session.require(
+                        fields.get("a").is_some() && fields.get("a") == fields.get("b"),
+                        format_args!("a mix of two updates: {:?}", readable(&fields)),
+                    );
                     tokio::task::yield_now().await;
                 }
             })
@@ -90,17 +116,21 @@ pub async fn no_reader_sees_half_an_update(store: &StoreUnderTest) {
         async move {
             for round in 0..8 {
                 let value = format!("{number}.{round}");
-                session
-                    .done(&session.changing([("a", set(&value)), ("b", set(&value))]))
-                    .await;
+                let both = [("a", set(&value)), ("b", set(&value))];
+                session.done(&session.changing(both)).await;
             }
         }
     })
     .await;
     over.store(true, Ordering::Relaxed);
     for reader in readers {
-        reader.await.expect("no mix is read");
+        if let Err(error) = reader.await {
+            std::panic::resume_unwind(error.into_panic());
+        }
     }
     let stored = session.fields().await;
-    assert_eq!(stored.get("a"), stored.get("b"));
+    session.require(
+        stored.get("a") == stored.get("b"),
+        "what is stored at last is a mix of two updates",
+    );
 }

@@ -1,133 +1,132 @@
 //! Values that exactly one request obtains: a code, a ticket, a message.
 
 use super::StoreUnderTest;
-use super::fixture::{MANY, Session, at_once, commit, set};
-use crate::store::{Take, Taken};
+use super::fixture::{ANY, MANY, Session, add_within, at_once, set};
+use crate::changes::Expired;
+use crate::merge::Change;
 
-/// The value is the caller's, and nobody else's any more; the rest of the session stays.
+/// The value is the caller's, and nobody else's any more; the rest of the session stays, and what
+/// else the update changes is changed.
 pub async fn a_take_answers_the_value_and_removes_it(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "1"), ("code", "secret")]).await;
-    assert_eq!(
-        session.take(&session.taking("code")).await,
-        obtained("secret")
+    let clause = store.advised(
+        "Take must remove the field and answer the value that it had, under the field's name in \
+         Updated::Done: use Changes::apply",
     );
-    session.holds(&[("a", "1")]).await;
-    assert_eq!(
-        session.record().await.metadata.pack(),
-        session.created.pack()
-    );
-    assert_eq!(
-        session.take(&session.taking("code")).await,
-        Taken::Done(None)
-    );
+    let session = clause
+        .session(&[("a", "1"), ("code", "secret"), ("n", "4")])
+        .await;
+    obtains(&session, &[], Some("secret")).await;
+    session.holds(&[("a", "1"), ("n", "4")]).await;
+    session.is_described_by(&session.created).await;
+    obtains(&session, &[], None).await;
     session
         .done(&session.changing([("code", set("new"))]))
         .await;
-    assert_eq!(session.take(&session.taking("code")).await, obtained("new"));
+    let changes = [
+        ("code", Change::Take { aliases: &[] }),
+        ("b", set("2")),
+        ("n", add_within(ANY, 1, 0)),
+    ];
+    let answer = session.done(&session.changing(changes)).await;
+    session.require(
+        answer.get("code") == Some(b"new") && answer.get("n") == Some(b"5"),
+        format_args!("beside other changes, a take answers {answer:?}"),
+    );
+    session.holds(&[("a", "1"), ("b", "2"), ("n", "5")]).await;
 }
 
 /// A code that works twice is worth twice: reading it first and removing it later is not enough.
 pub async fn of_concurrent_takes_one_obtains_the_value(store: &StoreUnderTest) {
-    let session = store.session(&[("code", "secret")]).await;
+    let clause = store.advised(
+        "of concurrent takes exactly one is answered the value, and all others are Done without one: \
+         read and remove in one atomic step",
+    );
+    let session = clause.session(&[("code", "secret")]).await;
     let taken = at_once(MANY, |_| {
         let session = session.clone();
-        async move { session.take(&session.taking("code")).await }
+        async move { session.take("code", &[]).await }
     })
     .await;
-    let winners = taken.iter().filter(|taken| **taken == obtained("secret"));
-    assert_eq!(winners.count(), 1, "exactly one obtains it");
-    let losers = taken.iter().filter(|taken| **taken == Taken::Done(None));
-    assert_eq!(
-        losers.count(),
-        MANY - 1,
-        "all others hear that there is none"
+    let taken: Vec<_> = taken.into_iter().flatten().collect();
+    session.require(
+        taken == ["secret"],
+        format_args!("{} obtained {taken:?}", taken.len()),
     );
+    session.holds(&[]).await;
 }
 
-/// That there is none is an answer, and one that ends nothing.
+/// That there is none is an answer, and one that ends nothing. Empty is not absent.
 pub async fn a_take_of_nothing_is_done_without_a_value(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "1"), ("empty", "")]).await;
-    assert_eq!(
-        session.take(&session.taking("code")).await,
-        Taken::Done(None)
+    let clause = store.advised(
+        "a Take of an absent field must be Done without a value of that name, neither Gone nor an \
+         error; an empty value is one",
     );
-    assert_eq!(session.take(&session.taking("empty")).await, obtained(""));
+    let session = clause.session(&[("a", "1"), ("empty", "")]).await;
+    obtains(&session, &[], None).await;
+    let empty = session.take("empty", &[]).await;
+    session.require(
+        empty.as_deref() == Some(""),
+        "an empty value was not answered",
+    );
     session.holds(&[("a", "1")]).await;
-}
-
-/// Who did not hear the answer calls again, under the same id, and obtains what is its own: else
-/// nobody would. Also if the token was rotated by then.
-pub async fn a_take_that_is_sent_twice_answers_the_same(store: &StoreUnderTest) {
-    let session = store.session(&[("code", "secret"), ("other", "2")]).await;
-    let take = session.taking("code");
-    assert_eq!(session.take(&take).await, obtained("secret"));
-    assert_eq!(session.take(&take).await, obtained("secret"));
-    assert_eq!(session.take(&session.taking("other")).await, obtained("2"));
-    assert_eq!(session.take(&take).await, obtained("secret"));
-    assert_eq!(
-        session.take(&session.taking("code")).await,
-        Taken::Done(None)
-    );
-    session.done(&session.rotation().0).await;
-    assert_eq!(session.take(&take).await, obtained("secret"));
-}
-
-/// A value that was set since then is for the next one.
-pub async fn a_take_that_is_sent_again_leaves_a_later_value(store: &StoreUnderTest) {
-    let session = store.session(&[("code", "first")]).await;
-    let take = session.taking("code");
-    session.take(&take).await;
-    session
-        .done(&session.changing([("code", set("second"))]))
-        .await;
-    assert_eq!(session.take(&take).await, obtained("first"));
-    session.holds(&[("code", "second")]).await;
 }
 
 /// An older build may have stored it under an old name: what is found there is newer, and all of it
 /// goes, so that nobody obtains the other one later.
 pub async fn a_take_finds_old_names(store: &StoreUnderTest) {
-    let session = store
+    let clause = store.advised(
+        "Take must look under its aliases first, in their order, then under the name, and remove all \
+         of them: use Changes::apply",
+    );
+    let session = clause
         .session(&[("a", "1"), ("code", "3"), ("old", "2"), ("older", "1")])
         .await;
-    let take = Take::new(commit(), session.epoch, "code".into(), &["old", "older"]);
-    assert_eq!(session.take(&take).await, obtained("2"));
+    obtains(&session, &["oldest", "old", "older"], Some("2")).await;
     session.holds(&[("a", "1")]).await;
-    assert_eq!(session.take(&take).await, obtained("2"));
+    obtains(&session, &["oldest", "old", "older"], None).await;
 }
 
-/// Who comes with a token that was rotated away obtains nothing, and leaves what is there.
-pub async fn a_take_of_another_epoch_is_gone(store: &StoreUnderTest) {
-    let session = store.session(&[("code", "secret")]).await;
-    let other = Session {
-        epoch: session.epoch + 1,
-        ..session.clone()
-    };
-    assert_eq!(other.take(&other.taking("code")).await, Taken::Gone);
-    let (rotation, rotated) = session.rotation();
-    session.done(&rotation).await;
-    assert_eq!(session.take(&session.taking("code")).await, Taken::Gone);
-    assert_eq!(
-        rotated.take(&rotated.taking("code")).await,
-        obtained("secret")
+/// A code that is over is nobody's, unless somebody gave it a new deadline.
+pub async fn a_take_of_an_expired_field_answers_nothing(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "a Take of a field that the same update says is expired must be Done without a value: use \
+         Changes::apply",
     );
+    for (deadline, expected) in [("100", None), ("200", Some(b"1".as_slice()))] {
+        let session = clause
+            .session(&[("code", "1"), ("@until:code", deadline)])
+            .await;
+        let mut update = session.changing([("code", Change::Take { aliases: &[] })]);
+        let expired = Expired::new("code".into(), "@until:code".into(), b"100".to_vec());
+        update.changes.expire(expired);
+        let answer = session.done(&update).await;
+        session.require(
+            answer.get("code") == expected,
+            format_args!("found expired at 100 and stored until {deadline}: {answer:?}"),
+        );
+    }
 }
 
 /// A request that read the session before the take, and writes something else after it, does not
 /// bring the value back.
 pub async fn what_was_taken_stays_taken(store: &StoreUnderTest) {
-    let session = store.session(&[("a", "1"), ("code", "secret")]).await;
+    let clause = store.advised(
+        "an update must leave the fields that it does not name as they are stored by then, so that \
+         what was taken stays taken",
+    );
+    let session = clause.session(&[("a", "1"), ("code", "secret")]).await;
     let late = session.changing([("a", set("2"))]);
-    session.take(&session.taking("code")).await;
+    obtains(&session, &[], Some("secret")).await;
     session.done(&late).await;
     session.done(&session.touch()).await;
     session.holds(&[("a", "2")]).await;
-    assert_eq!(
-        session.take(&session.taking("code")).await,
-        Taken::Done(None)
-    );
+    obtains(&session, &[], None).await;
 }
 
-fn obtained(value: &str) -> Taken {
-    Taken::Done(Some(value.into()))
+async fn obtains(session: &Session, aliases: &'static [&'static str], expected: Option<&str>) {
+    let taken = session.take("code", aliases).await;
+    session.require(
+        taken.as_deref() == expected,
+        format_args!("a take should obtain {expected:?}, and obtains {taken:?}"),
+    );
 }

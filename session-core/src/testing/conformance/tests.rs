@@ -1,241 +1,868 @@
 //! The suite is red where it should be: stores with one flaw each, as they are found in the field.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{StoreUnderTest, broken_clauses};
-use crate::changes::Change;
-use crate::clock::Timestamp;
+use super::{StoreUnderTest, broken_clauses, holds, list};
+use crate::changes::{Changes, Expired};
+use crate::clock::{Clock as _, Timestamp};
 use crate::error::Error;
-use crate::recent::CommitId;
-use crate::record::{Fields, Record};
-use crate::store::memory::MemoryStore;
-use crate::store::{Created, Key, Store, Take, Taken, Update, Updated, Wanted};
+use crate::fields::{Fields, Name};
+use crate::merge::{Change, Counter};
+use crate::record::{Metadata, Record};
+use crate::store::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
 use crate::testing::ManualClock;
+use crate::token::Digests;
+use Flaw::*;
 
 /// What is wrong with a store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Flaw {
     None,
-    /// One write for everything: what is not there is created (`SET`, "upsert").
-    Resurrects,
-    /// Nobody counts epochs.
-    IgnoresEpochs,
-    /// What is expected is not looked at.
-    IgnoresExpectations,
-    /// A session is one value, which the last writer replaces.
-    WritesWholeRecords,
-    /// Each change is a command of its own.
-    WritesFieldByField,
+    /// The values of fields that merged, and those that were taken, are not answered.
+    AnswersNothing,
+    /// Late answers repeat the caller's own time.
+    AnswersTheCallersTime,
+    /// Looking first and deleting later.
+    ChecksThenDeletes,
+    /// Looking first and writing later: nobody compares in between.
+    ChecksThenWrites,
+    /// Of a token's two halves, one is looked at.
+    ComparesTheLogin,
+    ComparesTheVerifier,
+    /// A delete is of one login and one verifier.
+    ComparesTheWholeToken,
+    /// Integers are compared as texts.
+    ComparesTexts,
+    /// What is expected never is.
+    ConflictsAlways,
+    /// A counter starts at zero.
+    CountsFromZero,
     /// Numbers are those of a scripting language.
     CountsInFloats,
-    /// A value is read first and removed later.
-    TakesInTwoSteps,
-    /// Updates are not known again.
-    ForgetsUpdates,
     /// A create is a write like any other.
     CreatesOver,
+    /// The metadata first, then the fields.
+    CreatesInSteps,
+    /// A value of 64 KiB is enough for everybody.
+    CutsOff,
+    /// A prefix of the key is a pattern.
+    DeletesAll,
+    /// The fields first, then the record.
+    DeletesInSteps,
+    /// What cannot be read is removed.
+    DeletesJunk,
+    /// A login that is over is another login.
+    DeletesOnlyTheLiving,
+    /// What was found expired is removed, whatever became of it.
+    ExpiresBlindly,
+    /// Absent is an error.
+    FailsForAbsent,
+    /// Names are compared without case.
+    FoldsNames,
+    /// Deadlines are not stored.
+    ForgetsDeadlines,
+    /// A create builds the metadata anew.
+    ForgetsMetadata,
+    /// It hands out what it keeps for itself.
+    HandsOutItsOwn,
+    IgnoresDigests,
+    IgnoresExpectations,
+    IgnoresExpired,
+    /// A delete ends whatever is there.
+    IgnoresLogins,
+    IgnoresNotAfter,
+    IgnoresOldNames,
+    /// A session's key is its id.
+    IgnoresTypes,
+    /// Nothing ever ends by itself.
+    KeepsForever,
+    /// What was deleted is marked so, and found again.
+    KeepsWhatWasDeleted,
+    /// The last instant is too late.
+    LateAtOnce,
+    /// Only the first field that is wanted is loaded.
+    LoadsTheFirst,
+    /// The login is compared before the time.
+    LooksAtTheLoginFirst,
+    /// A delete is not done.
+    LosesDeletes,
+    /// A delete must name a login.
+    NeedsALogin,
+    /// An update does not extend the life.
+    NeverExtends,
+    NeverUnsets,
+    /// What was refused once is refused for ever.
+    RemembersRefusals,
+    /// Metadata are written as this version knows them.
+    Repacks,
+    /// The fields of an update are the fields.
+    ReplacesFields,
+    /// A rotation begins an empty session.
+    ResetsOnRotation,
+    /// One write for everything: what is not there is created (`SET`, "upsert").
+    Resurrects,
+    /// Its time is ahead of what it judges by.
+    RunsAhead,
+    /// A client library sends again what was slow.
+    SendsTwice,
+    /// A counter's sum is worked out from what was read.
+    SetsCounters,
     /// The last call says how long a session lives.
     ShortensLives,
+    /// One after the other.
+    ServesInLine,
+    /// Its time is when it was started.
+    StandsStill,
+    StoresTexts,
+    /// To take what is not there is refused.
+    TakesOrRefuses,
+    /// Every rotation is a login.
+    TakesRotationsForLogins,
+    /// What cannot be read is no obstacle.
+    TakesJunkForNothing,
+    /// The last call says when a session was touched.
+    TouchesBackwards,
+    /// The far end of time is before its beginning.
+    WrapsTime,
+    /// Each change is a command of its own.
+    WritesFieldByField,
+}
+
+/// Each flaw, and clauses that must find it.
+const FOUND: &[(Flaw, &[&str])] = &[
+    (None, &[]),
+    (
+        AnswersNothing,
+        &[
+            "merged_values_are_answered",
+            "a_take_answers_the_value_and_removes_it",
+        ],
+    ),
+    (
+        AnswersTheCallersTime,
+        &[
+            "an_update_that_comes_late_writes_nothing",
+            "a_delete_that_comes_late_ends_nothing",
+        ],
+    ),
+    (
+        ChecksThenDeletes,
+        &["a_delete_against_a_login_is_done_before_or_refused"],
+    ),
+    (
+        ChecksThenWrites,
+        &[
+            "an_end_is_final_in_any_race",
+            "of_concurrent_rotations_one_is_done",
+            "an_update_against_a_rotation_is_done_before_or_refused",
+            "of_concurrent_updates_that_expect_the_same_one_is_done",
+            "of_concurrent_takes_one_obtains_the_value",
+            "concurrent_counts_lose_none",
+            "concurrent_changes_of_different_fields_are_all_kept",
+            "concurrent_entries_are_all_kept",
+        ],
+    ),
+    (ComparesTheLogin, &["an_update_with_other_digests_is_gone"]),
+    (
+        ComparesTheVerifier,
+        &["an_update_with_other_digests_is_gone"],
+    ),
+    (ComparesTheWholeToken, &["a_delete_ends_a_rotated_session"]),
+    (
+        ComparesTexts,
+        &[
+            "the_largest_and_the_smallest_stay",
+            "max_and_min_replace_what_is_absent_or_no_number",
+        ],
+    ),
+    (ConflictsAlways, &["what_is_as_expected_is_written"]),
+    (
+        CountsFromZero,
+        &["a_counter_that_is_absent_starts_at_its_base"],
+    ),
+    (
+        CountsInFloats,
+        &[
+            "a_counter_reaches_its_limits_and_no_further",
+            "large_numbers_are_exact",
+            "only_the_sum_must_be_in_range",
+            "what_is_no_number_is_an_overflow",
+        ],
+    ),
+    (
+        CreatesOver,
+        &[
+            "create_leaves_an_existing_session_alone",
+            "of_concurrent_creates_one_is_done",
+        ],
+    ),
+    (CreatesInSteps, &["a_cancelled_create_is_done_or_not"]),
+    (CutsOff, &["large_sessions_are_kept"]),
+    (DeletesAll, &["a_delete_ends_one_session_only"]),
+    (DeletesInSteps, &["a_cancelled_delete_is_done_or_not"]),
+    (
+        DeletesJunk,
+        &["a_record_that_cannot_be_read_is_absent_and_left_alone"],
+    ),
+    (DeletesOnlyTheLiving, &["a_session_past_its_time_is_absent"]),
+    (ExpiresBlindly, &["an_expired_field_that_was_renewed_stays"]),
+    (
+        FailsForAbsent,
+        &[
+            "an_unknown_session_is_absent",
+            "a_delete_of_nothing_is_no_error",
+        ],
+    ),
+    (FoldsNames, &["any_name_is_kept"]),
+    (
+        ForgetsDeadlines,
+        &["deadline_and_lifetime_change_where_they_are_given"],
+    ),
+    (
+        ForgetsMetadata,
+        &["a_new_session_is_stored_as_it_was_handed_over"],
+    ),
+    (HandsOutItsOwn, &["nothing_but_fields_is_loaded"]),
+    (
+        IgnoresDigests,
+        &[
+            "an_update_with_other_digests_is_gone",
+            "a_touch_with_other_digests_is_gone",
+            "a_take_with_other_digests_is_gone",
+            "a_rotation_refuses_those_who_came_before",
+            "of_concurrent_rotations_one_is_done",
+        ],
+    ),
+    (
+        IgnoresExpectations,
+        &[
+            "a_changed_field_is_a_conflict",
+            "a_field_that_came_or_went_is_a_conflict",
+            "a_changed_number_of_entries_is_a_conflict",
+            "of_concurrent_updates_that_expect_the_same_one_is_done",
+        ],
+    ),
+    (
+        IgnoresExpired,
+        &[
+            "an_expired_field_is_removed",
+            "a_counter_that_expired_starts_at_its_base",
+            "a_take_of_an_expired_field_answers_nothing",
+        ],
+    ),
+    (IgnoresLogins, &["a_delete_of_another_login_ends_nothing"]),
+    (
+        IgnoresNotAfter,
+        &[
+            "an_update_that_comes_late_writes_nothing",
+            "a_delete_that_comes_late_ends_nothing",
+            "its_time_is_never_ahead_of_what_it_judges_by",
+        ],
+    ),
+    (
+        IgnoresOldNames,
+        &[
+            "a_counter_takes_along_its_old_names",
+            "a_take_finds_old_names",
+        ],
+    ),
+    (IgnoresTypes, &["session_types_share_no_ids"]),
+    (
+        KeepsForever,
+        &[
+            "a_session_past_its_time_is_absent",
+            "what_follows_a_session_past_its_time_begins_empty",
+            "a_create_past_its_time_stores_nothing",
+        ],
+    ),
+    (KeepsWhatWasDeleted, &["what_follows_a_delete_begins_empty"]),
+    (LateAtOnce, &["the_last_instant_is_in_time"]),
+    (LoadsTheFirst, &["the_wanted_fields_are_loaded"]),
+    (
+        LooksAtTheLoginFirst,
+        &["a_late_delete_of_another_login_is_late"],
+    ),
+    (LosesDeletes, &["a_delete_ends_a_rotated_session"]),
+    (NeedsALogin, &["a_delete_without_a_login_ends_whichever"]),
+    (
+        NeverExtends,
+        &["an_update_extends_the_life", "a_touch_extends_the_life"],
+    ),
+    (
+        NeverUnsets,
+        &[
+            "set_and_unset_do_what_they_say",
+            "what_was_taken_stays_taken",
+        ],
+    ),
+    (
+        RemembersRefusals,
+        &[
+            "what_was_refused_is_done_when_it_is_possible",
+            "what_came_late_is_done_when_it_is_sent_anew",
+        ],
+    ),
+    (Repacks, &["metadata_of_a_later_version_are_kept"]),
+    (
+        ReplacesFields,
+        &[
+            "only_named_fields_are_touched",
+            "a_touch_changes_one_time_only",
+        ],
+    ),
+    (
+        ResetsOnRotation,
+        &["a_rotation_changes_the_token_and_nothing_else"],
+    ),
+    (
+        Resurrects,
+        &[
+            "an_update_creates_nothing",
+            "an_update_after_the_end_is_gone",
+            "a_touch_after_the_end_is_gone",
+            "an_end_is_final_in_any_race",
+            "a_session_past_its_time_is_absent",
+        ],
+    ),
+    (RunsAhead, &["its_time_is_never_ahead_of_what_it_judges_by"]),
+    (SendsTwice, &["a_counter_moves_what_is_stored"]),
+    (
+        SetsCounters,
+        &[
+            "a_counter_moves_what_is_stored",
+            "concurrent_counts_lose_none",
+        ],
+    ),
+    (ShortensLives, &["no_call_shortens_the_life"]),
+    (ServesInLine, &["every_call_is_answered_in_time_in_a_crowd"]),
+    (StandsStill, &["its_time_passes"]),
+    (StoresTexts, &["any_value_is_kept"]),
+    (
+        TakesOrRefuses,
+        &["a_take_of_nothing_is_done_without_a_value"],
+    ),
+    (
+        TakesRotationsForLogins,
+        &["only_a_login_says_when_somebody_logged_in"],
+    ),
+    (
+        TakesJunkForNothing,
+        &["a_record_that_cannot_be_read_is_absent_and_left_alone"],
+    ),
+    (TouchesBackwards, &["touched_at_never_moves_backwards"]),
+    (WrapsTime, &["the_longest_life_is_no_overflow"]),
+    (
+        WritesFieldByField,
+        &[
+            "an_overflow_writes_nothing_at_all",
+            "no_reader_sees_half_an_update",
+            "a_cancelled_update_is_done_or_not",
+        ],
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_store_without_a_flaw_breaks_no_clause() {
+    assert_eq!(broken_clauses(async || flawed(None)).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_flaw_is_found_by_its_clauses() {
+    let tried = FOUND.iter().flat_map(|(flaw, clauses)| {
+        clauses.iter().map(move |name| {
+            let (_, clause) = list::CLAUSES
+                .iter()
+                .find(|(known, _)| known == name)
+                .unwrap();
+            let held = tokio::spawn(holds(flawed(*flaw), *clause));
+            async move { held.await.unwrap().then_some((flaw, name)) }
+        })
+    });
+    let mut unfound = Vec::new();
+    for found in tried.collect::<Vec<_>>() {
+        unfound.extend(found.await);
+    }
+    assert!(
+        unfound.is_empty(),
+        "clauses that hold in spite of a flaw: {unfound:?}"
+    );
+}
+
+#[test]
+fn each_clause_finds_a_flaw() {
+    let found: Vec<_> = FOUND.iter().flat_map(|(_, clauses)| *clauses).collect();
+    for (name, _) in list::CLAUSES {
+        assert!(
+            found.contains(&name),
+            "no store is broken so that {name} finds it"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_clause_that_fails_says_what_to_do_and_what_was_seen() {
+    let store = flawed(Resurrects);
+    let clause = tokio::spawn(async move { super::an_update_after_the_end_is_gone(&store).await });
+    let panic = clause.await.unwrap_err().into_panic();
+    let said = panic.downcast_ref::<String>().unwrap();
+    assert_eq!(
+        said.trim(),
+        "an update after a delete must answer Gone and store nothing: check existence and digests in \
+         the same atomic step as the write\n\nSeen: an update should answer Gone, and answers Done({})"
+    );
+}
+
+fn flawed(flaw: Flaw) -> StoreUnderTest {
+    let clock = Arc::new(ManualClock::new());
+    let store = Arc::new(FlawedStore {
+        flaw,
+        started: clock.now(),
+        clock: clock.clone(),
+        line: tokio::sync::Mutex::default(),
+        step: Mutex::default(),
+        records: Mutex::default(),
+        refused: Mutex::default(),
+    });
+    let planted = store.clone();
+    let under_test = StoreUnderTest::new(store).clock(clock);
+    under_test.junk(move |key| {
+        planted
+            .records
+            .lock()
+            .unwrap()
+            .insert(key, b"junk".to_vec());
+        async {}
+    })
+}
+
+/// A map of bytes behind a lock.
+#[derive(Debug)]
+struct FlawedStore {
+    flaw: Flaw,
+    started: Timestamp,
+    clock: Arc<ManualClock>,
+    line: tokio::sync::Mutex<()>,
+    /// Held in each atomic step.
+    step: Mutex<()>,
+    records: Mutex<HashMap<Key, Vec<u8>>>,
+    refused: Mutex<Vec<Changes>>,
 }
 
 /// Everybody else's turn, as with any store behind a network. To yield is not enough: on a busy
 /// machine the same task may be the next again, and its two steps are one.
 async fn between_the_steps() {
-    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-}
-
-#[derive(Debug)]
-struct FlawedStore {
-    inner: MemoryStore,
-    flaw: Flaw,
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 impl FlawedStore {
-    async fn fields(&self, key: Key) -> Result<Option<Fields>, Error> {
-        let record = self.inner.load(key, &Wanted::All).await?;
-        // Somebody else's turn, as with any store behind a network.
-        tokio::task::yield_now().await;
-        Ok(record.map(|record| record.fields.clone()))
+    fn key(&self, key: Key) -> Key {
+        match self.flaw {
+            IgnoresTypes => Key::new("any", key.id),
+            _ => key,
+        }
     }
 
-    async fn replace(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
-        self.inner.delete(key).await?;
-        self.inner.create(key, record, ttl).await
+    /// Those of whom one is to be served wait here.
+    async fn in_line(&self) {
+        if self.flaw == ServesInLine {
+            let _first = self.line.lock().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The record that is alive, if there is one, and whether there is room for another.
+    fn read(&self, key: Key) -> (Option<Record>, bool) {
+        let records = self.records.lock().unwrap();
+        let Some(bytes) = records.get(&self.key(key)) else {
+            return (Option::None, true);
+        };
+        match Record::from_bytes(bytes) {
+            Some(record) if record.is_over(self.clock.now()) && self.flaw != KeepsForever => {
+                (Option::None, true)
+            }
+            Option::None => (Option::None, self.flaw == TakesJunkForNothing),
+            alive => (alive, false),
+        }
+    }
+
+    fn write(&self, key: Key, record: &Record) {
+        let mut fields = Fields::new();
+        for (name, value) in record.fields.iter() {
+            let value = match self.flaw {
+                CutsOff => value[..value.len().min(64 * 1024)].to_vec(),
+                StoresTexts => String::from_utf8_lossy(value).into_owned().into_bytes(),
+                _ => value.to_vec(),
+            };
+            let name = match self.flaw {
+                FoldsNames => Name::from(name.to_lowercase()),
+                _ => name.clone(),
+            };
+            fields.insert(name, value);
+        }
+        let record = Record::new(record.metadata.clone(), fields, record.remove_at);
+        let bytes = record.to_bytes();
+        self.records.lock().unwrap().insert(self.key(key), bytes);
+    }
+
+    /// What a store without a flaw does.
+    fn update_in_one_step(&self, key: Key, update: &Update) -> Updated {
+        let _step = self.step.lock().unwrap();
+        let (Some(mut record), _) = self.read(key) else {
+            return Updated::Gone;
+        };
+        let updated = self.apply(update, &mut record);
+        if matches!(updated, Updated::Done(_)) {
+            self.write(key, &record);
+        }
+        updated
+    }
+
+    /// Applies an update with the flaw.
+    fn apply(&self, update: &Update, record: &mut Record) -> Updated {
+        let (before, now) = (record.clone(), self.clock.now());
+        let update = self.altered(update, &before);
+        if self.flaw == LateAtOnce && now >= update.not_after {
+            return Updated::Late(now);
+        }
+        if self.flaw == ConflictsAlways && update.expected.is_some() {
+            return Updated::Conflict;
+        }
+        let mut takes = update.changes.iter();
+        let takes_nothing = |(name, change): (&Name, &Change)| {
+            matches!(change, Change::Take { .. }) && before.fields.get(name).is_none()
+        };
+        if self.flaw == TakesOrRefuses && takes.any(takes_nothing) {
+            return Updated::Gone;
+        }
+        let mut updated = update.apply_to(record, now);
+        match (self.flaw, &updated) {
+            (AnswersNothing, Updated::Done(_)) => updated = Updated::Done(Fields::new()),
+            (AnswersTheCallersTime, Updated::Late(_)) => updated = Updated::Late(update.not_after),
+            (KeepsForever, Updated::Gone) => {
+                record.remove_at = Timestamp::from_millis(u64::MAX);
+                updated = update.apply_to(record, now);
+            }
+            (NeverUnsets, Updated::Done(_)) => {
+                for (name, value) in before.fields.iter() {
+                    if record.fields.get(name).is_none() {
+                        record.fields.insert(name.clone(), value.to_vec());
+                    }
+                }
+            }
+            (Repacks, Updated::Done(_)) => record.metadata.unknown = Metadata::default().unknown,
+            (ReplacesFields, Updated::Done(_)) => {
+                let all = std::mem::take(&mut record.fields);
+                let named = all
+                    .iter()
+                    .filter(|(name, _)| update.changes.get(name).is_some());
+                let named = named.map(|(name, value)| (name.clone(), value.to_vec()));
+                record.fields = named.collect();
+            }
+            (ResetsOnRotation, Updated::Done(_)) if update.rotation.is_some() => {
+                record.fields = Fields::new();
+            }
+            (SendsTwice, Updated::Done(_)) => drop(update.apply_to(record, now)),
+            (ShortensLives, Updated::Done(_)) => record.remove_at = now.plus(update.ttl),
+            (TouchesBackwards, Updated::Done(_)) => {
+                record.metadata.touched_at = update.touched_at.unwrap_or_default();
+            }
+            (WrapsTime, Updated::Done(_)) if update.ttl == Duration::MAX => {
+                record.remove_at = Timestamp::default();
+            }
+            _ => {}
+        }
+        updated
+    }
+
+    /// The update as a store with the flaw understands it.
+    fn altered(&self, update: &Update, before: &Record) -> Update {
+        let mut update = update.clone();
+        let stored = before.metadata.digests;
+        let half = |digests: Digests| digests.to_bytes()[Digests::LEN / 2..].to_vec();
+        match self.flaw {
+            ComparesTheLogin if stored.login_matches(&update.loaded) => update.loaded = stored,
+            ComparesTheVerifier if half(stored) == half(update.loaded) => update.loaded = stored,
+            ForgetsDeadlines => (update.absolute_deadline, update.lifetime) = Default::default(),
+            IgnoresDigests => update.loaded = stored,
+            IgnoresExpectations => update.expected = Option::None,
+            IgnoresNotAfter => update.not_after = Timestamp::from_millis(u64::MAX),
+            NeverExtends => update.ttl = Duration::ZERO,
+            TakesRotationsForLogins => {
+                update
+                    .rotation
+                    .iter_mut()
+                    .for_each(|rotation| rotation.is_login = true);
+            }
+            _ => {}
+        }
+        let mut changes = Changes::new();
+        for (name, change) in update.changes.iter() {
+            changes.insert(
+                name.clone(),
+                self.altered_change(change, before.fields.get(name)),
+            );
+        }
+        for expired in update.changes.expired() {
+            let Expired {
+                name,
+                deadline_name,
+                deadline,
+            } = expired.clone();
+            let stored = before
+                .fields
+                .get(&deadline_name)
+                .unwrap_or_default()
+                .to_vec();
+            match self.flaw {
+                IgnoresExpired => {}
+                ExpiresBlindly => changes.expire(Expired::new(name, deadline_name, stored)),
+                _ => changes.expire(Expired::new(name, deadline_name, deadline)),
+            }
+        }
+        update.changes = changes;
+        update
+    }
+
+    /// Whether a delete may be done, as a store with the flaw understands it; else its answer.
+    fn may_delete(&self, key: Key, delete: &Delete) -> Result<(), Deleted> {
+        let now = self.clock.now();
+        let late = match self.flaw {
+            AnswersTheCallersTime if now > delete.not_after => Err(Deleted::Late(delete.not_after)),
+            IgnoresNotAfter => Ok(()),
+            LateAtOnce if now == delete.not_after => Err(Deleted::Late(now)),
+            _ if now > delete.not_after => Err(Deleted::Late(now)),
+            _ => Ok(()),
+        };
+        let records = self.records.lock().unwrap();
+        let bytes = records.get(&self.key(key));
+        let stored = bytes.and_then(|bytes| Record::from_bytes(bytes));
+        if bytes.is_some() && stored.is_none() && self.flaw != DeletesJunk {
+            return late.and(Err(Deleted::Done));
+        }
+        let alive = stored
+            .filter(|record| !record.is_over(now) || self.flaw == DeletesOnlyTheLiving)
+            .map(|record| record.metadata.digests);
+        let is_other = alive.is_some_and(|digests| match (self.flaw, &delete.login) {
+            (IgnoresLogins, _) => false,
+            (_, Option::None) => self.flaw == NeedsALogin,
+            (ComparesTheWholeToken, Some(login)) => !digests.matches(login),
+            (_, Some(login)) => !digests.login_matches(login),
+        });
+        let other = match is_other {
+            true => Err(Deleted::Other),
+            false => Ok(()),
+        };
+        match self.flaw {
+            LooksAtTheLoginFirst => other.and(late),
+            _ => late.and(other),
+        }
+    }
+
+    fn altered_change(&self, change: &Change, stored: Option<&[u8]>) -> Change {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        match (self.flaw, change.clone()) {
+            (ComparesTexts, Change::Extreme(extreme, value)) => {
+                let stored = stored.unwrap_or(&value).to_vec();
+                let is_larger = stored > value;
+                let keeps = is_larger == (extreme == crate::merge::Extreme::Max);
+                Change::Set(if keeps { stored } else { value })
+            }
+            (CountsFromZero, Change::Add { delta, counter, .. }) => Change::Add {
+                delta,
+                base: 0,
+                counter,
+            },
+            (CountsInFloats, Change::Add { delta, base, .. }) => {
+                let stored = stored.map_or(base as f64, |stored| {
+                    text(stored).trim().parse().unwrap_or_default()
+                });
+                Change::Set(format!("{:.0}", stored + delta as f64).into_bytes())
+            }
+            (
+                IgnoresOldNames,
+                Change::Add {
+                    delta,
+                    base,
+                    counter,
+                },
+            ) => {
+                let counter = Counter::new(counter.range);
+                Change::Add {
+                    delta,
+                    base,
+                    counter,
+                }
+            }
+            (IgnoresOldNames, Change::Take { .. }) => Change::Take { aliases: &[] },
+            (SetsCounters, Change::Add { delta, base, .. }) => {
+                Change::Set((base + delta).to_string().into_bytes())
+            }
+            (_, change) => change,
+        }
     }
 }
 
 #[async_trait]
 impl Store for FlawedStore {
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
-        self.inner.load(key, wanted).await
+        self.in_line().await;
+        let (Some(mut record), _) = self.read(key) else {
+            return match self.flaw {
+                FailsForAbsent => Err(Error::store("no such session")),
+                _ => Ok(Option::None),
+            };
+        };
+        match (self.flaw, wanted) {
+            (HandsOutItsOwn, _) => record.fields.insert("@own".into(), b"1".to_vec()),
+            (LoadsTheFirst, Wanted::Fields(names)) => {
+                let first = names.first().map_or("", |name| name);
+                let value = record.fields.get(first).map(<[u8]>::to_vec);
+                let first = value.map(|value| (Name::from(first.to_owned()), value));
+                record.fields = first.into_iter().collect();
+            }
+            _ => {}
+        }
+        Ok(Some(Arc::new(record)))
     }
 
-    async fn create(&self, key: Key, record: Record, ttl: Duration) -> Result<Created, Error> {
+    async fn create(&self, key: Key, mut record: Record) -> Result<Created, Error> {
         match self.flaw {
-            Flaw::CreatesOver => self.replace(key, record, ttl).await,
-            _ => self.inner.create(key, record, ttl).await,
+            ForgetsMetadata => {
+                record.metadata = Metadata {
+                    digests: record.metadata.digests,
+                    ..Metadata::created_now(record.metadata.created_at, Duration::from_secs(3600))
+                };
+            }
+            CreatesInSteps => {
+                let empty = Record::new(record.metadata.clone(), Fields::new(), record.remove_at);
+                self.write(key, &empty);
+                between_the_steps().await;
+            }
+            KeepsWhatWasDeleted => {
+                let kept = self
+                    .records
+                    .lock()
+                    .unwrap()
+                    .remove(&Key::new("kept", key.id));
+                if let Some(kept) = kept.and_then(|kept| Record::from_bytes(&kept)) {
+                    let kept = kept.fields.iter();
+                    record
+                        .fields
+                        .extend(kept.map(|(name, value)| (name.clone(), value.to_vec())));
+                }
+            }
+            _ => {}
         }
+        let _step = self.step.lock().unwrap();
+        let is_free = self.read(key).1;
+        if !is_free && ![CreatesOver, CreatesInSteps].contains(&self.flaw) {
+            return Ok(Created::Refused);
+        }
+        self.write(key, &record);
+        Ok(Created::Done)
     }
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
-        let mut update = update.clone();
+        self.in_line().await;
         match self.flaw {
-            Flaw::Resurrects => {
-                let mut fields = Fields::new();
-                update.changes.apply(&mut fields)?;
-                let metadata = update.metadata_after(&crate::record::Metadata {
-                    epoch: update.epoch,
-                    ..Default::default()
-                });
-                let record = Record::new(metadata, fields);
-                self.inner.create(key, record, update.ttl).await?;
-            }
-            Flaw::IgnoresEpochs => {
-                let record = self.inner.load(key, &Wanted::All).await?;
-                update.epoch = record.map_or(0, |record| record.metadata.epoch);
-            }
-            Flaw::IgnoresExpectations => update.expected = None,
-            Flaw::WritesWholeRecords => {
-                let Some(mut fields) = self.fields(key).await? else {
+            ChecksThenWrites => {
+                let (Some(mut record), _) = self.read(key) else {
                     return Ok(Updated::Gone);
                 };
-                update.changes.apply(&mut fields)?;
-                for (name, _) in self.fields(key).await?.unwrap_or_default().iter() {
-                    update.changes.insert(name.clone(), Change::Unset);
+                let updated = self.apply(update, &mut record);
+                between_the_steps().await;
+                if matches!(updated, Updated::Done(_)) {
+                    self.write(key, &record);
                 }
-                for (name, value) in fields.iter() {
-                    let set = Change::Set(value.to_vec());
-                    update.changes.insert(name.clone(), set);
-                }
+                return Ok(updated);
             }
-            Flaw::WritesFieldByField => {
-                let changes = std::mem::take(&mut update.changes);
-                for (name, change) in changes.iter() {
-                    let mut one = Update {
-                        id: CommitId::generate(Timestamp::default())?,
-                        rotation: None,
-                        ..update.clone()
-                    };
+            RemembersRefusals if self.refused.lock().unwrap().contains(&update.changes) => {
+                return Ok(Updated::Conflict);
+            }
+            Resurrects => {
+                let metadata = Metadata {
+                    digests: update.loaded,
+                    ..Metadata::default()
+                };
+                let created = Record::new(metadata, Fields::new(), self.now().plus(update.ttl));
+                self.create(key, created).await?;
+            }
+            WritesFieldByField => {
+                for (name, change) in update.changes.iter() {
+                    let mut one = Update::new(update.loaded, update.not_after);
                     one.changes.insert(name.clone(), change.clone());
-                    self.inner.update(key, &one).await?;
-                    between_the_steps().await;
-                }
-            }
-            Flaw::CountsInFloats => {
-                let changes = update.changes.clone();
-                for (name, change) in changes.iter() {
-                    if let Change::Add { delta, .. } = change
-                        && let Some(fields) = self.fields(key).await?
-                        && let Some(stored) = fields.get(name)
-                        && let Ok(stored) = String::from_utf8_lossy(stored).parse::<f64>()
-                    {
-                        let sum = stored + *delta as f64;
-                        let set = Change::Set(format!("{sum:.0}").into_bytes());
-                        update.changes.insert(name.clone(), set);
+                    match self.update_in_one_step(key, &one) {
+                        Updated::Done(_) => between_the_steps().await,
+                        refused => return Ok(refused),
                     }
                 }
             }
-            Flaw::ForgetsUpdates => update.id = CommitId::generate(Timestamp::default())?,
-            Flaw::ShortensLives => {
-                if let Some(record) = self.inner.load(key, &Wanted::All).await? {
-                    self.replace(key, (*record).clone(), update.ttl).await?;
+            _ => {}
+        }
+        let mut update = update.clone();
+        if self.flaw == WritesFieldByField {
+            update.changes = Changes::new();
+        }
+        let updated = self.update_in_one_step(key, &update);
+        if !matches!(updated, Updated::Done(_)) {
+            self.refused.lock().unwrap().push(update.changes);
+        }
+        Ok(updated)
+    }
+
+    async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error> {
+        match self.flaw {
+            DeletesAll => self.records.lock().unwrap().clear(),
+            DeletesInSteps => {
+                if let (Some(mut record), _) = self.read(key) {
+                    record.fields = Fields::new();
+                    self.write(key, &record);
                 }
+                between_the_steps().await;
             }
-            Flaw::None | Flaw::CreatesOver | Flaw::TakesInTwoSteps => {}
+            FailsForAbsent if self.read(key).0.is_none() => {
+                return Err(Error::store("no such session"));
+            }
+            LosesDeletes => return Ok(Deleted::Done),
+            _ => {}
         }
-        self.inner.update(key, &update).await
-    }
-
-    async fn take(&self, key: Key, take: &Take) -> Result<Taken, Error> {
-        if self.flaw == Flaw::TakesInTwoSteps {
-            let fields = self.fields(key).await?.unwrap_or_default();
-            let value = fields.get(&take.name).map(<[u8]>::to_vec);
+        if let Err(answer) = self.may_delete(key, delete) {
+            return Ok(answer);
+        }
+        if self.flaw == ChecksThenDeletes {
             between_the_steps().await;
-            self.inner.take(key, take).await?;
-            return Ok(Taken::Done(value));
         }
-        self.inner.take(key, take).await
+        let _step = self.step.lock().unwrap();
+        let may = self.may_delete(key, delete);
+        if let Err(answer) = may
+            && self.flaw != ChecksThenDeletes
+        {
+            return Ok(answer);
+        }
+        let mut records = self.records.lock().unwrap();
+        if let Some(bytes) = records.remove(&self.key(key)) {
+            records.insert(Key::new("kept", key.id), bytes);
+        }
+        Ok(Deleted::Done)
     }
 
-    async fn delete(&self, key: Key) -> Result<(), Error> {
-        self.inner.delete(key).await
+    fn now(&self) -> Timestamp {
+        match self.flaw {
+            RunsAhead => self.clock.now().plus(Duration::from_secs(1)),
+            StandsStill => self.started,
+            _ => self.clock.now(),
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(500)
     }
 
     fn describe(&self) -> String {
         format!("{:?}", self.flaw)
     }
-}
-
-async fn broken_clauses_with(flaw: Flaw) -> Vec<&'static str> {
-    broken_clauses(async || {
-        let clock = Arc::new(ManualClock::new());
-        let inner = MemoryStore::with_clock(clock.clone());
-        StoreUnderTest::new(FlawedStore { inner, flaw }).clock(clock)
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_store_without_a_flaw_breaks_no_clause() {
-    assert_eq!(broken_clauses_with(Flaw::None).await, [""; 0]);
-}
-
-macro_rules! each_flaw_is_found {
-    ($($test:ident: $flaw:ident breaks $($clause:ident),+;)+) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-        async fn $test() {
-            let broken = broken_clauses_with(Flaw::$flaw).await;
-            for clause in [$(stringify!($clause)),+] {
-                assert!(broken.contains(&clause), "{clause} holds; only {broken:?} do not");
-            }
-        }
-    )+};
-}
-
-each_flaw_is_found! {
-    it_finds_a_store_that_brings_sessions_back: Resurrects breaks
-        an_update_creates_nothing,
-        an_update_after_the_end_is_gone,
-        a_touch_after_the_end_is_gone,
-        an_end_is_final_in_any_race,
-        a_session_past_its_time_is_absent;
-    it_finds_a_store_that_ignores_epochs: IgnoresEpochs breaks
-        an_update_of_another_epoch_is_gone,
-        a_touch_of_another_epoch_is_gone,
-        a_rotation_refuses_those_who_came_before,
-        of_concurrent_rotations_one_is_done;
-    it_finds_a_store_that_ignores_expectations: IgnoresExpectations breaks
-        a_changed_field_is_a_conflict,
-        a_field_that_came_or_went_is_a_conflict,
-        a_changed_number_of_entries_is_a_conflict,
-        of_concurrent_updates_that_expect_the_same_one_is_done;
-    it_finds_a_store_that_writes_whole_records: WritesWholeRecords breaks
-        concurrent_counts_lose_none,
-        concurrent_changes_of_different_fields_are_all_kept,
-        concurrent_entries_are_all_kept;
-    it_finds_a_store_that_writes_field_by_field: WritesFieldByField breaks
-        an_overflow_writes_nothing_at_all,
-        no_reader_sees_half_an_update;
-    it_finds_a_store_that_counts_in_floats: CountsInFloats breaks
-        a_counter_reaches_its_limits_and_no_further,
-        large_numbers_are_exact;
-    it_finds_a_store_that_takes_in_two_steps: TakesInTwoSteps breaks
-        a_take_creates_nothing,
-        of_concurrent_takes_one_obtains_the_value,
-        a_take_that_is_sent_twice_answers_the_same;
-    it_finds_a_store_that_forgets_updates: ForgetsUpdates breaks
-        an_update_that_is_sent_twice_is_done_once,
-        an_update_that_is_sent_again_later_undoes_nothing,
-        an_update_that_is_sent_again_answers_what_it_answered,
-        a_rotation_that_is_sent_twice_is_done_once,
-        an_update_sent_many_times_at_once_is_done_once;
-    it_finds_a_store_that_creates_over_sessions: CreatesOver breaks
-        create_leaves_an_existing_session_alone,
-        of_concurrent_creates_one_is_done,
-        a_create_that_is_sent_twice_is_done_once;
-    it_finds_a_store_that_shortens_lives: ShortensLives breaks
-        no_call_shortens_the_life;
 }

@@ -1,0 +1,11 @@
+//! `once`: one request gets the value.
+
+/// The value that a take answers: the newest one stored under the field's names.
+pub(super) fn taken<'s>(
+    name: &str,
+    aliases: &[&str],
+    get: impl Fn(&str) -> Option<&'s [u8]>,
+) -> Option<Vec<u8>> {
+    let mut names = aliases.iter().copied().chain([name]);
+    names.find_map(get).map(<[u8]>::to_vec)
+}

@@ -1,0 +1,385 @@
+//! What all guards of one request share: the session that was loaded, what was done to it, and the
+//! commits that store it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use log::{error, warn};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::changes::Changes;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::fields::Fields;
+use crate::merge::Change;
+use crate::plan::{Commit, CookieChange, Identity, Live, Loaded, NoSession, Pending, plan};
+use crate::record::{Metadata, Record};
+use crate::schema::SessionData;
+use crate::token::{SessionId, Token};
+
+mod commit;
+mod view;
+
+/// The session of one request. Each guard has its own copy of the data and hands over what it
+/// changed; no lock is held while an application's code runs.
+pub struct RequestSession<T: SessionData> {
+    engine: Arc<Engine<T>>,
+    /// When the request first asked for its session.
+    opened_at: Timestamp,
+    opening: OnceCell<Result<(), Error>>,
+    /// Held during a commit, so that two of them do not send the same changes.
+    committing: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+struct State {
+    loaded: Loaded,
+    /// What is not committed yet.
+    pending: Pending,
+    cookie: CookieChange,
+    /// Why a guard could not hand over its changes.
+    failure: Option<Error>,
+    /// Whether a guard was dropped by a panic.
+    panicked: bool,
+    /// Whether the response has been decided, so that no header can be added.
+    answered: bool,
+    doubt: Option<Doubt>,
+    /// How often guards handed over changes, and when each field was last assigned.
+    handed_over: u64,
+    assigned: Vec<(String, u64)>,
+}
+
+/// A commit of this request whose outcome is unknown.
+#[derive(Clone, Copy)]
+struct Doubt {
+    /// Until then it may still land.
+    until: Instant,
+    /// Whether the application was told.
+    told: bool,
+}
+
+/// The tokens in a request's cookies.
+#[derive(Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "the caller fills it in")]
+pub struct Candidates {
+    /// Well-formed tokens, no two alike.
+    pub tokens: Vec<Token>,
+    /// Whether there were several cookies where a browser sends one, or more than are looked up.
+    pub tampered: bool,
+}
+
+/// The session as a guard begins with it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct View<T> {
+    /// The data.
+    pub data: T,
+    /// What the store held when the session was read; `None`: there is none.
+    pub record: Option<Arc<Record>>,
+    /// How often guards of this request had handed over changes by then.
+    pub seen: u64,
+}
+
+/// The result of a commit.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Committed {
+    /// The values that merged fields have now, and the values that were taken.
+    pub answer: Fields,
+    /// Whether another session began, or this one ended, so that guards must start over.
+    pub began: bool,
+}
+
+/// What the response must say.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Answer {
+    /// How the response changes the cookie, error or not, because the store has done this.
+    pub cookie: CookieChange,
+    /// Why the response must become an error.
+    pub result: Result<(), Error>,
+}
+
+impl<T: SessionData> RequestSession<T> {
+    /// The session of a request. `answered`: the response has already been decided without it.
+    #[must_use]
+    pub fn new(engine: Arc<Engine<T>>, answered: bool) -> Self {
+        Self {
+            opened_at: engine.now(),
+            engine,
+            opening: OnceCell::new(),
+            committing: tokio::sync::Mutex::default(),
+            state: Mutex::new(State {
+                loaded: Loaded::None(NoSession::default()),
+                pending: Pending::default(),
+                cookie: CookieChange::Keep,
+                failure: None,
+                panicked: false,
+                answered,
+                doubt: None,
+                handed_over: 0,
+                assigned: Vec::new(),
+            }),
+        }
+    }
+
+    /// The sessions of this type.
+    #[must_use]
+    pub fn engine(&self) -> &Engine<T> {
+        &self.engine
+    }
+
+    /// Loads the session the first time; later calls get the same answer.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails. No session is no error.
+    pub async fn open(&self, candidates: impl FnOnce() -> Candidates) -> Result<(), Error> {
+        let opening = self.opening.get_or_init(|| async {
+            let loaded = self.load_one_of(&candidates()).await?;
+            self.state().loaded = loaded;
+            Ok(())
+        });
+        opening.await.clone()
+    }
+
+    /// Loads the session that exactly one of these tokens opens. If two do, somebody may have
+    /// planted one: neither is believed, but a logout ends both.
+    async fn load_one_of(&self, candidates: &Candidates) -> Result<Loaded, Error> {
+        let name = T::SCHEMA.name();
+        if candidates.tampered {
+            warn!(
+                "session type {name}: a request brought more cookies than a browser sends; none is \
+                 believed"
+            );
+            return Ok(Loaded::None(NoSession {
+                ends: Vec::new(),
+                stores_nothing: true,
+                refuses_end: true,
+            }));
+        }
+        let mut none = NoSession::default();
+        let mut living: Vec<Live> = Vec::new();
+        for token in &candidates.tokens {
+            match self.engine.load(token).await? {
+                Loaded::Live(live) => living.push(live),
+                Loaded::None(other) => none = none.and(other),
+            }
+        }
+        if living.len() > 1 {
+            let count = living.len();
+            warn!(
+                "session type {name}: a request brought the cookies of {count} sessions; none is \
+                 believed"
+            );
+            none.ends.extend(living.drain(..).map(|live| live.end()));
+            none.stores_nothing = true;
+        }
+        Ok(living.pop().map_or(Loaded::None(none), Loaded::Live))
+    }
+
+    /// Whether this request used its session.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.opening.get(), Some(Ok(())))
+    }
+
+    /// The public handle of the session that the request has now.
+    #[must_use]
+    pub fn id(&self) -> Option<SessionId> {
+        self.live().map(|live| live.key.id)
+    }
+
+    /// What the store holds, as far as this request knows.
+    #[must_use]
+    pub fn record(&self) -> Option<Arc<Record>> {
+        self.live().map(|live| live.record)
+    }
+
+    fn live(&self) -> Option<Live> {
+        let state = self.state();
+        let live = state.loaded.live();
+        live.filter(|_| !state.pending.destroyed).cloned()
+    }
+
+    /// Whether these changes, or what waits to be committed, must be stored before the value of the
+    /// field `name` is taken, because they change that field or who is logged in.
+    #[must_use]
+    pub fn is_before_take(&self, changes: &Changes, name: &str) -> bool {
+        let pending = &self.state().pending;
+        let concerns = |changes: &Changes| {
+            changes.get(name).is_some() || T::SCHEMA.identity_change(changes).is_some()
+        };
+        concerns(changes) || concerns(&pending.changes)
+    }
+
+    /// The metadata of the session if it were committed now, with these changes.
+    #[must_use]
+    pub fn metadata_after(&self, changes: Changes) -> Metadata {
+        let (loaded, mut pending) = {
+            let state = self.state();
+            (state.loaded.clone(), state.pending.clone())
+        };
+        let merged = pending.merge(Self::pending(changes));
+        let Some(live) = loaded.live().filter(|_| merged.is_ok()) else {
+            return self.metadata();
+        };
+        match plan(&loaded, &pending, self.engine.touch_due(live)) {
+            Commit::Begin { .. } => self.engine.begun(&pending),
+            Commit::Write { renews, data } => {
+                let update = self.engine.update(live, &pending, renews, data);
+                update.map_or_else(
+                    |_| self.metadata(),
+                    |(_, update)| update.metadata_after(&live.record.metadata),
+                )
+            }
+            Commit::Touch => Metadata {
+                touched_at: self.engine.now(),
+                ..live.record.metadata.clone()
+            },
+            Commit::End | Commit::Nothing { .. } | Commit::Refuse => self.metadata(),
+        }
+    }
+
+    /// The metadata of the session. If it is not stored yet, as if it began with the request.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        self.record().map_or_else(
+            || {
+                let absolute_timeout = self.engine.lifetime().absolute_timeout;
+                Metadata::created_now(self.opened_at, absolute_timeout)
+            },
+            |record| record.metadata.clone(),
+        )
+    }
+
+    /// What these changes are to a commit.
+    fn pending(changes: Changes) -> Pending {
+        Pending {
+            identity: T::SCHEMA.identity_change(&changes),
+            changes,
+            ..Pending::default()
+        }
+    }
+
+    /// Adds a guard's changes to what the request commits. Answers the fields that it assigned
+    /// without seeing that another guard had assigned them.
+    ///
+    /// # Errors
+    ///
+    /// If a counter would leave its range; then nothing is added.
+    pub fn hand_over(&self, changes: Changes, seen: u64) -> Result<Vec<String>, Error> {
+        let overwritten = self.note_assignments(&changes, seen);
+        self.add(Self::pending(changes))?;
+        Ok(overwritten)
+    }
+
+    /// Adds what a guard did apart from the data.
+    ///
+    /// # Errors
+    ///
+    /// As [`hand_over`](Self::hand_over).
+    pub fn add(&self, later: Pending) -> Result<(), Error> {
+        let name = T::SCHEMA.name();
+        let is_late = self.state().answered;
+        if is_late && !later.changes.is_empty() {
+            error!(
+                "session type {name}: a session was modified after the response was decided, so \
+                 the change is lost; in a stream, call `save().await`"
+            );
+            return Ok(());
+        }
+        if is_late && !later.is_empty() {
+            error!(
+                "session type {name}: a session cannot end or get a new token any more, nor another \
+                 lifetime, since the response was decided; in a stream, do it before"
+            );
+        }
+        // What is done after the response was decided waits for a `save`, which says if it is late.
+        self.state().pending.merge(later)
+    }
+
+    /// Keeps a guard's changes for a later commit, even after the response was decided.
+    ///
+    /// # Errors
+    ///
+    /// As [`hand_over`](Self::hand_over).
+    pub fn keep(&self, changes: Changes) -> Result<(), Error> {
+        self.state().pending.merge(Self::pending(changes))
+    }
+
+    /// Logs in the user in `data`; `changes` are what the guard did to get there.
+    ///
+    /// # Errors
+    ///
+    /// As [`hand_over`](Self::hand_over).
+    pub fn log_in(&self, mut changes: Changes, data: &T) -> Result<(), Error> {
+        let field = T::SCHEMA.identity();
+        let field = field.ok_or_else(|| Error::usage("the session type has no identity"))?;
+        let is_same = changes.get(field.name).is_none();
+        let mut encoded = Vec::new();
+        field.encode(data, &mut encoded)?;
+        // A session that begins with this needs it too.
+        for (name, value) in encoded {
+            changes.insert(name, Change::Set(value));
+        }
+        let mut pending = Self::pending(changes);
+        if is_same {
+            pending.identity = Some(Identity::Same);
+        }
+        self.add(pending)
+    }
+
+    fn note_assignments(&self, changes: &Changes, seen: u64) -> Vec<String> {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.handed_over += 1;
+        let now = state.handed_over;
+        let mut overwritten = Vec::new();
+        for (name, change) in changes.iter().take(MAX_ASSIGNED) {
+            if !matches!(change, Change::Set(_) | Change::Unset) {
+                continue;
+            }
+            match state.assigned.iter_mut().find(|(known, _)| known == name) {
+                Some((_, at)) => {
+                    if *at > seen {
+                        overwritten.push(name.to_string());
+                    }
+                    *at = now;
+                }
+                None => state.assigned.push((name.to_string(), now)),
+            }
+        }
+        overwritten
+    }
+
+    /// Records that a guard's changes could not be computed. The response becomes an error.
+    pub fn fail(&self, failure: Error) {
+        let mut state = self.state();
+        if state.answered {
+            error!("session type {}: not stored: {failure}", T::SCHEMA.name());
+        }
+        state.failure.get_or_insert(failure);
+    }
+
+    /// Records that a panic dropped a guard: the request has failed, whatever its catcher answers.
+    pub fn panicked(&self) {
+        self.state().panicked = true;
+    }
+
+    /// No code of others runs while the lock is held, so what a panic left is whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many assigned fields of a request are watched.
+const MAX_ASSIGNED: usize = 64;
+
+impl<T: SessionData> fmt::Debug for RequestSession<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestSession").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,132 @@
+//! What the guards of a request see of its session.
+
+use std::sync::Arc;
+
+use super::{RequestSession, View};
+use crate::changes::Changes;
+use crate::error::Error;
+use crate::field::OnUnreadable;
+use crate::fields::Fields;
+use crate::merge::Change;
+use crate::plan::{Commit, Live, Loaded, NoSession, Pending, plan_live};
+use crate::schema::SessionData;
+
+impl<T: SessionData> RequestSession<T> {
+    /// The data as it is now: what was read, and over it what this request changed so far.
+    ///
+    /// # Errors
+    ///
+    /// If a field with `on_unreadable = "error"` cannot be read, or a counter would leave its
+    /// range.
+    pub fn view(&self) -> Result<View<T>, Error> {
+        let (loaded, pending, seen) = {
+            let state = self.state();
+            let pending = state.pending.clone();
+            (state.loaded.clone(), pending, state.handed_over)
+        };
+        let view = |fields: &Fields| T::SCHEMA.decode(fields, self.engine.now());
+        let live = loaded.live().filter(|_| !pending.destroyed);
+        let is_another = live.is_some_and(|live| begins_another(live, &pending));
+        let record = live.filter(|_| !is_another);
+        let record = record.map(|live| Arc::clone(&live.record));
+        let decoded = match live {
+            _ if pending.destroyed => view(&Fields::new()),
+            Some(live) if !is_another => {
+                let read = &live.record.fields;
+                if pending.changes.is_empty() {
+                    view(read)
+                } else {
+                    let mut fields = read.clone();
+                    let applied = pending.changes.apply(&mut fields);
+                    applied.map_err(|name| Error::overflow(&name))?;
+                    view(&fields)
+                }
+            }
+            other => view(&self.begin_with(other, &pending)?),
+        };
+        if let Some(live) = live
+            && self.handle_unreadable(&decoded.faults, live)?
+        {
+            self.state().loaded = Loaded::None(NoSession {
+                ends: vec![live.end()],
+                ..NoSession::default()
+            });
+            return Ok(View {
+                data: T::SCHEMA.defaults(),
+                record: None,
+                seen,
+            });
+        }
+        let data = decoded.data;
+        Ok(View { data, record, seen })
+    }
+
+    /// Whether a guard whose data was encoded as `before` has logged the session's user out, or
+    /// somebody else in: what it read is not the next user's to see.
+    #[must_use]
+    pub fn is_handed_on(&self, before: &Fields, data: &T) -> bool {
+        let is_identified = self.live().is_some_and(|live| live.is_identified);
+        is_identified && T::SCHEMA.changes_identity(before, data)
+    }
+
+    /// The data of the session that begins with these changes of a guard, and what they are to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`hand_over`](Self::hand_over).
+    pub fn handed_on(&self, changes: &Changes) -> Result<(T, Changes), Error> {
+        let (live, mut pending) = (self.live(), self.state().pending.clone());
+        pending.merge(Self::pending(changes.clone()))?;
+        let fields = self.begin_with(live.as_ref(), &pending)?;
+        let mut begun = changes.clone();
+        for (name, change) in changes.iter() {
+            if matches!(change, Change::Add { .. }) {
+                // It moves on from where it begins, not from where it was.
+                let value = fields.get(name).map(<[u8]>::to_vec);
+                begun.insert(name.clone(), value.map_or(Change::Unset, Change::Set));
+            }
+        }
+        Ok((T::SCHEMA.decode(&fields, self.engine.now()).data, begun))
+    }
+
+    /// What a session of this request begins with.
+    pub(super) fn begin_with(
+        &self,
+        other: Option<&Live>,
+        pending: &Pending,
+    ) -> Result<Fields, Error> {
+        const NOTHING: &Fields = &Fields::new();
+        let other = other.map_or(NOTHING, |live| &live.record.fields);
+        T::SCHEMA.begin(other, &pending.changes)
+    }
+
+    /// Acts on fields that could not be read. Answers whether the session counts as absent.
+    fn handle_unreadable(
+        &self,
+        faults: &[(String, OnUnreadable)],
+        live: &Live,
+    ) -> Result<bool, Error> {
+        for (name, on_unreadable) in faults {
+            let complain = |what: &str| {
+                let what = format!("`{name}` cannot be read as what it is declared; {what}");
+                self.engine.complain(live.key.id, what);
+            };
+            match on_unreadable {
+                OnUnreadable::Default => {
+                    complain("it has its default, and what is stored stays until it is written");
+                }
+                OnUnreadable::DropSession => {
+                    complain("the session is taken for absent");
+                    return Ok(true);
+                }
+                OnUnreadable::Error => return Err(Error::decode(name)),
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Whether the commit of this ends a session and begins another one.
+fn begins_another(live: &Live, pending: &Pending) -> bool {
+    matches!(plan_live(live, pending, false), Commit::Begin { .. })
+}

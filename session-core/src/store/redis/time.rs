@@ -1,0 +1,65 @@
+//! The server's time, estimated from below: what it last said, plus what has passed since.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool_redis::redis::{FromRedisValue as _, Value};
+
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+
+/// After this long the server is asked again: its clock may be set, ours may drift.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub(super) struct ServerTime(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    heard: Option<(Timestamp, Instant)>,
+    /// When a call last set out to ask.
+    asked: Option<Instant>,
+}
+
+impl ServerTime {
+    /// The server's time; this machine's before the server has told it.
+    pub(super) fn now(&self) -> Timestamp {
+        let heard = self.with(|state| state.heard);
+        heard.map_or_else(|| SystemClock.now(), |(time, at)| time.plus(at.elapsed()))
+    }
+
+    /// Whether it was ever heard.
+    pub(super) fn is_known(&self) -> bool {
+        self.with(|state| state.heard.is_some())
+    }
+
+    /// Whether to ask for it, and that the caller will: of many at once, one.
+    pub(super) fn is_due(&self) -> bool {
+        self.with(|state| {
+            let is_old = |at: Instant| at.elapsed() >= TRUSTED_FOR;
+            let is_due =
+                state.heard.is_none_or(|(_, at)| is_old(at)) && state.asked.is_none_or(is_old);
+            if is_due {
+                state.asked = Some(Instant::now());
+            }
+            is_due
+        })
+    }
+
+    /// Records what the server said just now, in milliseconds since 1970.
+    pub(super) fn heard(&self, millis: u64) {
+        let time = Timestamp::from_millis(millis);
+        self.with(|state| state.heard = Some((time, Instant::now())));
+    }
+
+    /// Records the reply to TIME.
+    pub(super) fn heard_reply(&self, reply: Option<Value>) {
+        let reply = reply.map(<(u64, u64)>::from_redis_value);
+        if let Some(Ok((seconds, micros))) = reply {
+            self.heard(seconds * 1000 + micros / 1000);
+        }
+    }
+
+    fn with<R>(&self, what: impl FnOnce(&mut State) -> R) -> R {
+        what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

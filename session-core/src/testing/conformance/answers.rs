@@ -1,0 +1,48 @@
+//! Every call is answered, in time.
+
+use std::time::{Duration, Instant};
+
+use super::StoreUnderTest;
+use super::fixture::{add, at_once};
+use crate::store::{Updated, Wanted};
+
+/// How many requests come at once.
+const CROWD: usize = 200;
+
+/// What the machine may take besides, with other tests on it.
+const SLACK: Duration = Duration::from_millis(500);
+
+/// A request that waits longer than the store promised has no time left for its own answer: in place
+/// of a 503 the browser gets nothing, and the requests pile up.
+pub async fn every_call_is_answered_in_time_in_a_crowd(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "every call must answer within timeout(), with an error if need be, also where 200 come at \
+         once: count waiting for a lock or a connection, too, and do not serve one after the other",
+    );
+    let session = clause.session(&[("n", "0")]).await;
+    let elapsed = at_once(CROWD, |number| {
+        let session = session.clone();
+        async move {
+            let (store, key) = (&session.store, session.key);
+            let update = session.changing([("n", add(1))]);
+            let start = Instant::now();
+            // An error is an answer.
+            match number % 4 {
+                0 => drop(store.load(key, &Wanted::All).await),
+                _ => match store.update(key, &update).await {
+                    Ok(Updated::Done(_)) | Err(_) => {}
+                    Ok(refused) => {
+                        session.require(false, format_args!("an update answers {refused:?}"));
+                    }
+                },
+            }
+            start.elapsed()
+        }
+    })
+    .await;
+    let (slowest, timeout) = (elapsed.into_iter().max(), session.store.timeout());
+    session.require(
+        slowest.is_some_and(|slowest| slowest <= timeout + SLACK),
+        format_args!("a call took {slowest:?}, and timeout() is {timeout:?}"),
+    );
+}

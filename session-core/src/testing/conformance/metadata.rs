@@ -1,0 +1,134 @@
+//! What the engine knows of a session, besides its fields and its token.
+
+use std::time::Duration;
+
+use super::StoreUnderTest;
+use super::fixture::{LONG, START, set};
+use crate::expiry::Lifetime;
+use crate::record::{Metadata, Record};
+use crate::store::{Created, Store as _, Update};
+
+/// A touch says when, and nothing else.
+pub async fn a_touch_changes_one_time_only(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "an update without changes must set touched_at and leave all else: use \
+         Update::metadata_after",
+    );
+    let session = clause.session(&[("a", "1")]).await;
+    let touched_at = START.plus(Duration::from_millis(123_456));
+    let touch = Update {
+        touched_at: Some(touched_at),
+        ..session.touch()
+    };
+    session.done(&touch).await;
+    let expected = Metadata {
+        touched_at,
+        ..session.created.clone()
+    };
+    session.is_described_by(&expected).await;
+    session.holds(&[("a", "1")]).await;
+}
+
+/// A slow request must not take back what a faster one extended: it would log out who is active.
+pub async fn touched_at_never_moves_backwards(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "touched_at must be the later one of what is stored and what an update says; None leaves it: \
+         use Update::metadata_after",
+    );
+    let session = clause.session(&[("a", "1")]).await;
+    let after = |seconds| Some(START.plus(Duration::from_secs(seconds)));
+    for (touched_at, expected) in [
+        (after(60), after(60)),
+        (after(30), after(60)),
+        (Some(START), after(60)),
+        (None, after(60)),
+        (after(61), after(61)),
+    ] {
+        let update = Update {
+            touched_at,
+            ..session.changing([("a", set("2"))])
+        };
+        session.done(&update).await;
+        let stored = Some(session.metadata().await.touched_at);
+        session.require(
+            stored == expected,
+            format_args!("after {touched_at:?} it should be {expected:?}, and is {stored:?}"),
+        );
+    }
+}
+
+/// "Remember me" gives a session other deadlines; an update that says nothing of them leaves them.
+pub async fn deadline_and_lifetime_change_where_they_are_given(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "absolute_deadline and lifetime must be stored where an update gives them, and stay where it \
+         does not: use Update::metadata_after",
+    );
+    let session = clause.session(&[]).await;
+    let deadline = START.plus(LONG * 1000);
+    let mut expected = Metadata {
+        absolute_deadline: deadline,
+        idle_timeout: Some(LONG * 24),
+        persistent: Some(true),
+        ..session.created.clone()
+    };
+    let update = Update {
+        absolute_deadline: Some(deadline),
+        lifetime: Some(Lifetime::new(LONG * 24, LONG * 48).persistent()),
+        ..session.touch()
+    };
+    session.done(&update).await;
+    session.is_described_by(&expected).await;
+    session.done(&session.changing([("a", set("1"))])).await;
+    session.is_described_by(&expected).await;
+    let update = Update {
+        lifetime: Some(Lifetime::new(LONG, LONG)),
+        ..session.touch()
+    };
+    session.done(&update).await;
+    expected.idle_timeout = Some(LONG);
+    expected.persistent = Some(false);
+    session.is_described_by(&expected).await;
+}
+
+/// A later version of this library may append to the metadata. While both versions run, this one
+/// must not cut that off: the later one would find its own sessions crippled.
+pub async fn metadata_of_a_later_version_are_kept(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "metadata must be kept as Metadata::pack writes them, with the version that wrote them and \
+         what a later one appended: pack what was unpacked, do not build it anew",
+    );
+    let mut session = clause.no_session();
+    let mut packed = session.created.pack();
+    packed[0] = 7;
+    packed.extend(b"of version 7");
+    session.created = Metadata::unpack(&packed).expect("a later version's metadata");
+    let record = Record::new(
+        session.created.clone(),
+        super::fixture::of(&[]),
+        session.soon(),
+    );
+    let created = session.store.create(session.key, record).await;
+    session.require(
+        created.is_ok_and(|created| created == Created::Done),
+        "a create with longer metadata was not done",
+    );
+    session.is_described_by(&session.created).await;
+    session.done(&session.changing([("a", set("1"))])).await;
+    let touched_at = START.plus(Duration::from_secs(60));
+    let update = Update {
+        touched_at: Some(touched_at),
+        absolute_deadline: Some(START.plus(LONG * 9)),
+        lifetime: Some(Lifetime::new(LONG, LONG)),
+        ..session.touch()
+    };
+    session.done(&update).await;
+    let (login, renewed) = session.login();
+    session.done(&login).await;
+    let expected = login.metadata_after(&update.metadata_after(&session.created));
+    renewed.is_described_by(&expected).await;
+    let kept = renewed.metadata().await.pack();
+    session.require(
+        kept[0] == 7 && kept.ends_with(b"of version 7"),
+        "what a later version appended is lost",
+    );
+}

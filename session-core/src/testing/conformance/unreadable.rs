@@ -1,0 +1,31 @@
+//! What is under a session's key, and is no record.
+
+use super::StoreUnderTest;
+use super::fixture::set;
+use crate::store::Created;
+
+/// Another version's record, or what another program wrote under its key, is absent: not an error,
+/// which would be an outage for this one visitor, and not free room, which would destroy what is not
+/// ours. A store of which nobody else can write the records need not say how to
+/// [plant](StoreUnderTest::junk) one.
+pub async fn a_record_that_cannot_be_read_is_absent_and_left_alone(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "where a record cannot be read, a load must answer None, an update Gone, a create Refused \
+         and a delete Done; neither repair, overwrite nor remove it",
+    );
+    for plant in &store.junk {
+        let session = clause.no_session();
+        plant(session.key).await;
+        session.is_absent().await;
+        session.gone(&session.changing([("a", set("1"))])).await;
+        session.gone(&session.touch()).await;
+        session.end().await;
+        session.delete().await;
+        let created = session.create(&[("a", "1")]).await;
+        session.require(
+            created == Created::Refused,
+            format_args!("a create over it answers {created:?}"),
+        );
+        session.is_absent().await;
+    }
+}

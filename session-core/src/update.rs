@@ -1,0 +1,243 @@
+//! What one commit does to one record in one atomic step. All pure.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::changes::Changes;
+use crate::clock::Timestamp;
+use crate::expiry::Lifetime;
+use crate::fields::{Fields, Name};
+use crate::record::{Metadata, Record};
+use crate::token::Digests;
+
+/// What [`Store::update`](crate::store::Store::update) does, in one atomic step.
+///
+/// It is sent once. A store makes [`apply_to`](Self::apply_to) atomic: with a lock, a transaction,
+/// or get, apply and compare-and-swap.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Update {
+    /// The digests that the request loaded. The record must still have both.
+    pub loaded: Digests,
+    /// The last instant, in the store's time, at which the update may be done.
+    pub not_after: Timestamp,
+    /// What must still be stored as it was read, for a transaction; `None`: anything may be stored.
+    pub expected: Option<Expected>,
+    /// What changed in the session's fields.
+    pub changes: Changes,
+    /// When the request extended the idle deadline, if it did. The stored time never moves
+    /// backwards.
+    pub touched_at: Option<Timestamp>,
+    /// The new token, if it changes.
+    pub rotation: Option<Rotation>,
+    /// The new absolute deadline, if it changes.
+    pub absolute_deadline: Option<Timestamp>,
+    /// The session's own lifetime, if it changes.
+    pub lifetime: Option<Lifetime>,
+    /// The record lives at least this long from now, and never shorter than without the update.
+    pub ttl: Duration,
+}
+
+/// What a store keeps of a new token.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Rotation {
+    /// The digests of both halves.
+    pub digests: Digests,
+    /// When it happens, in the store's time.
+    pub at: Timestamp,
+    /// Whether it is a login: a user just proved who they are.
+    pub is_login: bool,
+}
+
+impl Rotation {
+    /// The rotation to a token with these digests.
+    #[must_use]
+    pub const fn new(digests: Digests, at: Timestamp, is_login: bool) -> Self {
+        Self {
+            digests,
+            at,
+            is_login,
+        }
+    }
+}
+
+/// What became of an update.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
+pub enum Updated {
+    /// Something differs from [`Update::expected`]. Nothing was written.
+    Conflict,
+    /// It is stored. These are the values that merged fields have now, and the values that were
+    /// taken.
+    Done(Fields),
+    /// The session is absent, over, or has another token. Nothing was written.
+    Gone,
+    /// It came after [`Update::not_after`], at this time of the store. Nothing was written.
+    Late(Timestamp),
+    /// This counter would leave its range. Nothing was written.
+    Overflow(Name),
+}
+
+impl Update {
+    /// An update of a session with these digests that changes nothing yet.
+    #[must_use]
+    pub const fn new(loaded: Digests, not_after: Timestamp) -> Self {
+        Self {
+            loaded,
+            not_after,
+            expected: None,
+            changes: Changes::new(),
+            touched_at: None,
+            rotation: None,
+            absolute_deadline: None,
+            lifetime: None,
+            ttl: Duration::ZERO,
+        }
+    }
+
+    /// Applies the update to a record; `now` is the store's time. It checks, merges and answers. If
+    /// it refuses, the record is unchanged.
+    pub fn apply_to(&self, record: &mut Record, now: Timestamp) -> Updated {
+        if now > self.not_after {
+            return Updated::Late(now);
+        }
+        if record.is_over(now) || !record.metadata.digests.matches(&self.loaded) {
+            return Updated::Gone;
+        }
+        let expected = self.expected.as_ref();
+        if expected.is_some_and(|expected| !expected.is_met_by(&record.fields)) {
+            return Updated::Conflict;
+        }
+        let answer = match self.changes.apply(&mut record.fields) {
+            Ok(answer) => answer,
+            Err(name) => return Updated::Overflow(name),
+        };
+        record.metadata = self.metadata_after(&record.metadata);
+        record.remove_at = record.remove_at.max(now.plus(self.ttl));
+        Updated::Done(answer)
+    }
+
+    /// Does it to the bytes under its key, for a store that keeps bytes: as
+    /// [`apply_to`](Self::apply_to), where nothing and what cannot be read is gone.
+    pub fn apply_to_bytes(&self, bytes: &mut Option<Vec<u8>>, now: Timestamp) -> Updated {
+        let Some(mut record) = bytes.as_deref().and_then(Record::from_bytes) else {
+            return Updated::Gone;
+        };
+        let updated = self.apply_to(&mut record, now);
+        if matches!(updated, Updated::Done(_)) {
+            *bytes = Some(record.to_bytes());
+        }
+        updated
+    }
+
+    /// The metadata of the session after it.
+    #[must_use]
+    pub fn metadata_after(&self, before: &Metadata) -> Metadata {
+        let mut after = before.clone();
+        after.touched_at = before.touched_at.max(self.touched_at.unwrap_or_default());
+        if let Some(rotation) = self.rotation {
+            let at = Some(rotation.at.in_whole_seconds());
+            after.digests = rotation.digests;
+            after.rotated_at = at;
+            if rotation.is_login {
+                after.authenticated_at = at;
+            }
+        }
+        if let Some(deadline) = self.absolute_deadline {
+            after.absolute_deadline = deadline;
+        }
+        if let Some(lifetime) = &self.lifetime {
+            after.set_lifetime(lifetime);
+        }
+        after
+    }
+}
+
+/// What [`Store::delete`](crate::store::Store::delete) is to do, in one atomic step.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Delete {
+    /// The digests of a token whose [login half](Digests::login_matches) the session must still have,
+    /// so that a request that loaded it before somebody logged in does not log them out; `None`:
+    /// whichever.
+    pub login: Option<Digests>,
+    /// The last instant, in the store's time, at which it may be done.
+    pub not_after: Timestamp,
+}
+
+/// What became of a delete.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
+pub enum Deleted {
+    /// No session exists under that key.
+    Done,
+    /// It came after [`Delete::not_after`]: the store's time was this. Nothing was done.
+    Late(Timestamp),
+    /// The session is of another login, and was left alone.
+    Other,
+}
+
+impl Delete {
+    /// The end of a session of this login, or of whichever.
+    #[must_use]
+    pub const fn new(login: Option<Digests>, not_after: Timestamp) -> Self {
+        Self { login, not_after }
+    }
+
+    /// Does it to what is stored, where `now` is the store's time: `None` afterwards, if it is done.
+    pub fn apply_to(&self, record: &mut Option<Record>, now: Timestamp) -> Deleted {
+        if now > self.not_after {
+            return Deleted::Late(now);
+        }
+        let alive = record.as_ref().filter(|record| !record.is_over(now));
+        let digests = alive.map(|record| &record.metadata.digests);
+        let is_other = |(digests, login): (&Digests, &Digests)| !digests.login_matches(login);
+        if digests.zip(self.login.as_ref()).is_some_and(is_other) {
+            return Deleted::Other;
+        }
+        *record = None;
+        Deleted::Done
+    }
+
+    /// Does it to the bytes under its key, for a store that keeps bytes. What cannot be read is no
+    /// session, and left alone.
+    pub fn apply_to_bytes(&self, bytes: &mut Option<Vec<u8>>, now: Timestamp) -> Deleted {
+        let mut record = bytes.as_deref().and_then(Record::from_bytes);
+        let was_session = record.is_some();
+        let deleted = self.apply_to(&mut record, now);
+        if was_session && record.is_none() {
+            *bytes = None;
+        }
+        deleted
+    }
+}
+
+/// What must be stored as it was read, or an update is not done.
+#[derive(Clone, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Expected {
+    /// Each of these fields has this value; `None`: the field is absent.
+    pub fields: Vec<(Name, Option<Vec<u8>>)>,
+    /// This many fields have a name with this prefix.
+    pub counts: Vec<(String, usize)>,
+}
+
+impl Expected {
+    /// Whether these fields are as expected.
+    #[must_use]
+    pub(crate) fn is_met_by(&self, fields: &Fields) -> bool {
+        let mut values = self.fields.iter();
+        let mut counts = self.counts.iter();
+        values.all(|(name, value)| fields.get(name) == value.as_deref())
+            && counts.all(|(prefix, count)| fields.with_prefix(prefix).count() == *count)
+    }
+}
+
+/// Names only: the values are somebody's data.
+impl fmt::Debug for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.fields.iter().map(|(name, _)| name);
+        f.debug_list().entries(names).finish()
+    }
+}

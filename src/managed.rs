@@ -1,0 +1,164 @@
+//! What Rocket manages for each session type: its engine and its cookie.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rocket::Request;
+use rocket::http::Cookie;
+use session_core::engine::Engine;
+use session_core::request::{Candidates, RequestSession};
+use session_core::schema::SessionData;
+
+use crate::cookie::CookieSettings;
+
+/// Everything about the sessions of type `T`, managed by Rocket from ignition on.
+pub(crate) struct Managed<T: SessionData> {
+    pub(crate) engine: Arc<Engine<T>>,
+    pub(crate) cookie: CookieSettings,
+}
+
+impl<T: SessionData> Managed<T> {
+    pub(crate) fn new(engine: Engine<T>, cookie: CookieSettings) -> Self {
+        let engine = Arc::new(engine);
+        Self { engine, cookie }
+    }
+
+    /// The session of a request, made the first time.
+    pub(crate) fn session(&self, request: &Request<'_>) -> Arc<RequestSession<T>> {
+        let cell = cell::<T>(request);
+        let answered = || cell.answered.load(Ordering::SeqCst);
+        let session = cell.session.get_or_init(|| {
+            let engine = Arc::clone(&self.engine);
+            Arc::new(RequestSession::new(engine, answered()))
+        });
+        Arc::clone(session)
+    }
+
+    /// The tokens in a request's cookies.
+    pub(crate) fn candidates(&self, request: &Request<'_>) -> Candidates {
+        self.cookie
+            .candidates(cookie_headers(request, &self.cookie.name).iter())
+    }
+
+    /// Whether the request brought a cookie of this name, whatever is in it.
+    pub(crate) fn brought_cookie(&self, request: &Request<'_>) -> bool {
+        self.cookie
+            .is_in(cookie_headers(request, &self.cookie.name).iter())
+    }
+}
+
+/// The `Cookie` headers. Rocket's local clients put cookies into the jar without sending one.
+fn cookie_headers(request: &Request<'_>, name: &str) -> Vec<String> {
+    let headers: Vec<_> = request.headers().get("Cookie").map(str::to_owned).collect();
+    if !headers.is_empty() {
+        return headers;
+    }
+    let cookie = request.cookies().get(name);
+    let header = cookie.map(|cookie| format!("{name}={}", cookie.value()));
+    header.into_iter().collect()
+}
+
+impl<T: SessionData> fmt::Debug for Managed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Managed").finish_non_exhaustive()
+    }
+}
+
+/// The session of a request whose response is being decided, if it was used.
+pub(crate) fn answer<'r, T: SessionData>(
+    request: &'r Request<'_>,
+) -> Option<&'r Arc<RequestSession<T>>> {
+    let cell = cell::<T>(request);
+    cell.answered.store(true, Ordering::SeqCst);
+    cell.session.get().filter(|session| session.is_open())
+}
+
+/// A type of our own, so that it meets no other value in a request's cache.
+struct Cell<T: SessionData> {
+    session: OnceLock<Arc<RequestSession<T>>>,
+    answered: AtomicBool,
+}
+
+fn cell<'r, T: SessionData>(request: &'r Request<'_>) -> &'r Cell<T> {
+    request.local_cache(|| Cell {
+        session: OnceLock::new(),
+        answered: AtomicBool::new(false),
+    })
+}
+
+/// The session cookies that the responses of a request set so far: if a later session type's commit
+/// fails, its response replaces theirs, but what they say has happened.
+#[derive(Default)]
+pub(crate) struct SentCookies(Mutex<Vec<Cookie<'static>>>);
+
+impl SentCookies {
+    pub(crate) fn of<'r>(request: &'r Request<'_>) -> &'r Self {
+        request.local_cache(Self::default)
+    }
+
+    pub(crate) fn add(&self, cookie: Cookie<'static>) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(cookie);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Cookie<'static>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// The names and cookies of all session types: two types with one name would open each other's
+/// sessions, and two with one cookie end them.
+#[derive(Debug, Default)]
+pub(crate) struct Registry(Mutex<Vec<Registered>>);
+
+#[derive(Debug)]
+struct Registered {
+    name: &'static str,
+    cookie: String,
+    data: &'static str,
+}
+
+impl Registry {
+    /// Registers the session type `T`, or tells what it has in common with another one.
+    pub(crate) fn register<T: SessionData>(&self, cookie: &str) -> Result<(), String> {
+        let name = T::SCHEMA.name();
+        let data = std::any::type_name::<T>();
+        let mut registered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for other in registered.iter() {
+            if other.name == name {
+                return Err(format!(
+                    "`{}` has the same name; give one of them another: `#[session(name = \"…\")]`",
+                    other.data
+                ));
+            }
+            if other.cookie == cookie {
+                return Err(format!(
+                    "`{}` has the same cookie, `{cookie}`; give one of them another: \
+                     `#[session(cookie = \"…\")]`",
+                    other.data
+                ));
+            }
+        }
+        registered.push(Registered {
+            name,
+            cookie: cookie.to_owned(),
+            data,
+        });
+        Ok(())
+    }
+
+    /// The names of all session types, in the order in which their fairings are attached.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        let registered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        registered
+            .iter()
+            .map(|registered| registered.name)
+            .collect()
+    }
+}

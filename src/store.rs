@@ -1,0 +1,7 @@
+//! Where sessions are stored, and the contract of a [`Store`] of your own.
+
+pub use session_core::clock::{Clock, SystemClock, Timestamp};
+pub use session_core::store::Store;
+pub use session_core::store::memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use session_core::store::redis::RedisStore;

@@ -1,9 +1,0 @@
-use rocket_typed_session::session;
-
-#[session]
-struct Visit {
-    #[session(once, default = Some(7))]
-    code: Option<u64>,
-}
-
-fn main() {}
