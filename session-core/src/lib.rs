@@ -10,6 +10,8 @@
 //! It knows no Rocket, no HTTP and no cookie. It has no global state and starts no task except the
 //! one that connects to Redis. It reads the wall clock in one place only, the [`clock`].
 
+#[cfg(test)]
+mod interleavings;
 mod layout;
 mod storable;
 mod update;

@@ -1,0 +1,340 @@
+//! Messages to the store: they are delayed without bound, connections break, processes crash, time
+//! passes, and the store is rolled back once. Nothing counts twice, nothing lands after its request
+//! has ended, no session that was ended comes back, and nobody's data reaches anybody else.
+//!
+//! A millisecond of the store's clock is a tick. A request sends its messages one after another; what
+//! breaks is the connection of a call: its answer is lost, and its bytes arrive later or never.
+
+mod act;
+mod claims;
+mod deliver;
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use self::tests::Mutant;
+use super::explore::{self, Claim};
+use super::real::{ABSENT, Cookie, Doing, Real, START, Stored, User};
+use crate::clock::Timestamp;
+use crate::plan::{Commit, Loaded, Pending};
+
+/// How many requests a world has at most, and how often each sends something.
+const REQUESTS: usize = 3;
+const SENDS: u8 = 3;
+/// How long a request may take for its commit, in ticks.
+const TIMEOUT: u8 = 1;
+/// The cookie that the browser has at first.
+const FIRST: Cookie = Cookie {
+    id: 0,
+    login: 0,
+    verifier: 0,
+};
+/// How many records there may be: the first, and one for each message that begins one.
+const IDS: u8 = 1 + REQUESTS as u8 * SENDS;
+
+pub(super) struct World {
+    real: Real,
+    requests: Vec<Planned>,
+    /// Whose session the first cookie opens; `None`: there is none.
+    session_of: Option<User>,
+    /// How many ticks pass at most.
+    ticks: u8,
+    /// Whether one request may crash.
+    crashes: bool,
+    /// Whether the store may be rolled back to an earlier moment, once.
+    rolls_back: bool,
+    /// By how much a request's first estimate of the store's time is behind.
+    lag: u8,
+    mutant: Option<Mutant>,
+    /// The one claim that counts; `None`: all do.
+    watched: Option<Claim>,
+    /// What the real code did before with the same input.
+    done: RefCell<HashMap<Input, (Stored, Heard)>>,
+    plans: RefCell<HashMap<(usize, Opened), Rc<Plan>>>,
+}
+
+/// What a request loaded, what it did, and the real plan for that.
+struct Plan {
+    loaded: Loaded,
+    pending: Pending,
+    commit: Commit,
+}
+
+impl Plan {
+    /// The cookie of the record that the request may end: it has one cookie, so there is one.
+    fn ends(&self, opened: Opened) -> Option<Cookie> {
+        opened.cookie.filter(|_| !self.loaded.ends().is_empty())
+    }
+}
+
+/// Who sends what, from which request, to which record, and whether it is late.
+type Input = (usize, Message, Stored, bool);
+
+#[derive(Clone, Copy)]
+struct Planned {
+    doing: Doing,
+    /// Whether it comes from a second browser, which has the first cookie whatever the first browser
+    /// is told.
+    is_elsewhere: bool,
+}
+
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub(super) struct State {
+    now: u8,
+    store: Store,
+    /// What the store may be rolled back to.
+    snapshot: Option<Store>,
+    was_rolled_back: bool,
+    has_crashed: bool,
+    /// The cookie that the browser has.
+    jar: Option<Cookie>,
+    /// The ids that an acknowledged request has ended, as bits.
+    ended: u16,
+    requests: [Request; REQUESTS],
+}
+
+type Store = [Stored; IDS as usize];
+
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+struct Request {
+    at: At,
+    /// What is under way to the store.
+    flight: [Option<Message>; SENDS as usize],
+    /// How often it sent something.
+    sent: u8,
+    /// How often its changes were stored.
+    landed: u8,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+enum At {
+    NotBegun,
+    /// It has loaded, and its handler is done.
+    Open(Opened, Option<Deadline>),
+    /// It waits for the store.
+    Called(Call),
+    /// Nobody knows whether its commit was done: it waits for its deadline.
+    InDoubt(Deadline),
+    Over(Outcome),
+}
+
+type Deadline = u8;
+
+/// What a request loaded: from this the real code derives all the rest again.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Opened {
+    cookie: Option<Cookie>,
+    stored: Stored,
+}
+
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+struct Call {
+    message: Message,
+    deadline: Deadline,
+    /// What the store answered; `None`: nothing yet.
+    heard: Option<Heard>,
+    /// Whether an earlier copy was sent of which nobody knows whether it was done.
+    doubt: bool,
+    /// Whether what the request was to end is of another login by now, and was left alone.
+    is_left: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Message {
+    Update {
+        opened: Opened,
+        number: u8,
+        not_after: u8,
+    },
+    Delete {
+        opened: Opened,
+        number: u8,
+        not_after: u8,
+    },
+    Create {
+        opened: Opened,
+        number: u8,
+    },
+}
+
+impl Message {
+    fn opened(self) -> Opened {
+        match self {
+            Self::Update { opened, .. }
+            | Self::Delete { opened, .. }
+            | Self::Create { opened, .. } => opened,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Heard {
+    Done,
+    Gone,
+    Late,
+    /// A delete: the record is of another login.
+    Other,
+}
+
+/// What the client is told.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Outcome {
+    /// It is done.
+    Acknowledged,
+    /// 503.
+    Failed,
+    /// Its session was over, or its token replaced: the log says so.
+    Dropped,
+    Crashed,
+}
+
+/// What may happen, to which request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// `RequestSession::open`, and the handler.
+    Begin(usize),
+    /// `RequestSession::execute` up to its first call.
+    Commit(usize),
+    /// The store gets one of its messages.
+    Arrive(usize, usize),
+    /// It hears the answer of its call.
+    Hear(usize),
+    /// The connection of its call breaks.
+    Break(usize),
+    /// Its call is certainly not done: nothing was sent.
+    Refuse(usize),
+    /// `sleep_until(deadline)` is over.
+    Wake(usize),
+    Crash(usize),
+    Tick,
+    Remember,
+    RollBack,
+}
+
+impl explore::World for World {
+    type State = State;
+    type Step = Step;
+
+    fn start(&self) -> State {
+        let mut store = [ABSENT; IDS as usize];
+        if let Some(user) = self.session_of {
+            store[0] = self.real.session_of(FIRST, user);
+        }
+        let idle = Request {
+            at: At::NotBegun,
+            flight: [None; SENDS as usize],
+            sent: 0,
+            landed: 0,
+        };
+        State {
+            now: 1,
+            store,
+            snapshot: None,
+            was_rolled_back: false,
+            has_crashed: false,
+            jar: self.session_of.map(|_| FIRST),
+            ended: 0,
+            requests: [idle; REQUESTS],
+        }
+    }
+
+    fn steps(&self, state: &State) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (who, request) in state.requests.iter().take(self.requests.len()).enumerate() {
+            match request.at {
+                At::NotBegun => steps.push(Step::Begin(who)),
+                At::Open(..) => steps.push(Step::Commit(who)),
+                At::Called(call) => {
+                    if call.heard.is_some() {
+                        steps.push(Step::Hear(who));
+                    } else {
+                        steps.push(Step::Refuse(who));
+                    }
+                    steps.push(Step::Break(who));
+                }
+                At::InDoubt(deadline) if state.now >= deadline => steps.push(Step::Wake(who)),
+                At::InDoubt(_) | At::Over(_) => {}
+            }
+            let flight = request.flight.iter().enumerate();
+            steps.extend(
+                flight.filter_map(|(which, message)| message.map(|_| Step::Arrive(who, which))),
+            );
+            let is_busy = !matches!(request.at, At::NotBegun | At::Over(_));
+            if self.crashes && !state.has_crashed && is_busy {
+                steps.push(Step::Crash(who));
+            }
+        }
+        if state.now < 1 + self.ticks {
+            steps.push(Step::Tick);
+        }
+        if self.rolls_back && state.snapshot.is_none() && !state.was_rolled_back {
+            steps.push(Step::Remember);
+        }
+        if state
+            .snapshot
+            .is_some_and(|snapshot| snapshot != state.store)
+        {
+            steps.push(Step::RollBack);
+        }
+        steps
+    }
+
+    fn after(&self, state: &State, step: Step) -> Result<State, Claim> {
+        let mut after = state.clone();
+        match step {
+            Step::Begin(who) => self.begin(&mut after, who),
+            Step::Commit(who) => self.commit(&mut after, who)?,
+            Step::Arrive(who, which) => self.arrive(&mut after, who, which)?,
+            Step::Hear(who) => self.hear(&mut after, who)?,
+            Step::Break(who) => self.break_off(&mut after, who)?,
+            Step::Refuse(who) => self.refuse(&mut after, who)?,
+            Step::Wake(who) => self.fail(&mut after, who)?,
+            Step::Crash(who) => {
+                after.has_crashed = true;
+                after.requests[who].at = At::Over(Outcome::Crashed);
+            }
+            Step::Tick => after.now += 1,
+            Step::Remember => after.snapshot = Some(after.store),
+            Step::RollBack => {
+                after.store = after.snapshot.take().unwrap_or(after.store);
+                after.was_rolled_back = true;
+                after.ended = 0;
+            }
+        }
+        self.forget_what_has_no_effect(&mut after);
+        Ok(after)
+    }
+}
+
+impl World {
+    /// What can never be done any more needs no place in a state.
+    fn forget_what_has_no_effect(&self, state: &mut State) {
+        for request in &mut state.requests {
+            let waits_for = match request.at {
+                At::Called(call) => Some(call.message),
+                _ => None,
+            };
+            for place in &mut request.flight {
+                let is_over = match place {
+                    Some(Message::Update { not_after, .. } | Message::Delete { not_after, .. }) => {
+                        state.now > *not_after
+                    }
+                    Some(Message::Create { .. }) | None => false,
+                };
+                if is_over && *place != waits_for {
+                    *place = None;
+                }
+            }
+            request.flight.sort_unstable_by_key(Option::is_none);
+        }
+    }
+}
+
+/// An instant of the store's clock.
+fn at(tick: u8) -> Timestamp {
+    START.plus(Duration::from_millis(tick.into()))
+}

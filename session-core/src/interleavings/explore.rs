@@ -1,0 +1,157 @@
+//! Tries all interleavings of a world, breadth first, so that the trace to a broken claim is as
+//! short as can be.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+/// A bounded world.
+pub(super) trait World {
+    type State: Clone + Eq + Hash;
+    type Step: Copy + fmt::Debug;
+
+    /// Where it begins.
+    fn start(&self) -> Self::State;
+
+    /// What may happen next.
+    fn steps(&self, state: &Self::State) -> Vec<Self::Step>;
+
+    /// What a step leads to, or the claim that it breaks.
+    fn after(&self, state: &Self::State, step: Self::Step) -> Result<Self::State, Claim>;
+}
+
+/// What a world claims, in a few words.
+pub(super) type Claim = &'static str;
+
+/// What became of an exploration.
+pub(super) struct Explored<S> {
+    /// How many different states were reached.
+    pub(super) states: usize,
+    /// The first claim that was broken, and the shortest way to it.
+    pub(super) broken: Option<(Claim, Vec<S>)>,
+}
+
+/// Tries everything, until a claim is broken.
+pub(super) fn explore<W: World>(world: &W) -> Explored<W::Step> {
+    let start = world.start();
+    let mut known: HashSet<W::State, BuildHasherDefault<Mix>> = HashSet::default();
+    // How each state was reached first: from which one, and by what.
+    let mut reached_by: Vec<Option<(usize, W::Step)>> = vec![None];
+    let mut queue = VecDeque::from([(0, start.clone())]);
+    known.insert(start);
+    while let Some((from, state)) = queue.pop_front() {
+        for step in world.steps(&state) {
+            match world.after(&state, step) {
+                Ok(after) => {
+                    if !known.contains(&after) {
+                        queue.push_back((reached_by.len(), after.clone()));
+                        reached_by.push(Some((from, step)));
+                        known.insert(after);
+                    }
+                }
+                Err(claim) => {
+                    let mut trace = vec![step];
+                    let mut at = from;
+                    while let Some((before, step)) = reached_by[at] {
+                        trace.push(step);
+                        at = before;
+                    }
+                    trace.reverse();
+                    return Explored {
+                        states: known.len(),
+                        broken: Some((claim, trace)),
+                    };
+                }
+            }
+        }
+    }
+    Explored {
+        states: known.len(),
+        broken: None,
+    }
+}
+
+impl<S: fmt::Debug> fmt::Display for Explored<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} states", self.states)?;
+        if let Some((claim, trace)) = &self.broken {
+            write!(f, ", broken: {claim}\n  {trace:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A hash that is cheap in a debug build: states are a few dozen small numbers.
+#[derive(Default)]
+struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(number.into());
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ mixed >> 29;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two hands of a clock, each moved on its own.
+    struct Hands;
+
+    impl World for Hands {
+        type State = (u8, u8);
+        type Step = char;
+
+        fn start(&self) -> (u8, u8) {
+            (0, 0)
+        }
+
+        fn steps(&self, &(a, b): &(u8, u8)) -> Vec<char> {
+            let steps = [('a', a < 3), ('b', b < 4)].into_iter();
+            steps
+                .filter(|(_, can)| *can)
+                .map(|(step, _)| step)
+                .collect()
+        }
+
+        fn after(&self, &(a, b): &(u8, u8), step: char) -> Result<(u8, u8), Claim> {
+            match (a, b, step) {
+                (1, 2, 'b') => Err("never two past three"),
+                (_, _, 'a') => Ok((a + 1, b)),
+                _ => Ok((a, b + 1)),
+            }
+        }
+    }
+
+    #[test]
+    fn the_trace_is_as_short_as_can_be() {
+        let explored = explore(&Hands);
+        let (claim, trace) = explored.broken.unwrap();
+        assert_eq!((claim, trace.len()), ("never two past three", 4));
+    }
+}

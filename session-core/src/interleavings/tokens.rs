@@ -1,0 +1,229 @@
+//! Cookies: a browser that sends requests side by side and hears their responses late, in any order
+//! or never, and a thief who has a copy of its first cookie, or planted it. Who logs in is logged
+//! in, who logs out is logged out, and no older cookie opens anything.
+//!
+//! The store is reliable here, and each commit one step; a tick is 30 seconds. A response that is
+//! lost is one that never arrives.
+
+mod act;
+mod claims;
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use self::tests::{Limit, Mutant};
+use super::explore::{self, Claim};
+use super::real::{ABSENT, Cookie, Doing, Real, START, Stored, User};
+use crate::clock::Timestamp;
+use crate::plan::{Commit, Loaded, Pending};
+use crate::store::Updated;
+
+/// How many requests the browser sends at most, how many the thief, and how often each commits.
+const BROWSERS: usize = 3;
+const THIEFS: usize = 2;
+const ATTEMPTS: u8 = 3;
+const REQUESTS: usize = BROWSERS + THIEFS;
+/// How many records there may be: the first, and one for each commit.
+const IDS: u8 = 1 + REQUESTS as u8 * ATTEMPTS;
+/// As long as a cookie that was replaced counts as replaced a moment ago.
+const TICK: Duration = Duration::from_secs(30);
+/// The cookie that browser and thief have at first.
+const FIRST: Cookie = Cookie {
+    id: 0,
+    login: 0,
+    verifier: 0,
+};
+
+pub(super) struct World {
+    real: Real,
+    /// What the browser's requests do.
+    browser: Vec<Doing>,
+    /// How many requests the thief sends.
+    thief: usize,
+    /// Whose session the first cookie opens; `None`: there is none.
+    session_of: Option<User>,
+    ticks: u8,
+    mutant: Option<Mutant>,
+    /// A documented limit that is held against the library all the same.
+    held: Option<Limit>,
+    /// The one claim that counts; `None`: all do.
+    watched: Option<Claim>,
+    /// What the real code did before with the same input.
+    plans: RefCell<HashMap<Asked, Rc<Plan>>>,
+    updates: RefCell<HashMap<Input, Written>>,
+}
+
+/// Which request, which attempt, what it asks, of which record, and when.
+type Input = (usize, u8, Asked, Stored, u8);
+
+/// The record after an update, the answer, and the cookie if it changes.
+type Written = (Stored, Updated, Option<Cookie>);
+
+/// What a request does, and what it has loaded.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Asked {
+    doing: Doing,
+    opened: Opened,
+}
+
+struct Plan {
+    loaded: Loaded,
+    pending: Pending,
+    commit: Commit,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Opened {
+    cookie: Option<Cookie>,
+    stored: Stored,
+    at: u8,
+}
+
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub(super) struct State {
+    now: u8,
+    store: [Stored; IDS as usize],
+    browser: Option<Cookie>,
+    /// The first cookie, if the thief has it, and the last one that he was given.
+    thief: [Option<Cookie>; 2],
+    /// The browser's requests, then the thief's.
+    requests: [At; REQUESTS],
+    /// The last login of the browser that was done, and is not followed by its own logout.
+    login: Option<Login>,
+}
+
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+struct Login {
+    cookie: Cookie,
+    at: u8,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+enum At {
+    NotBegun,
+    /// It has loaded, and its handler is done; it has tried so often to commit.
+    Open(Asked, u8),
+    /// Its response is under way to the browser.
+    Answered(Answered),
+    Over,
+}
+
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+struct Answered {
+    cookie: Change,
+    asked: Asked,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Change {
+    Keep,
+    Remove,
+    Set(Cookie),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// The browser sends its request of this number, with the cookie that it has; it loads.
+    Begin(usize),
+    /// The thief does something, with the first of his cookies or the last.
+    Steal(usize, Attack, usize),
+    /// A request commits.
+    Commit(usize),
+    /// The browser gets a response.
+    Deliver(usize),
+    Tick,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Attack {
+    LogIn,
+    LogOut,
+    Rotate,
+    Write,
+}
+
+impl Attack {
+    fn doing(self) -> Doing {
+        let mut doing = Doing::default();
+        match self {
+            Self::LogIn => doing.logs_in = Some(User::Thief),
+            Self::LogOut => doing.logs_out = true,
+            Self::Rotate => doing.rotates = true,
+            Self::Write => doing.writes = true,
+        }
+        doing
+    }
+}
+
+impl explore::World for World {
+    type State = State;
+    type Step = Step;
+
+    fn start(&self) -> State {
+        let mut store = [ABSENT; IDS as usize];
+        if let Some(user) = self.session_of {
+            store[0] = self.real.session_of(FIRST, user);
+        }
+        let first = self.session_of.map(|_| FIRST);
+        State {
+            now: 0,
+            store,
+            browser: first,
+            thief: [first, None],
+            requests: [At::NotBegun; REQUESTS],
+            login: None,
+        }
+    }
+
+    fn steps(&self, state: &State) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (who, request) in state.requests.iter().enumerate() {
+            match request {
+                At::NotBegun if who < self.browser.len() => steps.push(Step::Begin(who)),
+                At::NotBegun | At::Over => {}
+                At::Open(..) => steps.push(Step::Commit(who)),
+                At::Answered(_) => steps.push(Step::Deliver(who)),
+            }
+        }
+        let mut thiefs = BROWSERS..BROWSERS + self.thief;
+        let next = thiefs.find(|who| state.requests[*who] == At::NotBegun);
+        if let Some(who) = next {
+            let attacks = [Attack::LogIn, Attack::LogOut, Attack::Rotate, Attack::Write];
+            for (which, _) in state
+                .thief
+                .iter()
+                .enumerate()
+                .filter(|(_, cookie)| cookie.is_some())
+            {
+                steps.extend(attacks.map(|attack| Step::Steal(who, attack, which)));
+            }
+        }
+        if state.now < self.ticks {
+            steps.push(Step::Tick);
+        }
+        steps
+    }
+
+    fn after(&self, state: &State, step: Step) -> Result<State, Claim> {
+        let mut after = state.clone();
+        match step {
+            Step::Begin(who) => self.begin(&mut after, who, self.browser[who], state.browser),
+            Step::Steal(who, attack, which) => {
+                self.begin(&mut after, who, attack.doing(), state.thief[which]);
+            }
+            Step::Commit(who) => self.commit(&mut after, who)?,
+            Step::Deliver(who) => self.deliver(&mut after, who)?,
+            Step::Tick => after.now += 1,
+        }
+        Ok(after)
+    }
+}
+
+/// An instant of the store's clock.
+fn at(tick: u8) -> Timestamp {
+    START.plus(TICK * u32::from(tick))
+}

@@ -1,0 +1,256 @@
+//! The worlds, what each rule is good for, and what is known not to hold.
+
+use std::cell::RefCell;
+
+use super::super::explore::{Claim, explore};
+use super::super::is_deep;
+use super::super::real::{Doing, Real, User};
+use super::World;
+use super::claims::{BLOCKED, KICKED_OUT, NOT_ENDED, NOT_LOGGED_IN, OLDER_OPENS, OVERWRITTEN};
+
+/// A rule that is left out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Mutant {
+    /// An end ends whatever is there.
+    EndNamesNoLogin,
+    /// A request whose session is gone begins another one.
+    GoneBeginsAnother,
+    GoneLoginIsDropped,
+    /// A login with a cookie that opens nothing leaves the other session of its login alone.
+    LoginEndsNothing,
+    /// A login makes only the verifier new.
+    LoginKeepsItsHalf,
+    LoginKeepsTheToken,
+    LogoutNeedsBothHalves,
+    /// An end that met another login passes for done.
+    OtherIsDone,
+    /// A logout with a cookie of before a login a moment ago passes for done.
+    OldLoginIsNotRefused,
+    /// A cookie of an older login ends the session.
+    OldLoginMayEnd,
+    /// A logout with a cookie whose verifier was replaced is refused.
+    RotatedLogoutIsRefused,
+    /// A request with a cookie that was replaced a moment ago begins another session.
+    RotatedTokenStores,
+    /// A login with a cookie that opens nothing is dropped.
+    StaleLoginIsDropped,
+}
+
+/// What is known not to hold, and is granted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Limit {
+    /// The response of a request may overwrite the cookie of a login beside it, where that request
+    /// had no cookie, or that of a session that was over, or one that was replaced long ago.
+    NothingToGoBy,
+    /// So may that of a request which changed the cookie itself, before the login did.
+    RotationUnderWay,
+    /// Where somebody else logged in on an anonymous session, its browser cannot log out of it for
+    /// a moment. It can log in.
+    StrangersLogin,
+}
+
+const WRITE: Doing = Doing {
+    adds: false,
+    writes: true,
+    logs_in: None,
+    leaves: false,
+    rotates: false,
+    logs_out: false,
+};
+const ROTATE: Doing = Doing {
+    rotates: true,
+    ..WRITE
+};
+const LOGOUT: Doing = Doing {
+    logs_out: true,
+    ..WRITE
+};
+const LOGIN: Doing = Doing {
+    logs_in: Some(User::Alice),
+    ..WRITE
+};
+
+/// What the browser does, whose session its first cookie opens, and how many requests a thief with
+/// that cookie sends.
+struct Named(&'static str, &'static [Doing], Option<User>, usize);
+
+const WORLDS: &[Named] = &[
+    Named(
+        "login, a thief has the anonymous cookie",
+        &[LOGIN],
+        Some(User::Nobody),
+        2,
+    ),
+    Named(
+        "login, the cookie is the thief's own",
+        &[LOGIN],
+        Some(User::Thief),
+        2,
+    ),
+    Named(
+        "login again, a thief has the cookie",
+        &[LOGIN],
+        Some(User::Alice),
+        2,
+    ),
+    Named(
+        "logout, a thief has the cookie",
+        &[LOGOUT],
+        Some(User::Alice),
+        2,
+    ),
+    Named(
+        "login & logout, a thief has the cookie",
+        &[LOGIN, LOGOUT],
+        Some(User::Nobody),
+        1,
+    ),
+    Named(
+        "rotate & logout, a thief has the cookie",
+        &[ROTATE, LOGOUT],
+        Some(User::Alice),
+        1,
+    ),
+    Named(
+        "login & write & write",
+        &[LOGIN, WRITE, WRITE],
+        Some(User::Nobody),
+        0,
+    ),
+    Named(
+        "login & rotate & write",
+        &[LOGIN, ROTATE, WRITE],
+        Some(User::Nobody),
+        0,
+    ),
+    Named(
+        "login & login & write",
+        &[LOGIN, LOGIN, WRITE],
+        Some(User::Nobody),
+        0,
+    ),
+    Named(
+        "login & write without a cookie",
+        &[LOGIN, WRITE, WRITE],
+        None,
+        0,
+    ),
+    Named(
+        "login & write, a thief has the cookie",
+        &[LOGIN, WRITE],
+        Some(User::Nobody),
+        1,
+    ),
+];
+
+const LARGER: &[Named] = &[
+    Named(
+        "login & logout, a busy thief",
+        &[LOGIN, LOGOUT],
+        Some(User::Nobody),
+        2,
+    ),
+    Named(
+        "login & write, a busy thief",
+        &[LOGIN, WRITE],
+        Some(User::Nobody),
+        2,
+    ),
+    Named(
+        "login & write & rotate, a thief",
+        &[LOGIN, WRITE, ROTATE],
+        Some(User::Nobody),
+        1,
+    ),
+    Named(
+        "login & logout & write, a thief",
+        &[LOGIN, LOGOUT, WRITE],
+        Some(User::Alice),
+        1,
+    ),
+];
+
+fn world(named: &Named) -> World {
+    let Named(_, browser, session_of, thief) = named;
+    World {
+        real: Real::new(),
+        browser: browser.to_vec(),
+        thief: *thief,
+        session_of: *session_of,
+        ticks: 2,
+        mutant: None,
+        held: None,
+        watched: None,
+        plans: RefCell::default(),
+        updates: RefCell::default(),
+    }
+}
+
+#[test]
+fn no_interleaving_breaks_a_claim() {
+    let mut states = 0;
+    let larger: &[Named] = if is_deep() { LARGER } else { &[] };
+    for named in WORLDS.iter().chain(larger) {
+        let explored = explore(&world(named));
+        println!("{}: {explored}", named.0);
+        assert!(explored.broken.is_none(), "{}: {explored}", named.0);
+        states += explored.states;
+    }
+    println!("tokens: {states} states, no violation");
+}
+
+#[test]
+fn each_rule_that_is_left_out_breaks_a_claim() {
+    use Mutant::*;
+    let rules: &[(Mutant, Claim)] = &[
+        (EndNamesNoLogin, KICKED_OUT),
+        (GoneBeginsAnother, OVERWRITTEN),
+        (GoneLoginIsDropped, NOT_LOGGED_IN),
+        (LoginEndsNothing, OLDER_OPENS),
+        (LoginKeepsItsHalf, KICKED_OUT),
+        (LoginKeepsTheToken, OLDER_OPENS),
+        (LogoutNeedsBothHalves, NOT_ENDED),
+        (OldLoginIsNotRefused, NOT_ENDED),
+        (OldLoginMayEnd, KICKED_OUT),
+        (OtherIsDone, NOT_ENDED),
+        (RotatedLogoutIsRefused, BLOCKED),
+        (RotatedTokenStores, OVERWRITTEN),
+        (StaleLoginIsDropped, NOT_LOGGED_IN),
+    ];
+    for (mutant, claim) in rules {
+        let found = WORLDS.iter().find_map(|named| {
+            let (mutant, watched) = (Some(*mutant), Some(*claim));
+            let explored = explore(&World {
+                mutant,
+                watched,
+                ..world(named)
+            });
+            explored.broken.map(|(_, trace)| (named.0, trace))
+        });
+        println!("{mutant:?}: not \"{claim}\": {found:?}");
+        assert!(found.is_some(), "{mutant:?}, and still \"{claim}\"");
+    }
+}
+
+#[test]
+fn each_limit_is_one() {
+    use Limit::*;
+    let limits: &[(Limit, Claim)] = &[
+        (NothingToGoBy, OVERWRITTEN),
+        (RotationUnderWay, OVERWRITTEN),
+        (StrangersLogin, BLOCKED),
+    ];
+    for (limit, claim) in limits {
+        let found = WORLDS.iter().find_map(|named| {
+            let (held, watched) = (Some(*limit), Some(*claim));
+            let explored = explore(&World {
+                held,
+                watched,
+                ..world(named)
+            });
+            explored.broken.map(|(_, trace)| (named.0, trace))
+        });
+        println!("{limit:?}: not \"{claim}\": {found:?}");
+        assert!(found.is_some(), "{limit:?} is none any more");
+    }
+}
