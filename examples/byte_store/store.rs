@@ -5,9 +5,7 @@ use std::sync::Arc;
 use session_core::clock::{Clock, Timestamp};
 use session_core::error::Error;
 use session_core::record::Record;
-use session_core::store::{
-    Created, Delete, Deleted, Key, Store, Update, Updated, Wanted, async_trait,
-};
+use session_core::store::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
 
 use crate::service::Service;
 
@@ -20,19 +18,22 @@ pub(crate) struct ByteStore {
 
 impl ByteStore {
     /// Gets, changes and swaps, until nobody else was faster: one atomic step.
-    async fn step<A>(&self, key: Key, change: impl Fn(&mut Option<Vec<u8>>) -> A) -> A {
+    async fn step<A, F>(&self, key: Key, change: F) -> Result<A, Error>
+    where
+        F: Fn(&mut Option<Vec<u8>>) -> A,
+    {
         loop {
             let before = self.service.get(key).await;
             let mut after = before.clone();
             let answer = change(&mut after);
             if before == after || self.service.swap(key, before, after).await {
-                return answer;
+                return Ok(answer);
             }
         }
     }
 }
 
-#[async_trait]
+#[session_core::store::async_trait]
 impl Store for ByteStore {
     async fn load(&self, key: Key, _: &Wanted) -> Result<Option<Arc<Record>>, Error> {
         let bytes = self.service.get(key).await.unwrap_or_default();
@@ -41,21 +42,18 @@ impl Store for ByteStore {
     }
 
     async fn create(&self, key: Key, record: Record) -> Result<Created, Error> {
-        Ok(self
-            .step(key, |bytes| record.create_in(bytes, self.now()))
-            .await)
+        self.step(key, |bytes| record.create_in(bytes, self.now()))
+            .await
     }
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
-        Ok(self
-            .step(key, |bytes| update.apply_to_bytes(bytes, self.now()))
-            .await)
+        self.step(key, |bytes| update.apply_to_bytes(bytes, self.now()))
+            .await
     }
 
     async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error> {
-        Ok(self
-            .step(key, |bytes| delete.apply_to_bytes(bytes, self.now()))
-            .await)
+        self.step(key, |bytes| delete.apply_to_bytes(bytes, self.now()))
+            .await
     }
 
     fn now(&self) -> Timestamp {

@@ -1,6 +1,7 @@
 //! What the compiler says about wrong uses of `#[session]`. The files beside this one are right uses.
 //!
-//! `TRYBUILD=overwrite cargo test -p ui-test --test mistakes` writes the `.stderr` files anew; read what it wrote.
+//! `TRYBUILD=overwrite cargo test -p ui-test --test mistakes` writes the `.stderr` files anew; read
+//! what it wrote.
 
 use std::env;
 use std::process::Command;
