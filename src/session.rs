@@ -86,10 +86,10 @@ pub struct Session<T: SessionData> {
     /// Not what was read from the store: the same value may have been encoded in another way, by a
     /// build with another type, or a map that iterates in another order.
     before: Option<Result<Fields, EngineError>>,
-    /// What this guard changed before it handed the session on to another user.
+    /// What this guard changed before it went on to the next user's session.
     earlier: Changes,
     /// What the next user sees, once this guard has logged somebody else in, or the user out.
-    handed_on: OnceLock<Box<T>>,
+    next_user: OnceLock<Box<T>>,
 }
 
 impl<T: SessionData> Session<T> {
@@ -104,7 +104,7 @@ impl<T: SessionData> Session<T> {
             seen,
             before: None,
             earlier: Changes::new(),
-            handed_on: OnceLock::new(),
+            next_user: OnceLock::new(),
         })
     }
 
@@ -120,10 +120,9 @@ impl<T: SessionData> Session<T> {
     #[doc(alias = "flush")]
     pub fn destroy(&mut self) {
         self.ask(|pending| pending.destroyed = true);
-        self.data = T::SCHEMA.defaults();
-        self.before = None;
-        self.earlier = Changes::new();
-        self.handed_on.take();
+        if let Err(error) = self.refresh() {
+            self.request.fail(error);
+        }
     }
 
     /// Gives the session a new token, with the same data and the same [`id`](Self::id). The old
@@ -232,7 +231,7 @@ impl<T: SessionData> Session<T> {
     ///   cannot create, rotate or end a session; or the cookies of a logout do not say which
     ///   session to end.
     pub async fn save(&mut self) -> Result<(), Error> {
-        self.hand_on();
+        self.go_on_with_next_user();
         let changes = self.take_changes()?;
         let committed = self.request.save(changes).await?;
         if committed.began {
@@ -289,7 +288,7 @@ impl<T: SessionData> Session<T> {
         &mut self,
         mut change: impl FnMut(&mut T) -> Result<R, E>,
     ) -> Result<R, TransactError<E>> {
-        self.hand_on();
+        self.go_on_with_next_user();
         let changes = self.take_changes()?;
         // In a stream too, where the commit below is in time for what a dropped guard is late for.
         self.request.keep(changes)?;
@@ -370,25 +369,28 @@ impl<T: SessionData> Session<T> {
 
     /// Whether this guard has logged the session's user out, or somebody else in, and still holds what
     /// it read before.
-    fn is_handed_on(&self) -> bool {
+    fn changes_user(&self) -> bool {
         let before = self.before.as_ref().and_then(|before| before.as_ref().ok());
-        before.is_some_and(|before| self.request.is_handed_on(before, &self.data))
+        before.is_some_and(|before| self.request.changes_user(before, &self.data))
     }
 
-    /// Holds what the next user has, if this guard handed the session on: what comes now is done to
-    /// that.
-    fn hand_on(&mut self) {
-        self.handed_on.take();
-        if !self.is_handed_on() {
-            return;
-        }
-        let changes = self.take_changes();
-        let handed_on = changes.and_then(|changes| self.request.handed_on(&changes));
-        self.record = None;
-        (self.data, self.earlier) = handed_on.unwrap_or_else(|error| {
+    /// The data that the next user begins with, and what this guard did to get there.
+    fn next_user(&self) -> (T, Changes) {
+        let changes = self.changes();
+        let next = changes.and_then(|changes| self.request.next_user(&changes));
+        next.unwrap_or_else(|error| {
             self.request.fail(error);
             (T::SCHEMA.defaults(), Changes::new())
-        });
+        })
+    }
+
+    /// Holds what the next user has, if this guard changed the user: what comes now is done to that.
+    fn go_on_with_next_user(&mut self) {
+        self.next_user.take();
+        if self.changes_user() {
+            (self.data, self.earlier) = self.next_user();
+            (self.record, self.before) = (None, None);
+        }
     }
 
     fn ask(&self, what: impl FnOnce(&mut Pending)) {
@@ -437,7 +439,7 @@ impl<T: SessionData> Session<T> {
         } = self.request.view()?;
         (self.data, self.record, self.seen, self.before) = (data, record, seen, None);
         self.earlier = Changes::new();
-        self.handed_on.take();
+        self.next_user.take();
         Ok(())
     }
 
@@ -474,26 +476,16 @@ impl<T: SessionData> Deref for Session<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        if !self.is_handed_on() {
+        if !self.changes_user() {
             return &self.data;
         }
-        self.handed_on.get_or_init(|| {
-            let changes = self.changes();
-            let handed_on = changes.and_then(|changes| self.request.handed_on(&changes));
-            Box::new(match handed_on {
-                Ok((data, _)) => data,
-                Err(error) => {
-                    self.request.fail(error);
-                    T::SCHEMA.defaults()
-                }
-            })
-        })
+        self.next_user.get_or_init(|| Box::new(self.next_user().0))
     }
 }
 
 impl<T: SessionData> DerefMut for Session<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.hand_on();
+        self.go_on_with_next_user();
         if self.before.is_none() {
             self.before = Some(T::SCHEMA.encode(&self.data));
         }

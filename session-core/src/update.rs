@@ -1,5 +1,6 @@
 //! What one commit does to one record in one atomic step. All pure.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::time::Duration;
 
@@ -186,11 +187,12 @@ impl Delete {
     }
 
     /// Does it to what is stored, where `now` is the store's time: `None` afterwards, if it is done.
-    pub fn apply_to(&self, record: &mut Option<Record>, now: Timestamp) -> Deleted {
+    pub fn apply_to<R: Borrow<Record>>(&self, record: &mut Option<R>, now: Timestamp) -> Deleted {
         if now > self.not_after {
             return Deleted::Late(now);
         }
-        let alive = record.as_ref().filter(|record| !record.is_over(now));
+        let alive = record.as_ref().map(Borrow::borrow);
+        let alive = alive.filter(|record| !record.is_over(now));
         let digests = alive.map(|record| &record.metadata.digests);
         let is_other = |(digests, login): (&Digests, &Digests)| !digests.login_matches(login);
         if digests.zip(self.login.as_ref()).is_some_and(is_other) {

@@ -165,6 +165,22 @@ fn a_token_of_before_a_rotation_is_warned_of_once_no_parallel_request_can_have_i
 }
 
 #[test]
+fn a_refused_logout_is_one_line() {
+    alone(async || {
+        let log = Log::keep();
+        let app = App::in_memory().await;
+        let mut browser = app.browser();
+        browser.get("/view").await;
+        let mut old = browser.clone();
+        browser.post("/login/alice", &[]).await;
+        assert_eq!(old.post("/logout", &[]).await.status, 503);
+        let lines = log.with("not stored");
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        assert!(lines[0].text.contains("which session to end"), "{lines:#?}");
+    });
+}
+
+#[test]
 fn no_line_at_any_level_tells_a_secret() {
     alone(async || {
         let log = Log::keep();

@@ -69,15 +69,23 @@ fn read(basket: Session<Basket>) -> String {
     format!("{} {:?}", basket.items, basket.notes)
 }
 
-/// The permissions that the store's documentation lists.
-fn documented_permissions() -> Vec<&'static str> {
-    let source = include_str!("../../session-core/src/store/redis.rs");
-    let (_, section) = source.split_once("What the Redis user must be").unwrap();
-    let (section, _) = section.split_once("pub struct").unwrap();
+/// The permissions that a text lists between these words.
+fn listed(text: &'static str, start: &str, end: &str) -> Vec<&'static str> {
+    let (_, section) = text.split_once(start).unwrap();
+    let (section, _) = section.split_once(end).unwrap();
     let words = section
         .split_whitespace()
         .map(|word| word.trim_matches('`'));
     words.filter(|word| word.starts_with('+')).collect()
+}
+
+/// The permissions that the store's documentation lists, and SECURITY.md too.
+fn documented_permissions() -> Vec<&'static str> {
+    let source = include_str!("../../session-core/src/store/redis.rs");
+    let of_store = listed(source, "What the Redis user must be", "pub struct");
+    let guide = include_str!("../../SECURITY.md");
+    assert_eq!(listed(guide, "ACL SETUSER", "```"), of_store);
+    of_store
 }
 
 #[tokio::test]

@@ -47,10 +47,11 @@ impl<T: SessionData> RequestSession<T> {
             .commit(failed || panicked || failure.is_some())
             .await
             .map(drop);
-        // The same if the data was refused. There is no point in asking a store that is down.
+        // The same if the data was refused. A store that is down, or a refused logout, would answer as
+        // before.
         let is_pending = !self.state().pending.is_empty();
         if let Err(error) = &result
-            && !error.is_store()
+            && !(error.is_store() || error.is_refused())
             && is_pending
             && let Err(error) = self.commit(true).await
         {
@@ -192,7 +193,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Acts on the plan. A login that meets another request's commit is tried again.
+    /// Acts on the plan within one deadline, unless an earlier commit of this request may still land.
     async fn execute(&self, pending: &Pending, expects: bool) -> Result<Committed, Error> {
         let doubt = self.state().doubt;
         if let Some(doubt) = doubt

@@ -64,8 +64,12 @@ impl<T: SessionData> RequestSession<T> {
     /// Whether a guard whose data was encoded as `before` has logged the session's user out, or
     /// somebody else in: what it read is not the next user's to see.
     #[must_use]
-    pub fn is_handed_on(&self, before: &Fields, data: &T) -> bool {
-        let is_identified = self.live().is_some_and(|live| live.is_identified);
+    pub fn changes_user(&self, before: &Fields, data: &T) -> bool {
+        let is_identified = {
+            let state = self.state();
+            let live = state.loaded.live();
+            live.is_some_and(|live| live.is_identified && !state.pending.destroyed)
+        };
         is_identified && T::SCHEMA.changes_identity(before, data)
     }
 
@@ -74,7 +78,7 @@ impl<T: SessionData> RequestSession<T> {
     /// # Errors
     ///
     /// As [`hand_over`](Self::hand_over).
-    pub fn handed_on(&self, changes: &Changes) -> Result<(T, Changes), Error> {
+    pub fn next_user(&self, changes: &Changes) -> Result<(T, Changes), Error> {
         let (live, mut pending) = (self.live(), self.state().pending.clone());
         pending.merge(Self::pending(changes.clone()))?;
         let fields = self.begin_with(live.as_ref(), &pending)?;

@@ -123,13 +123,10 @@ impl Store for MemoryStore {
     async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error> {
         let now = self.now();
         let mut sessions = self.lock();
-        let mut record = sessions
-            .records
-            .get(&key)
-            .map(|record| Record::clone(record));
+        let mut record = sessions.remove(key);
         let deleted = delete.apply_to(&mut record, now);
-        if record.is_none() {
-            sessions.remove(key);
+        if let Some(record) = record {
+            sessions.insert(key, record);
         }
         Ok(deleted)
     }

@@ -43,16 +43,12 @@ pub(super) fn of_redis(changes: bool, error: RedisError) -> Error {
         let code = code.to_owned();
         return Error::store("Redis refused").with_source(Refused { code });
     }
-    let broken = match error.is_io_error() {
-        true => "the connection to Redis failed".to_owned(),
-        false => format!("Redis or the way to it failed: {}", error.category()),
-    };
-    let is_io = error.is_io_error();
-    let failed = unanswered(changes, broken);
-    if is_io {
-        failed.with_source(error)
-    } else {
-        failed
+    match error.is_io_error() {
+        true => unanswered(changes, "the connection to Redis failed").with_source(error),
+        false => unanswered(
+            changes,
+            format!("Redis or the way to it failed: {}", error.category()),
+        ),
     }
 }
 
