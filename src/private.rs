@@ -1,6 +1,7 @@
 //! The names that generated code may use. Nobody else: they change without notice.
 
-pub use session_core::field::{Field, OnUnreadable, accessor, entries};
+pub use session_core::field::codec::{accessor, entries};
+pub use session_core::field::{Field, OnUnreadable};
 pub use session_core::options::{Options, SameSite};
 pub use session_core::schema::{Identified, Schema, SessionData};
 

@@ -1,4 +1,4 @@
-//! One declared field: its name, its merge rule, and how its value becomes bytes and back.
+//! One declared field: its name, its merge rule, and where its value is stored.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,8 +6,11 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::fields::{DEADLINE_PREFIX, Fields, Name};
 use crate::merge::{Counter, Extreme, Rule};
-use crate::storable;
-use crate::value::{CounterValue, FieldValue, MapValue, OnceValue, OrderedValue};
+use crate::value::{CounterValue, OnceValue, OrderedValue};
+
+pub mod codec;
+
+use self::codec::Codec;
 
 /// A declared field of the session type `T`.
 pub struct Field<T: 'static> {
@@ -21,7 +24,7 @@ pub struct Field<T: 'static> {
     pub(crate) on_unreadable: OnUnreadable,
     pub(crate) is_identity: bool,
     pub(crate) is_once: bool,
-    pub(crate) codec: Codec<T>,
+    codec: &'static dyn Codec<T>,
 }
 
 /// What to do when a stored value doesn't parse as the field's type.
@@ -36,39 +39,18 @@ pub enum OnUnreadable {
     Error,
 }
 
-/// The way between a field and what is stored of it.
-pub(crate) enum Codec<T: 'static> {
-    /// One stored field for each entry of a map.
-    Entries(&'static dyn EntriesCodec<T>),
-    /// One stored field.
-    Value(&'static dyn ValueCodec<T>),
-}
-
 impl<T> Field<T> {
     /// How many bytes the field, or each of its entries, may take by default: 64 KiB.
     const MAX_SIZE: usize = 64 << 10;
 
-    /// A field stored under `name`. The last writer wins.
+    /// A field stored under `name`, or entries each stored under `name`, `:` and its key. The last
+    /// writer wins.
     #[must_use]
     pub const fn new(
         name: &'static str,
         type_name: &'static str,
-        codec: &'static dyn ValueCodec<T>,
+        codec: &'static dyn Codec<T>,
     ) -> Self {
-        Self::with_codec(name, type_name, Codec::Value(codec))
-    }
-
-    /// A map whose entries are stored one by one, each under `name`, `:` and its key.
-    #[must_use]
-    pub const fn entries(
-        name: &'static str,
-        type_name: &'static str,
-        codec: &'static dyn EntriesCodec<T>,
-    ) -> Self {
-        Self::with_codec(name, type_name, Codec::Entries(codec))
-    }
-
-    const fn with_codec(name: &'static str, type_name: &'static str, codec: Codec<T>) -> Self {
         Self {
             name,
             type_name,
@@ -185,16 +167,23 @@ impl<T> Field<T> {
         Some(format!("{DEADLINE_PREFIX}{}", self.name).into())
     }
 
+    /// Whether the field is a map with one stored field for each of its entries.
+    pub(crate) fn is_entries(&self) -> bool {
+        self.codec.is_entries()
+    }
+
+    /// The name under which a key of the field is stored; only entries have keys.
+    fn stored_name(&self, key: &str) -> Name {
+        match self.is_entries() {
+            true => format!("{}:{key}", self.name).into(),
+            false => self.name.into(),
+        }
+    }
+
     /// Appends what the store holds for the field.
     pub(crate) fn encode(&self, data: &T, fields: &mut Vec<(Name, Vec<u8>)>) -> Result<(), Error> {
-        let encoded = match self.codec {
-            Codec::Entries(codec) => codec.encode(data, &mut |key, value| {
-                fields.push((format!("{}:{key}", self.name).into(), value));
-            }),
-            Codec::Value(codec) => codec.encode(data).map(|value| {
-                fields.push((self.name.into(), value));
-            }),
-        };
+        let put = &mut |key: &str, value| fields.push((self.stored_name(key), value));
+        let encoded = self.codec.encode(data, put);
         encoded.map_err(|error| Error::encode(self.name, error))
     }
 
@@ -206,22 +195,19 @@ impl<T> Field<T> {
         stored: &Fields,
         faults: &mut Vec<(String, OnUnreadable)>,
     ) {
-        match self.codec {
-            Codec::Entries(codec) => {
-                // The newest last, so that its entries stay.
-                for name in std::iter::once(&self.name).chain(self.aliases) {
-                    for (key, value) in stored.with_prefix(&format!("{name}:")) {
-                        if !codec.decode(data, key, value) {
-                            faults.push((format!("{name}:{key}"), self.on_unreadable));
-                        }
-                    }
-                }
+        if !self.is_entries() {
+            let values: Vec<_> = self.names().filter_map(|name| stored.get(name)).collect();
+            let value = self.rule.combined(&values);
+            if value.is_some_and(|value| !self.codec.decode(data, "", &value)) {
+                faults.push((self.name.to_owned(), self.on_unreadable));
             }
-            Codec::Value(codec) => {
-                let values: Vec<_> = self.names().filter_map(|name| stored.get(name)).collect();
-                let value = self.rule.combined(&values);
-                if value.is_some_and(|value| !codec.decode(data, &value)) {
-                    faults.push((self.name.to_owned(), self.on_unreadable));
+            return;
+        }
+        // The newest last, so that its entries stay.
+        for name in std::iter::once(&self.name).chain(self.aliases) {
+            for (key, value) in stored.with_prefix(&format!("{name}:")) {
+                if !self.codec.decode(data, key, value) {
+                    faults.push((format!("{name}:{key}"), self.on_unreadable));
                 }
             }
         }
@@ -229,10 +215,7 @@ impl<T> Field<T> {
 
     /// Whether the field's value equals the one that was encoded so.
     pub(crate) fn is_same(&self, data: &T, encoded: Option<&[u8]>) -> bool {
-        match self.codec {
-            Codec::Entries(_) => false,
-            Codec::Value(codec) => encoded.is_some_and(|bytes| codec.is_same(data, bytes)),
-        }
+        encoded.is_some_and(|bytes| self.codec.is_same(data, bytes))
     }
 
     /// Refuses what could not be read back once it is stored. `is_changed` says of the name of the
@@ -243,12 +226,8 @@ impl<T> Field<T> {
         data: &T,
         is_changed: &dyn Fn(&str) -> bool,
     ) -> Result<(), Error> {
-        let checked = match self.codec {
-            Codec::Entries(codec) => {
-                codec.check(data, &|key| is_changed(&format!("{}:{key}", self.name)))
-            }
-            Codec::Value(codec) => codec.check(data, is_changed(self.name)),
-        };
+        let is_changed = |key: &str| is_changed(&self.stored_name(key));
+        let checked = self.codec.check(data, &is_changed);
         checked.map_err(|reason| Error::unstorable(self.name, reason))
     }
 }
@@ -267,203 +246,5 @@ impl<T> fmt::Debug for Field<T> {
             .field("is_identity", &self.is_identity)
             .field("is_once", &self.is_once)
             .finish_non_exhaustive()
-    }
-}
-
-/// Encodes and decodes one field of `T`.
-pub trait ValueCodec<T>: Send + Sync {
-    /// The field's value, encoded.
-    ///
-    /// # Errors
-    ///
-    /// If its `Serialize` fails.
-    fn encode(&self, data: &T) -> Result<Vec<u8>, serde_json::Error>;
-
-    /// Sets the field to the value in `bytes`. If they don't parse as its type, it answers `false`
-    /// and leaves the field alone.
-    fn decode(&self, data: &mut T, bytes: &[u8]) -> bool;
-
-    /// Checks that the field's value can be read back; tries it only if the value changed.
-    ///
-    /// # Errors
-    ///
-    /// Why not.
-    fn check(&self, data: &T, is_changed: bool) -> Result<(), &'static str>;
-
-    /// Whether the field's value equals the one that `bytes` encode, though it is encoded in another
-    /// way. Only identities are compared so.
-    fn is_same(&self, data: &T, bytes: &[u8]) -> bool;
-}
-
-/// Encodes and decodes the entries of one map of `T`.
-pub trait EntriesCodec<T>: Send + Sync {
-    /// Hands each entry to `put`: its key as text, its value encoded.
-    ///
-    /// # Errors
-    ///
-    /// If the `Serialize` of a value fails.
-    fn encode(
-        &self,
-        data: &T,
-        put: &mut dyn FnMut(String, Vec<u8>),
-    ) -> Result<(), serde_json::Error>;
-
-    /// Adds an entry; `false` if its key or its value cannot be read.
-    fn decode(&self, data: &mut T, key: &str, value: &[u8]) -> bool;
-
-    /// Checks that the entries can be read back; tries it only for keys that changed.
-    ///
-    /// # Errors
-    ///
-    /// Why not.
-    fn check(&self, data: &T, is_changed: &dyn Fn(&str) -> bool) -> Result<(), &'static str>;
-}
-
-/// Finds a field of type `V` in a `T` and encodes it: the [`ValueCodec`] of every field except maps
-/// of entries.
-///
-/// The encoding is JSON, so integers are decimal, and an operator can read what is stored.
-pub struct Accessor<T, V> {
-    get: fn(&T) -> &V,
-    get_mut: fn(&mut T) -> &mut V,
-    encode: fn(&V) -> Result<Vec<u8>, serde_json::Error>,
-    decode: fn(&[u8]) -> Option<V>,
-    check: fn(&V) -> Result<(), &'static str>,
-    migrate: Option<fn(&str) -> Option<V>>,
-    is_same: Option<fn(&V, &V) -> bool>,
-}
-
-/// The field of type `V` that both functions find.
-///
-/// Only this function asks whether `V` can be stored. So the compiler complains once, and
-/// underlines the type where the user wrote it.
-#[must_use]
-pub const fn accessor<V: FieldValue, T>(
-    get: fn(&T) -> &V,
-    get_mut: fn(&mut T) -> &mut V,
-) -> Accessor<T, V> {
-    Accessor {
-        get,
-        get_mut,
-        encode: |value| serde_json::to_vec(value),
-        decode: |bytes| serde_json::from_slice(bytes).ok(),
-        check: |value| storable::check(value),
-        migrate: None,
-        is_same: None,
-    }
-}
-
-impl<T, V> Accessor<T, V> {
-    /// The same field, whose values are compared as values: two sets are equal that iterate in
-    /// another order.
-    #[must_use]
-    pub const fn compared(self) -> Self
-    where
-        V: PartialEq,
-    {
-        Self {
-            is_same: Some(V::eq),
-            ..self
-        }
-    }
-
-    /// The same field, of which `migrate` reads what is stored in an older form.
-    #[must_use]
-    pub const fn migrate(self, migrate: fn(&str) -> Option<V>) -> Self {
-        Self {
-            migrate: Some(migrate),
-            ..self
-        }
-    }
-
-    fn read(&self, bytes: &[u8]) -> Option<V> {
-        let migrated = || self.migrate?(str::from_utf8(bytes).ok()?);
-        (self.decode)(bytes).or_else(migrated)
-    }
-}
-
-impl<T, V> ValueCodec<T> for Accessor<T, V> {
-    fn encode(&self, data: &T) -> Result<Vec<u8>, serde_json::Error> {
-        (self.encode)((self.get)(data))
-    }
-
-    fn decode(&self, data: &mut T, bytes: &[u8]) -> bool {
-        let value = self.read(bytes);
-        let value = value.map(|value| *(self.get_mut)(data) = value);
-        value.is_some()
-    }
-
-    fn check(&self, data: &T, is_changed: bool) -> Result<(), &'static str> {
-        (self.check)((self.get)(data))?;
-        if !is_changed {
-            return Ok(());
-        }
-        let read = self.encode(data).ok().and_then(|bytes| self.read(&bytes));
-        read.map(drop).ok_or(storable::NOT_READ_BACK)
-    }
-
-    fn is_same(&self, data: &T, bytes: &[u8]) -> bool {
-        let other = self.is_same.zip(self.read(bytes));
-        other.is_some_and(|(is_same, other)| is_same((self.get)(data), &other))
-    }
-}
-
-impl<T, V> fmt::Debug for Accessor<T, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accessor").finish_non_exhaustive()
-    }
-}
-
-/// Finds a map of type `M` in a `T` and encodes its entries: the [`EntriesCodec`] of maps of
-/// entries.
-pub struct Entries<T, M> {
-    get: fn(&T) -> &M,
-    get_mut: fn(&mut T) -> &mut M,
-    encode: fn(&M, Put<'_>) -> Result<(), serde_json::Error>,
-    decode: fn(&mut M, &str, &[u8]) -> bool,
-    check: fn(&M, IsChanged<'_>) -> Result<(), &'static str>,
-}
-
-type Put<'p> = &'p mut dyn FnMut(String, Vec<u8>);
-type IsChanged<'p> = &'p dyn Fn(&str) -> bool;
-
-/// The map of type `M` that both functions find.
-///
-/// Like [`accessor`], only this function asks whether `M` is one.
-#[must_use]
-pub const fn entries<M: MapValue, T>(
-    get: fn(&T) -> &M,
-    get_mut: fn(&mut T) -> &mut M,
-) -> Entries<T, M> {
-    Entries {
-        get,
-        get_mut,
-        encode: M::encode,
-        decode: M::decode,
-        check: M::check,
-    }
-}
-
-impl<T, M> EntriesCodec<T> for Entries<T, M> {
-    fn encode(
-        &self,
-        data: &T,
-        put: &mut dyn FnMut(String, Vec<u8>),
-    ) -> Result<(), serde_json::Error> {
-        (self.encode)((self.get)(data), put)
-    }
-
-    fn decode(&self, data: &mut T, key: &str, value: &[u8]) -> bool {
-        (self.decode)((self.get_mut)(data), key, value)
-    }
-
-    fn check(&self, data: &T, is_changed: &dyn Fn(&str) -> bool) -> Result<(), &'static str> {
-        (self.check)((self.get)(data), is_changed)
-    }
-}
-
-impl<T, M> fmt::Debug for Entries<T, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entries").finish_non_exhaustive()
     }
 }

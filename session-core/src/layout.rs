@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
-use crate::field::{Codec, Field};
+use crate::field::Field;
 use crate::schema::Schema;
 
 impl<T> Schema<T> {
@@ -87,16 +87,16 @@ fn layout_of<'s, T: 's>(field: &Field<T>, values: impl Iterator<Item = &'s T>) -
             }
         }
     }
-    match field.codec {
+    match field.is_entries() {
         _ if shape == Shape::default() => {}
-        Codec::Entries(_) => line += &format!(" = {{{shape}}}"),
-        Codec::Value(_) => line += &format!(" = {shape}"),
+        true => line += &format!(" = {{{shape}}}"),
+        false => line += &format!(" = {shape}"),
     }
     if let Some(word) = field.rule.word() {
         line += ", ";
         line += word;
     }
-    if matches!(field.codec, Codec::Entries(_)) {
+    if field.is_entries() {
         line += ", entries";
     }
     if field.is_identity {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::changes::{Changes, Expired};
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::field::{Codec, Field, OnUnreadable};
+use crate::field::{Field, OnUnreadable};
 use crate::fields::{Fields, Name};
 use crate::merge::{Change, Counter, Rule};
 use crate::options::Options;
@@ -101,8 +101,7 @@ impl<T> Schema<T> {
     /// The fields that a load asks for.
     #[must_use]
     pub fn wanted(&self) -> Wanted {
-        let is_map = |field: &Field<T>| matches!(field.codec, Codec::Entries(_));
-        if self.fields.iter().any(is_map) {
+        if self.fields.iter().any(Field::is_entries) {
             return Wanted::All;
         }
         let names = self.fields.iter().flat_map(|field| {
@@ -277,26 +276,21 @@ impl<T> Schema<T> {
     pub fn expected(&self, stored: &Fields) -> Expected {
         let mut expected = Expected::default();
         for field in self.fields {
-            match field.codec {
-                Codec::Entries(_) => {
-                    let prefixes = field.names().map(|name| format!("{name}:"));
-                    for prefix in prefixes {
-                        let entries: Vec<_> = stored.with_prefix(&prefix).collect();
-                        expected.counts.push((prefix.clone(), entries.len()));
-                        expected
-                            .fields
-                            .extend(entries.into_iter().map(|(key, value)| {
-                                (format!("{prefix}{key}").into(), Some(value.to_vec()))
-                            }));
-                    }
+            if field.is_entries() {
+                for prefix in field.names().map(|name| format!("{name}:")) {
+                    let entries: Vec<_> = stored.with_prefix(&prefix).collect();
+                    expected.counts.push((prefix.clone(), entries.len()));
+                    let entries = entries.into_iter().map(|(key, value)| {
+                        (format!("{prefix}{key}").into(), Some(value.to_vec()))
+                    });
+                    expected.fields.extend(entries);
                 }
-                Codec::Value(_) => {
-                    let names = field.names().map(Name::from).chain(field.deadline_name());
-                    expected.fields.extend(names.map(|name| {
-                        let value = stored.get(&name).map(<[u8]>::to_vec);
-                        (name, value)
-                    }));
-                }
+            } else {
+                let names = field.names().map(Name::from).chain(field.deadline_name());
+                expected.fields.extend(names.map(|name| {
+                    let value = stored.get(&name).map(<[u8]>::to_vec);
+                    (name, value)
+                }));
             }
         }
         expected
@@ -396,8 +390,7 @@ fn move_from_aliases<T>(field: &Field<T>, changes: &mut Changes) {
         Change::Add { .. } => None,
         _ => Some(name.strip_prefix(field.name)?.to_owned()),
     });
-    let is_entry = matches!(field.codec, Codec::Entries(_));
-    let suffixes = changed.filter(|suffix| match is_entry {
+    let suffixes = changed.filter(|suffix| match field.is_entries() {
         true => suffix.starts_with(':'),
         false => suffix.is_empty(),
     });

@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::merge::CounterRange;
-use crate::storable;
 
 /// What a field may hold: anything that serde can write and read back.
 #[diagnostic::on_unimplemented(
@@ -92,23 +91,17 @@ impl<V> OnceValue for Option<V> where Self: FieldValue {}
     label = "neither a `BTreeMap` nor a `HashMap`",
     note = "use `BTreeMap<String, V>`, or remove `entries`"
 )]
-pub trait MapValue: Default {
-    /// Hands each entry to `put`: its key as text, its value encoded.
-    ///
-    /// # Errors
-    ///
-    /// If the `Serialize` of a value fails.
-    fn encode(&self, put: &mut dyn FnMut(String, Vec<u8>)) -> Result<(), serde_json::Error>;
+pub trait MapValue {
+    /// The keys.
+    type Key: EntryKey;
+    /// The values.
+    type Value: FieldValue;
 
-    /// Adds an entry; `false` if its key or its value cannot be read.
-    fn decode(&mut self, key: &str, value: &[u8]) -> bool;
+    /// All entries.
+    fn iter(&self) -> impl Iterator<Item = (&Self::Key, &Self::Value)>;
 
-    /// Checks that the entries can be read back; tries it only for keys that changed.
-    ///
-    /// # Errors
-    ///
-    /// Why not.
-    fn check(&self, is_changed: &dyn Fn(&str) -> bool) -> Result<(), &'static str>;
+    /// Adds an entry, or replaces the one with this key.
+    fn insert(&mut self, key: Self::Key, value: Self::Value);
 }
 
 /// What a key of a field marked `entries` may be: its `Display` writes it, its `FromStr` reads it.
@@ -127,17 +120,15 @@ where
     K: EntryKey + Ord,
     V: FieldValue,
 {
-    fn encode(&self, put: &mut dyn FnMut(String, Vec<u8>)) -> Result<(), serde_json::Error> {
-        encode_entries(self, put)
+    type Key = K;
+    type Value = V;
+
+    fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.iter()
     }
 
-    fn decode(&mut self, key: &str, value: &[u8]) -> bool {
-        let entry = decode_entry(key, value);
-        entry.map(|(key, value)| self.insert(key, value)).is_some()
-    }
-
-    fn check(&self, is_changed: &dyn Fn(&str) -> bool) -> Result<(), &'static str> {
-        check_entries(self, is_changed)
+    fn insert(&mut self, key: K, value: V) {
+        self.insert(key, value);
     }
 }
 
@@ -147,51 +138,16 @@ where
     V: FieldValue,
     S: BuildHasher + Default,
 {
-    fn encode(&self, put: &mut dyn FnMut(String, Vec<u8>)) -> Result<(), serde_json::Error> {
-        encode_entries(self, put)
+    type Key = K;
+    type Value = V;
+
+    fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.iter()
     }
 
-    fn decode(&mut self, key: &str, value: &[u8]) -> bool {
-        let entry = decode_entry(key, value);
-        entry.map(|(key, value)| self.insert(key, value)).is_some()
+    fn insert(&mut self, key: K, value: V) {
+        self.insert(key, value);
     }
-
-    fn check(&self, is_changed: &dyn Fn(&str) -> bool) -> Result<(), &'static str> {
-        check_entries(self, is_changed)
-    }
-}
-
-fn encode_entries<'m, K: Display + 'm, V: Serialize + 'm>(
-    entries: impl IntoIterator<Item = (&'m K, &'m V)>,
-    put: &mut dyn FnMut(String, Vec<u8>),
-) -> Result<(), serde_json::Error> {
-    for (key, value) in entries {
-        put(key.to_string(), serde_json::to_vec(value)?);
-    }
-    Ok(())
-}
-
-fn check_entries<'m, K: EntryKey + 'm, V: FieldValue + 'm>(
-    entries: impl IntoIterator<Item = (&'m K, &'m V)>,
-    is_changed: &dyn Fn(&str) -> bool,
-) -> Result<(), &'static str> {
-    for (key, value) in entries {
-        storable::check(value)?;
-        let text = key.to_string();
-        if !is_changed(&text) {
-            continue;
-        }
-        if text.parse().ok().as_ref() != Some(key) {
-            return Err(storable::KEY_NOT_READ_BACK);
-        }
-        let read = serde_json::to_vec(value).and_then(|value| serde_json::from_slice::<V>(&value));
-        read.map_err(|_| storable::NOT_READ_BACK)?;
-    }
-    Ok(())
-}
-
-fn decode_entry<K: FromStr, V: DeserializeOwned>(key: &str, value: &[u8]) -> Option<(K, V)> {
-    Some((key.parse().ok()?, serde_json::from_slice(value).ok()?))
 }
 
 /// What a field marked `identity` may hold: an `Option` of the type that names a user.

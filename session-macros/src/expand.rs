@@ -229,10 +229,9 @@ fn table_entry(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
         attrs,
         ..
     } = field;
-    let (constructor, codec) = if attrs.entries.is_written() {
-        (quote!(entries), quote!(entries))
-    } else {
-        (quote!(new), quote!(accessor))
+    let codec = match attrs.entries.is_written() {
+        true => quote!(entries),
+        false => quote!(accessor),
     };
     let name = &name.text;
     let type_name = type_name(ty);
@@ -244,7 +243,7 @@ fn table_entry(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let rules = rules(krate, field);
     quote! {
         #(#cfgs)*
-        #krate::__private::Field::#constructor(#name, #type_name, &const {
+        #krate::__private::Field::new(#name, #type_name, &const {
             #krate::__private::#codec::<#ty, Self>(|__data| &__data.#ident, |__data| &mut __data.#ident) #migrate #compared
         }) #rules
     }

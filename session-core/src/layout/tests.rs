@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::field::{accessor, entries};
+use crate::field::codec::{accessor, entries};
 use crate::options::Options;
 
 #[derive(Default)]
@@ -40,7 +40,7 @@ const SCHEMA: &Schema<Visit> = &Schema::new(
             &const { accessor::<Option<Look>, Visit>(|v| &v.look, |v| &mut v.look) },
         )
         .aliases(&["theme"]),
-        Field::entries(
+        Field::new(
             "cart",
             "BTreeMap<String, Item>",
             &const { entries::<BTreeMap<String, Item>, Visit>(|v| &v.cart, |v| &mut v.cart) },

@@ -1,5 +1,5 @@
 use super::*;
-use crate::field::accessor;
+use crate::field::codec::accessor;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 

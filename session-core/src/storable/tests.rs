@@ -4,7 +4,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 
 use super::*;
-use crate::field::{Field, accessor, entries};
+use crate::field::Field;
+use crate::field::codec::{accessor, entries};
 use crate::value::{FieldValue, MapValue};
 
 /// A session with one field of type `V`.
@@ -20,7 +21,7 @@ fn stored<V: FieldValue + 'static>(value: V) -> Result<(), String> {
 /// Whether the map can be stored as entries.
 fn stored_entries<M: MapValue + 'static>(map: M) -> Result<(), String> {
     let entries = entries::<M, Holds<M>>(|data| &data.0, |data| &mut data.0);
-    let field = Field::entries("field", "M", Box::leak(Box::new(entries)));
+    let field = Field::new("field", "M", Box::leak(Box::new(entries)));
     checked(&field, &Holds(map))
 }
 

@@ -1,7 +1,8 @@
 //! A session type, who its users are, and what a handler does to it.
 
 use crate::changes::Changes;
-use crate::field::{Field, accessor};
+use crate::field::Field;
+use crate::field::codec::accessor;
 use crate::fields::Fields;
 use crate::merge::{Change, Counter, CounterRange};
 use crate::options::Options;

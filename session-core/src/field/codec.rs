@@ -1,0 +1,218 @@
+//! How the value of a field becomes bytes and back.
+
+use std::fmt;
+
+use crate::storable;
+use crate::value::{FieldValue, MapValue};
+
+/// Encodes and decodes one field of `T`. An entry of a map has a key; any other field has only the
+/// key `""`.
+///
+/// The encoding is JSON, so integers are decimal, and an operator can read what is stored.
+pub trait Codec<T>: Send + Sync {
+    /// Whether it is a map with one stored field for each of its entries.
+    fn is_entries(&self) -> bool;
+
+    /// Hands each key and its value to `put`.
+    ///
+    /// # Errors
+    ///
+    /// If a `Serialize` fails.
+    fn encode(&self, data: &T, put: Put<'_>) -> Result<(), serde_json::Error>;
+
+    /// Sets the value of a key. If the bytes don't parse as its type, it answers `false` and leaves
+    /// the field alone.
+    fn decode(&self, data: &mut T, key: &str, bytes: &[u8]) -> bool;
+
+    /// Checks that the values can be read back; tries it only for keys that changed.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    fn check(&self, data: &T, is_changed: IsChanged<'_>) -> Result<(), &'static str>;
+
+    /// Whether the field's value equals the one that `bytes` encode, though it is encoded in another
+    /// way. Only identities are compared so.
+    fn is_same(&self, data: &T, bytes: &[u8]) -> bool;
+}
+
+type Put<'p> = &'p mut dyn FnMut(&str, Vec<u8>);
+type IsChanged<'p> = &'p dyn Fn(&str) -> bool;
+
+/// Finds a field of type `V` in a `T`: the [`Codec`] of every field except maps of entries.
+pub struct Accessor<T, V> {
+    get: fn(&T) -> &V,
+    get_mut: fn(&mut T) -> &mut V,
+    encode: fn(&V) -> Result<Vec<u8>, serde_json::Error>,
+    decode: fn(&[u8]) -> Option<V>,
+    check: fn(&V) -> Result<(), &'static str>,
+    migrate: Option<fn(&str) -> Option<V>>,
+    is_same: Option<fn(&V, &V) -> bool>,
+}
+
+/// The field of type `V` that both functions find.
+///
+/// Only this function asks whether `V` can be stored. So the compiler complains once, and
+/// underlines the type where the user wrote it.
+#[must_use]
+pub const fn accessor<V: FieldValue, T>(
+    get: fn(&T) -> &V,
+    get_mut: fn(&mut T) -> &mut V,
+) -> Accessor<T, V> {
+    Accessor {
+        get,
+        get_mut,
+        encode: |value| serde_json::to_vec(value),
+        decode: |bytes| serde_json::from_slice(bytes).ok(),
+        check: |value| storable::check(value),
+        migrate: None,
+        is_same: None,
+    }
+}
+
+impl<T, V> Accessor<T, V> {
+    /// The same field, whose values are compared as values: two sets are equal that iterate in
+    /// another order.
+    #[must_use]
+    pub const fn compared(self) -> Self
+    where
+        V: PartialEq,
+    {
+        Self {
+            is_same: Some(V::eq),
+            ..self
+        }
+    }
+
+    /// The same field, of which `migrate` reads what is stored in an older form.
+    #[must_use]
+    pub const fn migrate(self, migrate: fn(&str) -> Option<V>) -> Self {
+        Self {
+            migrate: Some(migrate),
+            ..self
+        }
+    }
+
+    fn read(&self, bytes: &[u8]) -> Option<V> {
+        let migrated = || self.migrate?(str::from_utf8(bytes).ok()?);
+        (self.decode)(bytes).or_else(migrated)
+    }
+}
+
+impl<T, V> Codec<T> for Accessor<T, V> {
+    fn is_entries(&self) -> bool {
+        false
+    }
+
+    fn encode(&self, data: &T, put: Put<'_>) -> Result<(), serde_json::Error> {
+        put("", (self.encode)((self.get)(data))?);
+        Ok(())
+    }
+
+    fn decode(&self, data: &mut T, _: &str, bytes: &[u8]) -> bool {
+        let value = self.read(bytes);
+        let value = value.map(|value| *(self.get_mut)(data) = value);
+        value.is_some()
+    }
+
+    fn check(&self, data: &T, is_changed: IsChanged<'_>) -> Result<(), &'static str> {
+        let value = (self.get)(data);
+        (self.check)(value)?;
+        if !is_changed("") {
+            return Ok(());
+        }
+        let encoded = (self.encode)(value).ok();
+        let read = encoded.and_then(|bytes| self.read(&bytes));
+        read.map(drop).ok_or(storable::NOT_READ_BACK)
+    }
+
+    fn is_same(&self, data: &T, bytes: &[u8]) -> bool {
+        let other = self.is_same.zip(self.read(bytes));
+        other.is_some_and(|(is_same, other)| is_same((self.get)(data), &other))
+    }
+}
+
+impl<T, V> fmt::Debug for Accessor<T, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accessor").finish_non_exhaustive()
+    }
+}
+
+/// Finds a map of type `M` in a `T`: the [`Codec`] of maps of entries.
+pub struct Entries<T, M> {
+    get: fn(&T) -> &M,
+    get_mut: fn(&mut T) -> &mut M,
+    encode: fn(&M, Put<'_>) -> Result<(), serde_json::Error>,
+    decode: fn(&mut M, &str, &[u8]) -> bool,
+    check: fn(&M, IsChanged<'_>) -> Result<(), &'static str>,
+}
+
+/// The map of type `M` that both functions find.
+///
+/// Like [`accessor`], only this function asks whether `M` is one.
+#[must_use]
+pub const fn entries<M: MapValue, T>(
+    get: fn(&T) -> &M,
+    get_mut: fn(&mut T) -> &mut M,
+) -> Entries<T, M> {
+    Entries {
+        get,
+        get_mut,
+        encode: |map, put| {
+            for (key, value) in map.iter() {
+                put(&key.to_string(), serde_json::to_vec(value)?);
+            }
+            Ok(())
+        },
+        decode: |map, key, bytes| {
+            let entry = key.parse().ok().zip(serde_json::from_slice(bytes).ok());
+            entry.map(|(key, value)| map.insert(key, value)).is_some()
+        },
+        check: check_entries,
+    }
+}
+
+fn check_entries<M: MapValue>(map: &M, is_changed: IsChanged<'_>) -> Result<(), &'static str> {
+    for (key, value) in map.iter() {
+        storable::check(value)?;
+        let text = key.to_string();
+        if !is_changed(&text) {
+            continue;
+        }
+        if text.parse().ok().as_ref() != Some(key) {
+            return Err(storable::KEY_NOT_READ_BACK);
+        }
+        let encoded = serde_json::to_vec(value);
+        let read = encoded.and_then(|bytes| serde_json::from_slice::<M::Value>(&bytes));
+        read.map_err(|_| storable::NOT_READ_BACK)?;
+    }
+    Ok(())
+}
+
+impl<T, M> Codec<T> for Entries<T, M> {
+    fn is_entries(&self) -> bool {
+        true
+    }
+
+    fn encode(&self, data: &T, put: Put<'_>) -> Result<(), serde_json::Error> {
+        (self.encode)((self.get)(data), put)
+    }
+
+    fn decode(&self, data: &mut T, key: &str, bytes: &[u8]) -> bool {
+        (self.decode)((self.get_mut)(data), key, bytes)
+    }
+
+    fn check(&self, data: &T, is_changed: IsChanged<'_>) -> Result<(), &'static str> {
+        (self.check)((self.get)(data), is_changed)
+    }
+
+    fn is_same(&self, _: &T, _: &[u8]) -> bool {
+        false
+    }
+}
+
+impl<T, M> fmt::Debug for Entries<T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entries").finish_non_exhaustive()
+    }
+}
