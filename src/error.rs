@@ -19,7 +19,7 @@ use session_core::schema::SessionData;
 ///
 /// It is a responder, so `session.save().await?` works in a handler. Your own catcher answers: with
 /// 503 if trying again may help, because the store or another request is to blame; with 413 if a
-/// value is too large; otherwise with 500.
+/// value is too large; as declared if a guard turned the request away; otherwise with 500.
 ///
 /// Neither its `Display` nor its `Debug` contains a token, session data, or a password, so you can
 /// log it as it is. A visitor without a session is no error.
@@ -28,6 +28,8 @@ pub struct Error {
     error: EngineError,
     /// The session that a guard could not read.
     session: Option<Arc<dyn End>>,
+    /// The status with which a declared guard turned the request away.
+    denied: Option<Status>,
 }
 
 impl Error {
@@ -85,6 +87,13 @@ impl Error {
         self.error.is_too_large()
     }
 
+    /// Whether a guard that the session declares turned the request away: nobody is logged in, or
+    /// its predicate says no.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.denied.is_some()
+    }
+
     /// Ends the session that the guard could not read ([`is_decode`](Self::is_decode)), like
     /// [`Session::destroy`](crate::Session::destroy). For any other error it does nothing.
     ///
@@ -118,11 +127,23 @@ impl Error {
         Self {
             error,
             session: Some(session),
+            denied: None,
+        }
+    }
+
+    pub(crate) fn denied(status: Status) -> Self {
+        Self {
+            error: EngineError::usage("a guard of the session turned the request away"),
+            session: None,
+            denied: Some(status),
         }
     }
 
     /// The status of a response whose session could not be loaded or stored.
     pub(crate) fn status(&self) -> Status {
+        if let Some(status) = self.denied {
+            return status;
+        }
         let error = &self.error;
         // After another request's rotation, the browser can try again with the new cookie.
         if error.is_store() || error.is_gone() || error.is_refused() {
@@ -154,8 +175,11 @@ impl<T: SessionData> End for RequestSession<T> {
 /// part of this crate's interface.
 impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
-        let session = None;
-        Self { error, session }
+        Self {
+            error,
+            session: None,
+            denied: None,
+        }
     }
 }
 
@@ -204,7 +228,9 @@ impl Outage {
 
 impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        report(request, "session", &self);
+        if !self.is_denied() {
+            report(request, "session", &self);
+        }
         Err(self.status())
     }
 }

@@ -1,13 +1,14 @@
 //! The fairing: it makes settings and store at ignition, and commits at each response.
 
 use std::fmt;
+use std::io::Cursor;
 use std::marker::PhantomData;
 use std::sync::{Arc, Once};
 
 use log::{error, warn};
 use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::futures::future::BoxFuture;
-use rocket::http::{Cookie, Header};
+use rocket::http::{Cookie, Header, Status};
 use rocket::{Build, Config, Orbit, Request, Response, Rocket};
 use session_core::clock::Clock;
 use session_core::plan::CookieChange;
@@ -22,7 +23,7 @@ use crate::config::{self, Settings};
 #[cfg(feature = "redis")]
 use crate::database::RedisPool;
 use crate::error::{Error, Outage, report};
-use crate::managed::{Managed, Registry, SentCookies, answer};
+use crate::managed::{Managed, Registry, SentCookies, answer, redirect_of};
 use crate::session::Session;
 
 /// The key of the database that sessions use by default.
@@ -327,6 +328,13 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
             for cookie in sent.all() {
                 set_cookie(response, &cookie);
             }
+        }
+        if let Some(location) = redirect_of::<T>(request)
+            && response.status() == Status::SeeOther
+        {
+            response.set_raw_header("Location", location.to_owned());
+            response.remove_header("Content-Type");
+            response.set_sized_body(0, Cursor::new(""));
         }
         vary_by_cookie(response);
         let cookie = match answer.cookie {

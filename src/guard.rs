@@ -13,6 +13,8 @@ use crate::error::{Error, report};
 use crate::managed::Managed;
 use crate::session::Session;
 
+pub(crate) mod declared;
+
 #[rocket::async_trait]
 impl<'r, T: SessionData> FromRequest<'r> for Session<T> {
     type Error = Error;

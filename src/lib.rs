@@ -77,6 +77,7 @@ mod fairing;
 mod guard;
 mod managed;
 mod private;
+mod return_to;
 mod session;
 pub mod store;
 #[cfg(feature = "testing")]
@@ -92,6 +93,7 @@ pub use session_macros::session;
 pub use crate::database::RedisPool;
 pub use crate::error::{Error, TransactError};
 pub use crate::fairing::SessionFairing;
+pub use crate::return_to::ReturnTo;
 pub use crate::session::Session;
 
 /// The version of deadpool-redis that [`RedisPool`] uses, for queries of your own.

@@ -78,13 +78,25 @@ pub(crate) fn answer<'r, T: SessionData>(
 struct Cell<T: SessionData> {
     session: OnceLock<Arc<RequestSession<T>>>,
     answered: AtomicBool,
+    redirect: OnceLock<String>,
 }
 
 fn cell<'r, T: SessionData>(request: &'r Request<'_>) -> &'r Cell<T> {
     request.local_cache(|| Cell {
         session: OnceLock::new(),
         answered: AtomicBool::new(false),
+        redirect: OnceLock::new(),
     })
+}
+
+/// Has the response redirect to this place, if its status says so: a guard turned the request away.
+pub(crate) fn redirect_to<T: SessionData>(request: &Request<'_>, location: String) {
+    cell::<T>(request).redirect.get_or_init(|| location);
+}
+
+/// Where a guard of this session type sends the request.
+pub(crate) fn redirect_of<'r, T: SessionData>(request: &'r Request<'_>) -> Option<&'r str> {
+    cell::<T>(request).redirect.get().map(String::as_str)
 }
 
 /// The session cookies that the responses of a request set so far: if a later session type's commit

@@ -1,15 +1,22 @@
 //! The names that generated code may use. Nobody else: they change without notice.
 
+pub use rocket::http::Status;
+pub use rocket::request::{FromRequest, Outcome};
+pub use rocket::{Ignite, Request, Rocket, Sentinel, async_trait};
 pub use session_core::field::codec::{accessor, entries};
 pub use session_core::field::{Field, OnUnreadable};
 pub use session_core::options::{Options, SameSite};
 pub use session_core::schema::{Identified, Schema, SessionData};
 
-use session_core::value::DefaultValue;
+use session_core::value::{DefaultValue, IdentityValue};
 
 use crate::error::Error;
 use crate::fairing::SessionFairing;
+pub use crate::guard::declared::{DeclaredGuard, Denial, Rule, admit};
 use crate::session::Session;
+
+/// Who can be logged in to the session type `T`.
+pub type User<T> = <<T as Identified>::Identity as IdentityValue>::User;
 
 /// The body of `T::fairing()`.
 pub fn fairing<T: SessionData>() -> SessionFairing<T> {

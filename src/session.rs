@@ -358,6 +358,12 @@ impl<T: SessionData> Session<T> {
         self.request.metadata().authenticated_at.map(date_time)
     }
 
+    /// Whether the user logged in at most this long ago.
+    pub(crate) fn logged_in_within(&self, within: Duration) -> bool {
+        let at = self.request.metadata().authenticated_at;
+        at.is_some_and(|at| self.request.engine().now().since(at) <= within)
+    }
+
     /// When the session ends if no other request uses it. It takes into account what this request
     /// changed so far.
     #[must_use]

@@ -11,6 +11,7 @@ use syn::{Attribute, Data, DeriveInput, Expr, ExprPath, Fields, Meta};
 use crate::code::Code;
 use crate::entry::{Entry, Given, entries};
 use crate::errors::Errors;
+use crate::guard::Guard;
 use crate::mistake::Mistake;
 
 const OF_FIELD: &[&str] = &[
@@ -20,6 +21,7 @@ const OF_FIELD: &[&str] = &[
     "entries",
     "once",
     "identity",
+    "guard",
     "keep",
     "ttl",
     "max_size",
@@ -35,12 +37,13 @@ const OF_FIELD: &[&str] = &[
 /// `session-core`.
 macro_rules! struct_attrs {
     ($($option:ident: $type:ty = $read:ident($($example:literal)?)),* $(,)?) => {
-        const OF_STRUCT: &[&str] = &["name", $(stringify!($option)),*];
+        const OF_STRUCT: &[&str] = &["name", "guard", $(stringify!($option)),*];
 
         /// The options on the struct.
         #[derive(Default)]
         pub(crate) struct StructAttrs {
             pub(crate) name: Attr<String>,
+            pub(crate) guards: Vec<Given<Guard>>,
             $($option: Attr<$type>,)*
         }
 
@@ -48,6 +51,8 @@ macro_rules! struct_attrs {
             fn set(&mut self, entry: &Entry, errors: &mut Errors) {
                 match entry.key.to_string().as_str() {
                     "name" => self.name.set(entry, entry.text("visit", errors), errors),
+                    // The one option that may stand more than once.
+                    "guard" => self.guards.extend(Guard::read(entry, errors)),
                     $(stringify!($option) => {
                         let given = entry.$read($($example,)? errors);
                         self.$option.set(entry, given, errors);
@@ -164,6 +169,7 @@ pub(crate) struct FieldAttrs {
     pub(crate) entries: Attr<()>,
     pub(crate) once: Attr<()>,
     pub(crate) identity: Attr<()>,
+    pub(crate) guard: Attr<Guard>,
     pub(crate) keep: Attr<()>,
     pub(crate) ttl: Attr<Duration>,
     pub(crate) max_size: Attr<usize>,
@@ -186,6 +192,7 @@ impl FieldAttrs {
                 "entries" => read.entries.set(entry, entry.mark(errors), errors),
                 "once" => read.once.set(entry, entry.mark(errors), errors),
                 "identity" => read.identity.set(entry, entry.mark(errors), errors),
+                "guard" => read.guard.set(entry, Guard::read(entry, errors), errors),
                 "keep" => read.keep.set(entry, entry.mark(errors), errors),
                 "max_size" => read.max_size.set(entry, entry.size(errors), errors),
                 "ttl" => read.ttl.set(entry, entry.duration(errors), errors),
@@ -238,7 +245,7 @@ impl<T> Attr<T> {
         self.is_written && self.given.is_none()
     }
 
-    fn set(&mut self, entry: &Entry, given: Option<Given<T>>, errors: &mut Errors) {
+    pub(crate) fn set(&mut self, entry: &Entry, given: Option<Given<T>>, errors: &mut Errors) {
         if self.is_written {
             let key = entry.key.to_string();
             errors.report(entry.key.span(), &Mistake::Duplicate(&key));

@@ -3,6 +3,7 @@
 //! - the struct: its parameters, its derives, its name;
 //! - its options, by the rules that the configuration follows too (`session_core::options`);
 //! - each field: options that exclude each other (`conflicts`), a type that borrows, limits (`fields`);
+//! - the guards, by the rules beside their declaration (`guard`);
 //! - the fields among each other: one identity, each stored name once (`fields`).
 
 use syn::punctuated::Punctuated;
@@ -10,6 +11,7 @@ use syn::{Attribute, Path, Token};
 
 use crate::attr::StructAttrs;
 use crate::errors::Errors;
+use crate::guard;
 use crate::mistake::Mistake;
 use crate::model::{Name, Session};
 
@@ -32,6 +34,7 @@ pub(crate) fn check(session: &Session<'_>, errors: &mut Errors) {
         fields::limits(field, errors);
     }
 
+    guard::check(session, errors);
     fields::one_identity(&session.fields, errors);
     fields::stored_names(&session.fields, errors);
 }

@@ -62,6 +62,7 @@ pub(crate) struct Entry {
 enum Value {
     Absent,
     Expression(Expr),
+    List(Group),
     Unreadable(Span),
 }
 
@@ -136,11 +137,48 @@ impl Entry {
         }
     }
 
+    /// Whether it is `key`, and nothing else.
+    pub(crate) fn is_mark(&self) -> bool {
+        matches!(self.value, Value::Absent)
+    }
+
+    /// The path in `key = path`.
+    pub(crate) fn path(&self) -> Option<&ExprPath> {
+        match self.ungrouped()? {
+            Expr::Path(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The entries in `key(…)`.
+    pub(crate) fn list(&self, errors: &mut Errors) -> Option<Vec<Self>> {
+        match &self.value {
+            Value::List(list) => Some(entries(list.stream(), errors)),
+            _ => None,
+        }
+    }
+
+    /// `key = 403`: a status that says no.
+    pub(crate) fn status(&self, errors: &mut Errors) -> Option<Given<u16>> {
+        let literal = match self.literal() {
+            Some(Lit::Int(literal)) => literal.base10_parse::<u16>().ok(),
+            _ => None,
+        };
+        let status = literal.filter(|status| (400..600).contains(status));
+        match (status, self.literal()) {
+            (Some(status), Some(literal)) => Some(self.given(status, literal.span())),
+            _ => {
+                let example = format!("{} = 403", self.key);
+                self.refuse("a status of 400 to 599", &example, errors)
+            }
+        }
+    }
+
     /// `key = path::to::function`.
     pub(crate) fn function(&self, errors: &mut Errors) -> Option<Given<ExprPath>> {
-        match self.ungrouped() {
-            Some(Expr::Path(path)) => Some(self.given(path.clone(), path.span())),
-            _ => {
+        match self.path() {
+            Some(path) => Some(self.given(path.clone(), path.span())),
+            None => {
                 let example = format!("{} = path::to::function", self.key);
                 self.refuse("the path of a function", &example, errors)
             }
@@ -184,12 +222,13 @@ impl Entry {
         Some(value)
     }
 
-    fn refuse<T>(&self, wanted: &str, example: &str, errors: &mut Errors) -> Option<T> {
+    pub(crate) fn refuse<T>(&self, wanted: &str, example: &str, errors: &mut Errors) -> Option<T> {
         let key = self.key.to_string();
         let mistake = Mistake::Value(&key, wanted, example);
         match &self.value {
             Value::Absent => errors.report(self.key.span(), &mistake),
             Value::Expression(value) => errors.report_over(value, &mistake),
+            Value::List(list) => errors.report(list.span(), &mistake),
             Value::Unreadable(span) => errors.report(*span, &mistake),
         }
         None
@@ -208,11 +247,12 @@ impl Entry {
     pub(crate) fn form(&self) -> String {
         match self.value {
             Value::Absent => self.key.to_string(),
+            Value::List(_) => format!("{}(…)", self.key),
             Value::Expression(_) | Value::Unreadable(_) => format!("{} = …", self.key),
         }
     }
 
-    fn given<T>(&self, value: T, span: Span) -> Given<T> {
+    pub(crate) fn given<T>(&self, value: T, span: Span) -> Given<T> {
         Given {
             value,
             key: self.key.span(),
@@ -225,7 +265,7 @@ impl Entry {
         let key = Ident::parse_any(input);
         let key = key.map_err(|_| syn::Error::new(start, Mistake::Syntax))?;
         let value = if input.peek(Paren) {
-            Value::Unreadable(input.parse::<Group>()?.span())
+            Value::List(input.parse()?)
         } else if input.parse::<Option<Token![=]>>()?.is_none() || is_over(input) {
             // `idle =` lacks its value just as `idle` does, and is told the same.
             Value::Absent

@@ -1,5 +1,5 @@
 //! What a checked session becomes: the struct, a table of what it declares, its `Default`, who is
-//! logged in to it, `fairing()`, and a `take_…()` for each field marked `once`.
+//! logged in to it, `fairing()`, a `take_…()` for each field marked `once`, and its guards.
 //!
 //! Only data and calls; all behaviour is in `session-core` and the facade, testable without us.
 
@@ -12,6 +12,7 @@ use syn::{Attribute, Data, DeriveInput, Meta, Type, TypePath, Visibility};
 use crate::attr::{self, Attr};
 use crate::check;
 use crate::code::Code as _;
+use crate::guard;
 use crate::model::{Field, Session};
 use crate::type_name::type_name;
 
@@ -100,6 +101,7 @@ pub(crate) fn impls(
         #(#takes)*
     };
     let functions = self::implement(item, &TokenStream::new(), &functions);
+    let guards = guard::expand(krate, session, is_checked);
     let lints = once(session).next().map(|_| lints(item));
     let allow_private = allow_private(session);
     quote! {
@@ -112,6 +114,8 @@ pub(crate) fn impls(
         #lints
         #allow_private
         #functions
+
+        #guards
     }
 }
 
@@ -144,7 +148,7 @@ fn implement(item: &DeriveInput, name: &TokenStream, items: &TokenStream) -> Tok
 }
 
 /// Whether the compiler has nothing to say about an identity of this type.
-fn may_be_identity(ty: &Type) -> bool {
+pub(crate) fn may_be_identity(ty: &Type) -> bool {
     let is_option = |path: &TypePath| {
         let last = path.path.segments.last();
         last.is_some_and(|last| last.ident == "Option")
@@ -295,7 +299,7 @@ fn default(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
 }
 
 /// Only where something is deprecated: elsewhere it would clash with a `forbid` of the user's.
-fn allow_deprecated(item: &DeriveInput) -> Option<TokenStream> {
+pub(crate) fn allow_deprecated(item: &DeriveInput) -> Option<TokenStream> {
     let is_deprecated = |attr: &Attribute| attr.path().is_ident("deprecated");
     let Data::Struct(data) = &item.data else {
         return None;

@@ -16,6 +16,7 @@ mod entry;
 mod errors;
 mod expand;
 mod fallback;
+mod guard;
 mod mistake;
 mod model;
 mod type_name;
@@ -49,7 +50,8 @@ mod type_name;
 /// The struct stays as you write it. It gets implementations of `SessionData` and of `Default`,
 /// from the declaration, so tests write `Visit { user, ..Visit::default() }`. An associated
 /// function `fairing()`, as visible as the struct, returns the fairing to attach. Each field marked
-/// `once` adds a function that takes its value; `identity` adds an implementation of `Identified`.
+/// `once` adds a function that takes its value; `identity` adds an implementation of `Identified`;
+/// each `guard` adds a request guard.
 ///
 /// The struct must have named fields and no parameters, and be `Send + Sync`. Every field must
 /// implement serde's `Serialize` and `DeserializeOwned`, and `Default`, unless an option below says
@@ -57,7 +59,7 @@ mod type_name;
 ///
 /// # Options on the struct
 ///
-/// All are optional. `Rocket.toml` can override all except `name`, under
+/// All are optional. `Rocket.toml` can override all except `name` and `guard`, under
 /// `[default.sessions.<name>]`. An option that is declared twice, contradicts another, or would
 /// make browsers refuse the cookie is a compile error. Write durations like `"90s"`, `"30m"`, `"1h
 /// 30m"` and `"7days"`, and sizes like `"64KiB"` and `"1MB"`.
@@ -76,6 +78,7 @@ mod type_name;
 /// | `same_site = "Strict"` | With which requests from other sites browsers send the cookie: `"Lax"` (followed links), `"Strict"` (none) or `"None"` (all; needs `secure` declared too, because browsers drop the cookie without it). | `"Lax"` |
 /// | `path = "/shop"` | Below which path browsers send the cookie. | `/` |
 /// | `domain = "example.com"` | To which host, with all its subdomains, browsers send the cookie. Every application on one of them can read it. | only the host that set it |
+/// | `guard(Admin = is_admin)` | Generates the request guard `Admin`, which admits a session that satisfies the function. May be repeated. See [below](#guards). | none |
 ///
 /// # Options on a field
 ///
@@ -89,6 +92,7 @@ mod type_name;
 /// | `entries` | For a `BTreeMap` or `HashMap`: each entry is stored on its own. Two requests that add different entries keep both, removing one removes only that one, and for one entry the last writer wins. Keys need `Display` and `FromStr`. An entry that cannot be read is left out; the others stay. A load reads the whole session. |
 /// | `once` | For an `Option`: when requests race for the value, exactly one gets it, by `Visit::take_field(&mut session).await`; the others get `None`. See [below](#fields-that-are-taken-once). |
 /// | `identity` | Says who is logged in; for one `Option` of a type with `PartialEq`, as visible as the struct. When somebody logs in, the token changes and the old one is dead. When the user changes, the session ends and another one begins. |
+/// | `guard = Member` | With `identity`: generates the request guard `Member`, which admits whoever is logged in. See [below](#guards). |
 /// | `keep` | The field survives a change of user: a theme, a language. Without it, the next user finds the default. |
 /// | `max_size = "128KiB"` | How many bytes the field may take; in a map of `entries`, each entry. Without it, 64 KiB. A larger value is answered 413, and nothing is stored. |
 /// | `ttl = "5m"` | The field's own deadline, counted from its last change. Afterwards the field has its default. |
@@ -154,6 +158,58 @@ mod type_name;
 /// Assign to the field to store a new value. You may read it, but that promises nothing: another
 /// request may be taking what you see.
 ///
+/// # Guards
+///
+/// ```text
+/// #[session(
+///     guard(Admin = is_admin, status = 403),
+///     guard(Recent, within = "5m", redirect = "/login"),
+/// )]
+/// struct Visit {
+///     #[session(identity, guard(Member, redirect = "/login"))]
+///     user: Option<UserId>,
+///     is_admin: bool,
+/// }
+///
+/// fn is_admin(visit: &Visit) -> bool {
+///     visit.is_admin
+/// }
+///
+/// #[get("/home")]
+/// fn home(member: Member) -> String {
+///     format!("Hello {}", member.name)
+/// }
+///
+/// #[post("/users/<id>/delete")]
+/// fn delete(id: UserId, admin: Admin, _recent: Recent) { … }
+/// ```
+///
+/// `Member` derefs to the user, so their type needs `Clone`; `Admin` and `Recent` deref to the
+/// session. `session()`, `session_mut()` and `into_session()` give the session of each. The guards
+/// are as visible as the struct. If the store is down, they answer 503, as the session's own guard
+/// does.
+///
+/// | in `guard(…)` | meaning |
+/// |---|---|
+/// | `Name` | On the identity: admits whoever is logged in. |
+/// | `Name = path` | On the struct: admits whom this function admits, a `fn(&Visit) -> bool`. |
+/// | `async` | The function is an `async fn(&Visit, &Request<'_>) -> Result<bool, Status>`, and may ask a database. An error is the response's status. |
+/// | `within = "5m"` | Admits only who logged in at most this long ago (OWASP ASVS 7.5.1), with or without a function. Needs an `identity`. |
+/// | `status = 403` | Whom it turns away gets this error, from your own catcher. |
+/// | `redirect = "/login"` | Whom it turns away is sent there with a 303. A GET appends the page as `?next=…`; `ReturnTo` brings the visitor back. |
+/// | neither | Whom it turns away is forwarded to the next matching route; without one, it is a 401, or a 403 if the function said no. |
+///
+/// A route that uses one of them without the attached fairing aborts the launch. A guard of your
+/// own that asks for a session inside does not; this gives it the same protection:
+///
+/// ```text
+/// impl Sentinel for MyGuard {
+///     fn abort(rocket: &Rocket<Ignite>) -> bool {
+///         <Session<Visit> as Sentinel>::abort(rocket)
+///     }
+/// }
+/// ```
+///
 /// A `#[cfg(…)]` on a field applies to what is generated for it, too.
 #[proc_macro_attribute]
 pub fn session(
@@ -202,6 +258,9 @@ mod tests {
         "idle = \"1h\" \"2h\" absolute = \"3h\"",
         "same_site = \"\", max_size = \"99999999999999999999YB\", remember = \"\", secure = 'x', persistent = b\"\"",
         "a::b::<c, d> = |e| f, ..",
+        "guard, guard = 1, guard = a::b, guard(), guard(,), guard(A), guard(a::b), guard(A = 1)",
+        "guard(A = b, async, async = 1, within, within = 1, status = 1, status = 403, redirect = \"\")",
+        "guard(A = b::<c>, redirect = \"//a\", within = \"0s\", unknown), guard(A(B)), guard[A]",
     ];
 
     const ITEMS: &[&str] = &[
@@ -221,6 +280,8 @@ mod tests {
         "struct S { #[session(rename = \"\", alias = \"@\", alias = \"\\0\")] a: &&mut [&str], }",
         "struct S { #[session(counter, identity, keep, skip, default, max_size, rename, alias)] r#a: fn(&u8) -> &u8, }",
         "struct S { #[session(max, min, entries, once, ttl = \"0s\", max_size = \"0\", on_unreadable, migrate)] a: &u8 }",
+        "struct S { #[session(identity, guard = A)] a: Option<u8>, #[session(guard(B = c, async))] b: u8 }",
+        "pub struct S<'a> { #[session(identity, guard(r#fn))] a: &'a u8, #[session(guard(self))] b: () }",
         "struct S { #[session(once)] r#a: &'a Self, #[session(once)] b: fn(&u8) -> Self }",
         "struct S<'a> { #[session(once)] a: &'a u8, #[session(migrate = <A as B>::c::<d>)] e: [u8; 4] }",
         "struct S { #[session(default = a::<b, c>(|d| -> e { f }), skip)] #[cfg(g)] _a: dyn Fn(&u8), }",

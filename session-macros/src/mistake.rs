@@ -16,6 +16,14 @@ pub(crate) enum Mistake<'a> {
     FieldNameEmpty,
     FieldNameReserved(&'a str, char),
     Generic,
+    GuardAsync(&'a str),
+    GuardOfAll(&'a str),
+    GuardOfField,
+    GuardOfIdentity(&'a str),
+    GuardRedirect(&'a str),
+    GuardStatusAndRedirect,
+    GuardWithin,
+    GuardWithinTooShort,
     IdentityTwice(&'a str),
     NameOfField(&'a str, &'a str),
     NameOfSession(&'a str),
@@ -107,6 +115,42 @@ impl fmt::Display for Mistake<'_> {
             Self::NameOfSessionEmpty => write!(
                 f,
                 "a session needs a name; write a `name = \"…\"` of lowercase letters, digits and `_`"
+            ),
+
+            // The guards.
+            Self::GuardOfAll(name) => write!(
+                f,
+                "`{name}` would admit everybody; write `guard({name} = function)`, `guard({name}, within = \"5m\")`, or `guard = {name}` on the identity"
+            ),
+            Self::GuardOfField => write!(
+                f,
+                "only the field marked `identity` can have a guard; write `guard(Name = function)` on the struct"
+            ),
+            Self::GuardOfIdentity(name) => write!(
+                f,
+                "a guard of the identity admits whoever is logged in; write `guard({name} = function)` on the struct"
+            ),
+            Self::GuardAsync(name) => write!(
+                f,
+                "there is no function that could be `async`; write `guard({name} = function, async)`"
+            ),
+            Self::GuardWithin => write!(
+                f,
+                "`within` counts from the login, and nobody can log in; mark a field `#[session(identity)]`"
+            ),
+            Self::GuardWithinTooShort => {
+                write!(
+                    f,
+                    "nobody logs in that fast; write for example `within = \"5m\"`"
+                )
+            }
+            Self::GuardStatusAndRedirect => write!(
+                f,
+                "a redirect has its own status; remove `status` or `redirect`"
+            ),
+            Self::GuardRedirect(path) => write!(
+                f,
+                "`{path}` is no path on this host; write one like `redirect = \"/login\"`"
             ),
 
             // The fields.

@@ -31,6 +31,7 @@ mod lifecycle;
 mod lifetimes;
 mod logs;
 mod measure;
+mod members;
 mod memory;
 mod model;
 mod operation;

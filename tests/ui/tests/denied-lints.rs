@@ -25,14 +25,14 @@
 use rocket_typed_session::{SessionData, session};
 
 /// A session.
-#[session(idle = "1h", same_site = "Strict")]
+#[session(idle = "1h", same_site = "Strict", guard(Named = is_named, status = 403))]
 #[derive(Debug)]
 pub struct Strict {
     /// Counted.
     #[session(counter)]
     pub views: u64,
     /// Named.
-    #[session(identity, alias = "name")]
+    #[session(identity, guard(Member, redirect = "/login"), alias = "name")]
     pub user: Option<String>,
     /// Given.
     #[session(default = 3)]
@@ -45,9 +45,15 @@ pub struct Strict {
     pub cached: Option<String>,
 }
 
-#[session]
+fn is_named(strict: &Strict) -> bool {
+    strict.user.is_some()
+}
+
+#[session(guard(Recent, within = "5m"))]
 struct Private {
     views: u64,
+    #[session(identity, guard = Owner)]
+    owner: Option<String>,
     #[session(once)]
     challenge: Option<String>,
     #[session(skip)]
@@ -57,6 +63,6 @@ struct Private {
 #[test]
 fn generated_code_is_free_of_lints() {
     let private = Private::SCHEMA.defaults();
-    assert_eq!(private.cached, None);
+    assert_eq!((private.cached, private.owner), (None, None));
     assert_eq!((private.views, private.challenge), (0, None));
 }

@@ -9,11 +9,17 @@ mod outer {
             pub(crate) views: u64,
         }
 
-        #[rocket_typed_session::session]
+        #[rocket_typed_session::session(guard(Reader = has_views))]
         pub(super) struct OfTheParent {
             pub(super) views: u64,
+            #[session(identity, guard = Member)]
+            pub(super) user: Option<u64>,
             #[session(once)]
             pub(super) challenge: Option<u8>,
+        }
+
+        fn has_views(of_the_parent: &OfTheParent) -> bool {
+            of_the_parent.views > 0
         }
 
         #[rocket_typed_session::session]
@@ -33,6 +39,7 @@ mod outer {
 
     pub(crate) fn seen_from_the_parent() {
         let _take = inner::OfTheParent::take_challenge;
+        let _guards = (inner::Member::session, inner::Reader::into_session);
         let _fairings = (inner::OfTheParent::fairing(), inner::OfAPath::fairing());
     }
 }

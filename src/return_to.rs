@@ -1,0 +1,126 @@
+//! Where a visitor wanted to go before a guard sent them to log in.
+
+use std::fmt;
+
+use rocket::Request;
+use rocket::form::{self, FromFormField, ValueField};
+use rocket::http::uri::Origin;
+use rocket::response::{self, Redirect, Responder};
+
+/// Where a visitor wanted to go before a guard with `redirect` sent them to log in: a form field, a
+/// query parameter, and a redirect back.
+///
+/// The redirect appends the page as the query parameter `next`. Take it from there, keep it in the
+/// login form, and return it after the login. It is always a path on this host: whatever else a
+/// link says, and a `next` that is missing, becomes `/` (OWASP, "Unvalidated Redirects and
+/// Forwards").
+///
+/// ```rust
+/// # use rocket::{form::Form, get, post, FromForm, response::content::RawHtml};
+/// # use rocket_typed_session::{ReturnTo, Session, session};
+/// # #[session] struct Visit {
+/// #     #[session(identity, guard(Member, redirect = "/login"))] user: Option<String> }
+/// #[get("/login?<next>")]
+/// fn form(next: ReturnTo) -> RawHtml<String> {
+///     RawHtml(format!(
+///         r#"<form method="post" action="/login">
+///              <input type="hidden" name="next" value="{next}"> …"#
+///     ))
+/// }
+///
+/// #[derive(FromForm)]
+/// struct Login {
+///     user: String,
+///     next: ReturnTo,
+/// }
+///
+/// #[post("/login", data = "<login>")]
+/// fn login(login: Form<Login>, mut visit: Session<Visit>) -> ReturnTo {
+///     let Login { user, next } = login.into_inner();
+///     visit.log_in(user);
+///     next
+/// }
+/// ```
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ReturnTo(Origin<'static>);
+
+impl ReturnTo {
+    /// The path and its query.
+    #[must_use]
+    pub fn uri(&self) -> &Origin<'static> {
+        &self.0
+    }
+
+    /// The place, if this is a path on this host. A browser reads `//` and `/\` as another host, and
+    /// skips tabs and line ends when it does.
+    fn parse(text: &str) -> Option<Self> {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\\\"'<>".contains(&byte);
+        let is_local = text.starts_with('/') && !text.starts_with("//");
+        if !is_local || !text.bytes().all(is_plain) {
+            return None;
+        }
+        Origin::parse_owned(text.to_owned()).ok().map(Self)
+    }
+}
+
+/// `/`.
+impl Default for ReturnTo {
+    fn default() -> Self {
+        Self(Origin::ROOT)
+    }
+}
+
+/// The path and its query. It has no quotes and no brackets, so it can stand in a quoted attribute.
+impl fmt::Display for ReturnTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[rocket::async_trait]
+impl<'v> FromFormField<'v> for ReturnTo {
+    fn from_value(field: ValueField<'v>) -> form::Result<'v, Self> {
+        Ok(Self::parse(field.value).unwrap_or_default())
+    }
+
+    fn default() -> Option<Self> {
+        Some(<Self as Default>::default())
+    }
+}
+
+/// A 303 to the place.
+impl<'r> Responder<'r, 'static> for ReturnTo {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        Redirect::to(self.0).respond_to(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_path_on_this_host_is_a_place_to_return_to() {
+        for good in ["/", "/a", "/a/b?c=d&e=%2F", "/a?next=//b"] {
+            assert_eq!(ReturnTo::parse(good).unwrap().uri().to_string(), good);
+        }
+        for bad in [
+            "",
+            "a",
+            "//evil.example",
+            "///evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            " /a",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "/\"><script>",
+            "/'x",
+            "/a b",
+            "/\u{e9}",
+        ] {
+            assert_eq!(ReturnTo::parse(bad), None, "{bad:?}");
+        }
+    }
+}
