@@ -1,20 +1,16 @@
 //! `Session<T>`: the session in a handler's hands.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::mem;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use std::{mem, thread};
 
 use chrono::{DateTime, Utc};
-use log::warn;
 use session_core::changes::Changes;
 use session_core::clock::Timestamp;
 use session_core::error::Error as EngineError;
 use session_core::expiry::Lifetime;
 use session_core::fields::Fields;
-use session_core::plan::Pending;
 use session_core::random::random_below;
 use session_core::record::Record;
 use session_core::request::{RequestSession, View};
@@ -22,7 +18,10 @@ use session_core::schema::{Identified, SessionData};
 use session_core::token::SessionId;
 use session_core::value::IdentityValue;
 
+use self::data::Fresh;
 use crate::error::{Error, TransactError};
+
+mod data;
 
 /// The session of a request: a request guard that derefs to your struct.
 ///
@@ -74,13 +73,20 @@ use crate::error::{Error, TransactError};
 /// # Several guards in one request
 ///
 /// Each has its own copy of the data, and they merge like concurrent requests. A guard hands over
-/// its changes when it is dropped; a guard that begins later sees them.
+/// its changes when it is dropped; a guard that begins later sees them. When one ends the session
+/// or changes the user, all others show the session that the request has then, and what they
+/// changed before and did not hand over is dropped with a warning.
 pub struct Session<T: SessionData> {
     request: Arc<RequestSession<T>>,
     data: T,
     record: Option<Arc<Record>>,
     /// How often guards of this request had handed over changes when this one began.
     seen: u64,
+    /// Which of the request's sessions this guard read: if another guard has ended it, or gone over to
+    /// another user's, what this one holds is not for the next.
+    epoch: u64,
+    /// How often somebody had logged in during the request by then.
+    logins: u64,
     /// The data as it was encoded before the first `&mut`; `None`: it was never borrowed so.
     ///
     /// Not what was read from the store: the same value may have been encoded in another way, by a
@@ -90,21 +96,31 @@ pub struct Session<T: SessionData> {
     earlier: Changes,
     /// What the next user sees, once this guard has logged somebody else in, or the user out.
     next_user: OnceLock<Box<T>>,
+    /// What the request's session is after another guard has ended this one.
+    fresh: OnceLock<Box<Fresh<T>>>,
 }
 
 impl<T: SessionData> Session<T> {
     pub(crate) fn new(request: Arc<RequestSession<T>>) -> Result<Self, EngineError> {
         let View {
-            data, record, seen, ..
+            data,
+            record,
+            seen,
+            epoch,
+            logins,
+            ..
         } = request.view()?;
         Ok(Self {
             request,
             data,
             record,
             seen,
+            epoch,
+            logins,
             before: None,
             earlier: Changes::new(),
             next_user: OnceLock::new(),
+            fresh: OnceLock::new(),
         })
     }
 
@@ -192,7 +208,8 @@ impl<T: SessionData> Session<T> {
     ///
     /// The absolute timeout counts from now. The idle timeout is kept in whole seconds, at least
     /// one; its touch interval is in proportion to the declared one. With [`Lifetime::persistent`],
-    /// the cookie outlives the browser's session. It does nothing for a session without data.
+    /// the cookie outlives the browser's session. It does nothing for a session without data. A later
+    /// login begins the declared absolute timeout, unless this one reaches further.
     ///
     /// ```rust
     /// # use std::time::Duration;
@@ -219,8 +236,8 @@ impl<T: SessionData> Session<T> {
     ///
     /// # Errors
     ///
-    /// - [`Error::is_gone`]: another request ended the session or replaced its token. Nothing was
-    ///   stored.
+    /// - [`Error::is_gone`]: another request ended the session or replaced its token, or another guard
+    ///   of this one ended it or changed the user. Nothing was stored.
     /// - [`Error::is_unknown`]: nobody knows whether it was stored. It was stored once or not at
     ///   all, will not be stored later, and is not tried again.
     /// - [`Error::is_store`] otherwise: the store could not be reached, or refused. Nothing was
@@ -231,9 +248,14 @@ impl<T: SessionData> Session<T> {
     ///   cannot create, rotate or end a session; or the cookies of a logout do not say which
     ///   session to end.
     pub async fn save(&mut self) -> Result<(), Error> {
+        if self.catch_up() {
+            return Err(EngineError::gone().into());
+        }
         self.go_on_with_next_user();
         let changes = self.take_changes()?;
-        let committed = self.request.save(changes).await?;
+        // Before anything is waited for, so that a caller who gives up loses nothing.
+        (self.epoch, self.logins) = self.request.keep(changes)?;
+        let committed = self.request.save().await?;
         if committed.began {
             return Ok(self.refresh()?);
         }
@@ -288,10 +310,11 @@ impl<T: SessionData> Session<T> {
         &mut self,
         mut change: impl FnMut(&mut T) -> Result<R, E>,
     ) -> Result<R, TransactError<E>> {
+        self.catch_up();
         self.go_on_with_next_user();
         let changes = self.take_changes()?;
         // In a stream too, where the commit below is in time for what a dropped guard is late for.
-        self.request.keep(changes)?;
+        (self.epoch, self.logins) = self.request.keep(changes)?;
         for attempt in 0..TRANSACTION_ATTEMPTS {
             let mut outcome = None;
             let tried = self.request.try_transaction(|view| {
@@ -368,85 +391,12 @@ impl<T: SessionData> Session<T> {
     /// changed so far.
     #[must_use]
     pub fn expires_at(&self) -> DateTime<Utc> {
-        let changes = self.changes().unwrap_or_default();
+        let changes = match self.is_stale() {
+            true => Changes::new(),
+            false => self.changes().unwrap_or_default(),
+        };
         let metadata = self.request.metadata_after(changes);
         date_time(self.request.engine().lifetime().expires_at(&metadata))
-    }
-
-    /// Whether this guard has logged the session's user out, or somebody else in, and still holds what
-    /// it read before.
-    fn changes_user(&self) -> bool {
-        let before = self.before.as_ref().and_then(|before| before.as_ref().ok());
-        before.is_some_and(|before| self.request.changes_user(before, &self.data))
-    }
-
-    /// The data that the next user begins with, and what this guard did to get there.
-    fn next_user(&self) -> (T, Changes) {
-        let changes = self.changes();
-        let next = changes.and_then(|changes| self.request.next_user(&changes));
-        next.unwrap_or_else(|error| {
-            self.request.fail(error);
-            (T::SCHEMA.defaults(), Changes::new())
-        })
-    }
-
-    /// Holds what the next user has, if this guard changed the user: what comes now is done to that.
-    fn go_on_with_next_user(&mut self) {
-        self.next_user.take();
-        if self.changes_user() {
-            (self.data, self.earlier) = self.next_user();
-            (self.record, self.before) = (None, None);
-        }
-    }
-
-    fn ask(&self, what: impl FnOnce(&mut Pending)) {
-        let mut pending = Pending::default();
-        what(&mut pending);
-        if let Err(error) = self.request.add(pending) {
-            self.request.fail(error);
-        }
-    }
-
-    fn hand_over(&self, changes: Changes) {
-        match self.request.hand_over(changes, self.seen) {
-            Ok(overwritten) if cfg!(debug_assertions) && !overwritten.is_empty() => warn!(
-                "session type {}: two guards of one request assigned `{}`, and the one that was \
-                 dropped last wins; let one handler have one guard, or pass it on by `&mut`",
-                T::SCHEMA.name(),
-                overwritten.join("`, `")
-            ),
-            Ok(_) => {}
-            Err(error) => self.request.fail(error),
-        }
-    }
-
-    /// What changed since the guard began, or since the last time that was taken.
-    fn changes(&self) -> Result<Changes, EngineError> {
-        let mut changes = self.earlier.clone();
-        if let Some(before) = &self.before {
-            let before = before.as_ref().map_err(Clone::clone)?;
-            let engine = self.request.engine();
-            changes.merge(engine.changes(self.record.as_deref(), before, &self.data)?)?;
-        }
-        Ok(changes)
-    }
-
-    fn take_changes(&mut self) -> Result<Changes, EngineError> {
-        let changes = self.changes();
-        self.before = None;
-        self.earlier = Changes::new();
-        changes
-    }
-
-    /// Starts over with what is stored and pending.
-    fn refresh(&mut self) -> Result<(), EngineError> {
-        let View {
-            data, record, seen, ..
-        } = self.request.view()?;
-        (self.data, self.record, self.seen, self.before) = (data, record, seen, None);
-        self.earlier = Changes::new();
-        self.next_user.take();
-        Ok(())
     }
 
     /// The body of the `take_…` functions that `#[session]` generates for `once` fields.
@@ -455,6 +405,7 @@ impl<T: SessionData> Session<T> {
         name: &'static str,
         field: fn(&mut T) -> &mut V,
     ) -> Result<V, Error> {
+        self.catch_up();
         // What this request put there, and a login, must be stored before any request gets the value.
         if self.request.is_before_take(&self.changes()?, name) {
             self.save().await?;
@@ -475,47 +426,6 @@ impl<T: SessionData> Session<T> {
             T::SCHEMA.decode_into(&mut self.data, &taken, now);
         }
         Ok(mem::take(field(&mut self.data)))
-    }
-}
-
-impl<T: SessionData> Deref for Session<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        if !self.changes_user() {
-            return &self.data;
-        }
-        self.next_user.get_or_init(|| Box::new(self.next_user().0))
-    }
-}
-
-impl<T: SessionData> DerefMut for Session<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.go_on_with_next_user();
-        if self.before.is_none() {
-            self.before = Some(T::SCHEMA.encode(&self.data));
-        }
-        &mut self.data
-    }
-}
-
-/// Hands over what was changed. What a panicking handler did is dropped.
-impl<T: SessionData> Drop for Session<T> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            return self.request.panicked();
-        }
-        if self.before.is_none() && self.earlier.is_empty() {
-            return;
-        }
-        // Somebody's `Serialize` may panic, and a drop must not.
-        match catch_unwind(AssertUnwindSafe(|| self.take_changes())) {
-            Ok(Ok(changes)) => self.hand_over(changes),
-            Ok(Err(error)) => self.request.fail(error),
-            Err(_) => self.request.fail(EngineError::usage(
-                "the `Serialize` of a session's field panicked",
-            )),
-        }
     }
 }
 

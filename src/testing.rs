@@ -150,7 +150,8 @@ impl TestKit {
         let engine = request.engine();
         let before = told(T::SCHEMA.encode(&T::SCHEMA.defaults()));
         let changes = told(engine.changes(None, &before, &data));
-        told(request.save(changes).await);
+        told(request.keep(changes));
+        told(request.save().await);
         match request.answer(false).await.cookie {
             CookieChange::Set { token, max_age } => managed.cookie.carrying(&token, max_age),
             CookieChange::Keep | CookieChange::Remove => {

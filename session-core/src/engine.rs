@@ -194,6 +194,7 @@ impl<T: SessionData> Engine<T> {
             })),
             stores_nothing,
             refuses_end: !is_same_login && is_recent(metadata.authenticated_at),
+            ..NoSession::default()
         }))
     }
 
@@ -290,10 +291,7 @@ impl<T: SessionData> Engine<T> {
         update.absolute_deadline = match (&update.lifetime, renews) {
             (Some(own), _) => Some(now.plus(own.absolute_timeout)),
             // A login begins a new life: it must not end because its anonymous past was long.
-            (None, Renews::Login) => {
-                let renewed = now.plus(self.lifetime.absolute_timeout);
-                Some(renewed.max(before.absolute_deadline))
-            }
+            (None, Renews::Login) => Some(now.plus(self.lifetime.absolute_timeout)),
             (None, Renews::Nothing | Renews::Verifier) => None,
         };
         if update.absolute_deadline.is_some() || update.rotation.is_some() || self.touch_due(live) {

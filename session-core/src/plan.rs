@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::changes::Changes;
 use crate::error::Error;
 use crate::expiry::Lifetime;
+use crate::fields::Fields;
 use crate::record::Record;
 use crate::store::Key;
 use crate::token::{Digests, Token};
@@ -54,8 +55,11 @@ pub(crate) struct NoSession {
     /// Whether nothing may be stored, unless somebody logs in: its cookie could overwrite that of a
     /// login or a rotation beside it.
     pub(crate) stores_nothing: bool,
-    /// Whether a logout is refused, because nobody knows which session it means.
+    /// Whether a logout is refused, because nobody knows which session it means. What it may mean
+    /// ends all the same.
     pub(crate) refuses_end: bool,
+    /// What the next session begins with: what was kept of the one that this request ended.
+    pub(crate) kept: Fields,
 }
 
 impl NoSession {
@@ -64,8 +68,13 @@ impl NoSession {
         Self {
             ends: vec![end],
             stores_nothing: true,
-            refuses_end: false,
+            ..Self::default()
         }
+    }
+
+    /// Whether there is nothing to know: no token, or none that a record knows.
+    pub(crate) fn is_default(&self) -> bool {
+        self.ends.is_empty() && !self.stores_nothing && !self.refuses_end
     }
 
     /// What is known about two tokens that open nothing.
@@ -74,6 +83,12 @@ impl NoSession {
         self.stores_nothing |= other.stores_nothing;
         self.refuses_end |= other.refuses_end;
         self
+    }
+}
+
+impl Default for Loaded {
+    fn default() -> Self {
+        Self::None(NoSession::default())
     }
 }
 
@@ -198,7 +213,7 @@ pub(crate) enum Renews {
 /// | a living session | asked for a new token | write data and a new verifier |
 /// | a living session | changed data or lifetime | write the data |
 /// | a living session | did none of these, and a touch is due | touch |
-/// | no session, but tokens of some login | destroyed it | end them |
+/// | no session, but tokens of some login | destroyed it | end them; fail if nobody knows whether these are all that it means |
 /// | no session, and nobody knows which it means | destroyed it | refuse |
 /// | no session | destroyed it | end nothing: the cookie goes |
 /// | no session | logged somebody in | end what its tokens may end, begin |

@@ -2,6 +2,7 @@
 //! commits that store it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use log::{error, warn};
@@ -19,6 +20,7 @@ use crate::record::{Metadata, Record};
 use crate::schema::SessionData;
 use crate::token::{SessionId, Token};
 
+mod act;
 mod commit;
 mod view;
 
@@ -29,6 +31,11 @@ pub struct RequestSession<T: SessionData> {
     /// When the request first asked for its session.
     opened_at: Timestamp,
     opening: OnceCell<Result<(), Error>>,
+    /// Counts how often the request went over to another session: what a guard read before is not
+    /// for the next one.
+    epoch: AtomicU64,
+    /// Counts how often somebody logged in.
+    logins: AtomicU64,
     /// Held during a commit, so that two of them do not send the same changes.
     committing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -80,6 +87,10 @@ pub struct View<T> {
     pub record: Option<Arc<Record>>,
     /// How often guards of this request had handed over changes by then.
     pub seen: u64,
+    /// The [`epoch`](RequestSession::epoch) of that.
+    pub epoch: u64,
+    /// The [`logins`](RequestSession::logins) by then.
+    pub logins: u64,
 }
 
 /// The result of a commit.
@@ -110,6 +121,8 @@ impl<T: SessionData> RequestSession<T> {
             opened_at: engine.now(),
             engine,
             opening: OnceCell::new(),
+            epoch: AtomicU64::new(0),
+            logins: AtomicU64::new(0),
             committing: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
                 loaded: Loaded::None(NoSession::default()),
@@ -155,29 +168,38 @@ impl<T: SessionData> RequestSession<T> {
                  believed"
             );
             return Ok(Loaded::None(NoSession {
-                ends: Vec::new(),
                 stores_nothing: true,
                 refuses_end: true,
+                ..NoSession::default()
             }));
         }
-        let mut none = NoSession::default();
         let mut living: Vec<Live> = Vec::new();
+        let mut others = Vec::new();
         for token in &candidates.tokens {
             match self.engine.load(token).await? {
                 Loaded::Live(live) => living.push(live),
-                Loaded::None(other) => none = none.and(other),
+                Loaded::None(none) => others.push((token.id(), none)),
             }
         }
-        if living.len() > 1 {
-            let count = living.len();
+        if let [live] = &living[..] {
+            // An older token of the same session is what another path or domain was left with.
+            others.retain(|(id, none)| *id != live.key.id && !none.is_default());
+        }
+        if living.len() == 1 && others.is_empty() {
+            return Ok(living.pop().map_or_else(Loaded::default, Loaded::Live));
+        }
+        let count = living.len() + others.len();
+        let others = others.into_iter().map(|(_, none)| none);
+        let mut none = others.fold(NoSession::default(), NoSession::and);
+        if !living.is_empty() {
             warn!(
                 "session type {name}: a request brought the cookies of {count} sessions; none is \
                  believed"
             );
-            none.ends.extend(living.drain(..).map(|live| live.end()));
+            none.ends.extend(living.iter().map(Live::end));
             none.stores_nothing = true;
         }
-        Ok(living.pop().map_or(Loaded::None(none), Loaded::Live))
+        Ok(Loaded::None(none))
     }
 
     /// Whether this request used its session.
@@ -264,6 +286,39 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
+    /// Which session the guards of this request are about. It changes when the request ends its
+    /// session or goes over to another user's, and when another request has ended it.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// How often somebody logged in during this request. A guard that read the session before that
+    /// must read it again before it can tell who is logged in.
+    #[must_use]
+    pub fn logins(&self) -> u64 {
+        self.logins.load(Ordering::SeqCst)
+    }
+
+    fn begin_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Adds to what is not committed yet.
+    fn add_to(&self, state: &mut State, later: Pending) -> Result<(), Error> {
+        let may_leave = later.identity.is_some() || later.destroyed;
+        let before = may_leave.then(|| state.next::<T>());
+        let logs_in = later.logs_in();
+        state.pending.merge(later)?;
+        if logs_in {
+            self.logins.fetch_add(1, Ordering::SeqCst);
+        }
+        if before.is_some_and(|before| before != state.next::<T>()) {
+            self.begin_epoch();
+        }
+        Ok(())
+    }
+
     /// Adds a guard's changes to what the request commits. Answers the fields that it assigned
     /// without seeing that another guard had assigned them.
     ///
@@ -271,6 +326,14 @@ impl<T: SessionData> RequestSession<T> {
     ///
     /// If a counter would leave its range; then nothing is added.
     pub fn hand_over(&self, changes: Changes, seen: u64) -> Result<Vec<String>, Error> {
+        if self.state().answered && !changes.is_empty() {
+            error!(
+                "session type {}: a session was modified after the response was decided, so the \
+                 change is lost; in a stream, call `save().await`",
+                T::SCHEMA.name()
+            );
+            return Ok(Vec::new());
+        }
         let overwritten = self.note_assignments(&changes, seen);
         self.add(Self::pending(changes))?;
         Ok(overwritten)
@@ -282,32 +345,15 @@ impl<T: SessionData> RequestSession<T> {
     ///
     /// As [`hand_over`](Self::hand_over).
     pub fn add(&self, later: Pending) -> Result<(), Error> {
-        let name = T::SCHEMA.name();
-        let is_late = self.state().answered;
-        if is_late && !later.changes.is_empty() {
+        if self.state().answered && !later.is_empty() {
             error!(
-                "session type {name}: a session was modified after the response was decided, so \
-                 the change is lost; in a stream, call `save().await`"
-            );
-            return Ok(());
-        }
-        if is_late && !later.is_empty() {
-            error!(
-                "session type {name}: a session cannot end or get a new token any more, nor another \
-                 lifetime, since the response was decided; in a stream, do it before"
+                "session type {}: a session cannot end or get a new token any more, nor another \
+                 lifetime, since the response was decided; in a stream, do it before",
+                T::SCHEMA.name()
             );
         }
         // What is done after the response was decided waits for a `save`, which says if it is late.
-        self.state().pending.merge(later)
-    }
-
-    /// Keeps a guard's changes for a later commit, even after the response was decided.
-    ///
-    /// # Errors
-    ///
-    /// As [`hand_over`](Self::hand_over).
-    pub fn keep(&self, changes: Changes) -> Result<(), Error> {
-        self.state().pending.merge(Self::pending(changes))
+        self.add_to(&mut self.state(), later)
     }
 
     /// Logs in the user in `data`; `changes` are what the guard did to get there.
@@ -372,6 +418,21 @@ impl<T: SessionData> RequestSession<T> {
     /// No code of others runs while the lock is held, so what a panic left is whole.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What becomes of the session that was loaded, if it does not go on: it ends, or that of this
+    /// user begins.
+    fn next<T: SessionData>(&self) -> Option<Option<Change>> {
+        if self.pending.destroyed {
+            return Some(None);
+        }
+        self.loaded.live()?;
+        let commit = plan(&self.loaded, &self.pending, false);
+        let begins = matches!(commit, Commit::Begin { .. });
+        let field = T::SCHEMA.identity()?;
+        begins.then(|| self.pending.changes.get(field.name).cloned())
     }
 }
 

@@ -208,11 +208,7 @@ impl<T> Schema<T> {
     /// What a session begins with if another one ends in this request: what the request wrote, and
     /// the fields of the other one that are marked `keep`. Counters start at their default.
     pub(crate) fn begin(&self, other: &Fields, changes: &Changes) -> Result<Fields, Error> {
-        let mut fields = Fields::new();
-        for field in self.fields.iter().filter(|field| field.keep) {
-            let stored = other.iter().filter(|(name, _)| field.owns(name));
-            fields.extend(stored.map(|(name, value)| (name.clone(), value.to_vec())));
-        }
+        let mut fields = self.kept(other);
         let defaults = self.encode(&self.defaults())?;
         let mut changes = changes.clone();
         for field in self.fields {
@@ -246,6 +242,14 @@ impl<T> Schema<T> {
         let applied = changes.apply(&mut fields);
         applied.map_err(|name| Error::overflow(&name))?;
         Ok(fields)
+    }
+
+    /// The fields that survive a change of user.
+    pub(crate) fn kept(&self, fields: &Fields) -> Fields {
+        let keep = self.fields.iter().filter(|field| field.keep);
+        let kept = keep.flat_map(|field| fields.iter().filter(|(name, _)| field.owns(name)));
+        kept.map(|(name, value)| (name.clone(), value.to_vec()))
+            .collect()
     }
 
     /// The change that takes the value of a `once` field, with its deadline.

@@ -31,12 +31,15 @@ pub struct Update {
     pub touched_at: Option<Timestamp>,
     /// The new token, if it changes.
     pub rotation: Option<Rotation>,
-    /// The new absolute deadline, if it changes.
+    /// The new absolute deadline, if it changes. Without a [`lifetime`](Self::lifetime), it never
+    /// moves backwards.
     pub absolute_deadline: Option<Timestamp>,
     /// The session's own lifetime, if it changes.
     pub lifetime: Option<Lifetime>,
     /// The record lives at least this long from now, and never shorter than without the update.
     pub ttl: Duration,
+    /// Whether the session ends with it: another user's session is to begin. It answers all fields.
+    pub ends: bool,
 }
 
 /// What a store keeps of a new token.
@@ -70,7 +73,7 @@ pub enum Updated {
     /// Something differs from [`Update::expected`]. Nothing was written.
     Conflict,
     /// It is stored. These are the values that merged fields have now, and the values that were
-    /// taken.
+    /// taken; of a session that it [ended](Update::ends), all.
     Done(Fields),
     /// The session is absent, over, or has another token. Nothing was written.
     Gone,
@@ -94,6 +97,7 @@ impl Update {
             absolute_deadline: None,
             lifetime: None,
             ttl: Duration::ZERO,
+            ends: false,
         }
     }
 
@@ -109,6 +113,10 @@ impl Update {
         let expected = self.expected.as_ref();
         if expected.is_some_and(|expected| !expected.is_met_by(&record.fields)) {
             return Updated::Conflict;
+        }
+        if self.ends {
+            record.remove_at = now;
+            return Updated::Done(std::mem::take(&mut record.fields));
         }
         let answer = match self.changes.apply(&mut record.fields) {
             Ok(answer) => answer,
@@ -127,7 +135,7 @@ impl Update {
         };
         let updated = self.apply_to(&mut record, now);
         if matches!(updated, Updated::Done(_)) {
-            *bytes = Some(record.to_bytes());
+            *bytes = (!record.is_over(now)).then(|| record.to_bytes());
         }
         updated
     }
@@ -146,7 +154,11 @@ impl Update {
             }
         }
         if let Some(deadline) = self.absolute_deadline {
-            after.absolute_deadline = deadline;
+            // Only a lifetime of its own may shorten it.
+            after.absolute_deadline = match self.lifetime {
+                Some(_) => deadline,
+                None => before.absolute_deadline.max(deadline),
+            };
         }
         if let Some(lifetime) = &self.lifetime {
             after.set_lifetime(lifetime);

@@ -35,6 +35,7 @@ mod members;
 mod memory;
 mod model;
 mod operation;
+mod orders;
 mod outage;
 mod races;
 mod redis;

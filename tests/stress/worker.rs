@@ -166,7 +166,10 @@ impl Task {
         let change = self.edit(request, |_| {});
         let changes = self.changes(request, &change);
         let before = request.id();
-        let saved = request.save(changes).await.map(drop);
+        let saved = match request.keep(changes) {
+            Ok(_) => request.save().await.map(drop),
+            Err(error) => Err(error),
+        };
         // A response that begins a session cannot be undone, and its cookie is set at the end.
         self.note(before.or(request.id()), &change, &saved);
     }

@@ -107,6 +107,8 @@ struct Request {
     sent: u8,
     /// How often its changes were stored.
     landed: u8,
+    /// Whether it ended its user's session to begin another one.
+    has_left: bool,
 }
 
 /// How far a request has come.
@@ -155,6 +157,12 @@ enum Message {
         number: u8,
         not_after: u8,
     },
+    /// An update that ends the session, for another user's to begin.
+    Leave {
+        opened: Opened,
+        number: u8,
+        not_after: u8,
+    },
     Create {
         opened: Opened,
         number: u8,
@@ -166,6 +174,7 @@ impl Message {
         match self {
             Self::Update { opened, .. }
             | Self::Delete { opened, .. }
+            | Self::Leave { opened, .. }
             | Self::Create { opened, .. } => opened,
         }
     }
@@ -229,6 +238,7 @@ impl explore::World for World {
             flight: [None; SENDS as usize],
             sent: 0,
             landed: 0,
+            has_left: false,
         };
         State {
             now: 1,
@@ -320,9 +330,11 @@ impl World {
             };
             for place in &mut request.flight {
                 let is_over = match place {
-                    Some(Message::Update { not_after, .. } | Message::Delete { not_after, .. }) => {
-                        state.now > *not_after
-                    }
+                    Some(
+                        Message::Update { not_after, .. }
+                        | Message::Delete { not_after, .. }
+                        | Message::Leave { not_after, .. },
+                    ) => state.now > *not_after,
                     Some(Message::Create { .. }) | None => false,
                 };
                 if is_over && *place != waits_for {

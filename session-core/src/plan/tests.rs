@@ -55,6 +55,7 @@ fn none(bits: u8) -> Loaded {
         ends: Vec::from_iter((bits & 1 != 0).then_some(End { key, login })),
         stores_nothing: bits & 2 != 0,
         refuses_end: bits & 4 != 0,
+        ..NoSession::default()
     })
 }
 

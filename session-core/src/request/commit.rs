@@ -1,35 +1,40 @@
-//! The commits of a request: each is one plan, acted on within one deadline.
+//! When a request commits: at the end, or when it is asked to.
 
-use log::{error, warn};
-use tokio::time::{Instant, sleep_until};
+use log::error;
+use tokio::time::sleep_until;
 
-use super::{Answer, Committed, Doubt, RequestSession, State, View};
+use super::act::in_doubt;
+use super::{Answer, Committed, RequestSession, State, View};
 use crate::changes::Changes;
 use crate::error::Error;
-use crate::fields::Fields;
-use crate::plan::{Commit, CookieChange, Live, Loaded, NoSession, Pending, Renews, plan};
+use crate::plan::{Commit, Loaded, Pending, Renews, plan};
 use crate::schema::SessionData;
-use crate::update::Updated;
-
-/// How often a login that meets another request's commit is tried.
-const LOGIN_ATTEMPTS: usize = 3;
 
 impl<T: SessionData> RequestSession<T> {
-    /// Commits what was done so far, with these changes, now.
+    /// Keeps a guard's changes for a later commit, even after the response was decided. Answers
+    /// [`epoch`](Self::epoch) and [`logins`](Self::logins) as they are then.
+    ///
+    /// # Errors
+    ///
+    /// As [`hand_over`](Self::hand_over); and if the response has begun, and its cookie would have to
+    /// change.
+    pub fn keep(&self, changes: Changes) -> Result<(u64, u64), Error> {
+        let mut state = self.state();
+        let changes = Self::pending(changes);
+        let mut pending = state.pending.clone();
+        pending.merge(changes.clone())?;
+        self.check_answered(&state, &pending)?;
+        self.add_to(&mut state, changes)?;
+        Ok((self.epoch(), self.logins()))
+    }
+
+    /// Commits what was done so far, now.
     ///
     /// # Errors
     ///
     /// [`Error::is_gone`] if another request ended the session or replaced its token;
     /// [`Error::is_unknown`] if nobody knows whether the commit was done; otherwise it was not.
-    pub async fn save(&self, changes: Changes) -> Result<Committed, Error> {
-        // Before anything is waited for, so that a caller who gives up loses nothing.
-        {
-            let mut state = self.state();
-            let mut pending = state.pending.clone();
-            pending.merge(Self::pending(changes))?;
-            self.check_answered(&state, &pending)?;
-            state.pending = pending;
-        }
+    pub async fn save(&self) -> Result<Committed, Error> {
         let _committing = self.committing.lock().await;
         self.commit(false).await
     }
@@ -87,16 +92,25 @@ impl<T: SessionData> RequestSession<T> {
         let mut pending = std::mem::take(&mut self.state().pending);
         pending.failed = failed;
         let result = self.execute(&pending, false).await;
-        if let Err(error) = &result
-            && !error.is_unknown()
-            && !error.is_gone()
-        {
-            // Refused, or never sent, so a later commit of this request may try again. But data
-            // that was refused would be refused again.
-            self.put_back(match error.is_store() {
-                true => pending,
-                false => pending.without_data(),
+        let Err(error) = &result else {
+            return result;
+        };
+        if error.is_unknown() {
+            // A delete may be sent again.
+            self.put_back(Pending {
+                destroyed: pending.destroyed,
+                ..Pending::default()
             })?;
+        } else if error.is_store() {
+            // Never sent, or not done, so a later commit of this request may try again.
+            self.put_back(pending)?;
+        } else if !error.is_gone() {
+            if pending.identity.is_some() {
+                // The next user, whom the guards show, does not come.
+                self.begin_epoch();
+            }
+            // Data that was refused would be refused again.
+            self.put_back(pending.without_data())?;
         }
         result
     }
@@ -176,14 +190,13 @@ impl<T: SessionData> RequestSession<T> {
         match &loaded {
             Loaded::Live(live) if !self.state().pending.destroyed => {
                 let again = self.engine.load(&live.token).await?;
-                let is_gone = again.live().is_none();
-                let mut state = self.state();
-                state.doubt = None;
-                state.loaded = match is_gone {
-                    true => Loaded::None(NoSession::over(live.end())),
-                    false => again,
-                };
-                if is_gone { Err(Error::gone()) } else { Ok(()) }
+                self.state().doubt = None;
+                if again.live().is_none() {
+                    self.over(live);
+                    return Err(Error::gone());
+                }
+                self.state().loaded = again;
+                Ok(())
             }
             Loaded::None(none) if !none.stores_nothing => {
                 self.state().doubt = None;
@@ -191,180 +204,6 @@ impl<T: SessionData> RequestSession<T> {
             }
             Loaded::Live(_) | Loaded::None(_) => Err(Error::gone()),
         }
-    }
-
-    /// Acts on the plan within one deadline, unless an earlier commit of this request may still land.
-    async fn execute(&self, pending: &Pending, expects: bool) -> Result<Committed, Error> {
-        let doubt = self.state().doubt;
-        if let Some(doubt) = doubt
-            && !pending.destroyed
-        {
-            return match pending.is_empty() && doubt.told {
-                true => Ok(done(false)),
-                false => Err(in_doubt()),
-            };
-        }
-        let deadline = self.engine.deadline();
-        let acting = self.act(pending, expects, deadline);
-        match pending.is_empty() {
-            true => acting.await,
-            false => self.in_doubt(deadline, acting).await,
-        }
-    }
-
-    /// Acts on the plan. A login that meets another request's commit begins again.
-    async fn act(
-        &self,
-        pending: &Pending,
-        expects: bool,
-        deadline: Instant,
-    ) -> Result<Committed, Error> {
-        let engine = &*self.engine;
-        for _ in 0..LOGIN_ATTEMPTS {
-            let loaded = self.state().loaded.clone();
-            let touch_due = loaded.live().is_some_and(|live| engine.touch_due(live));
-            let commit = plan(&loaded, pending, touch_due);
-            match (commit, &loaded) {
-                (Commit::Nothing { drops: false }, _) => return Ok(done(false)),
-                (Commit::Nothing { drops: true }, _) => {
-                    warn!(
-                        "session type {}: dropped what a request did after its session was over, \
-                         or its token was replaced",
-                        T::SCHEMA.name()
-                    );
-                    return Err(Error::gone());
-                }
-                (Commit::Refuse, _) => {
-                    return Err(Error::refused());
-                }
-                (Commit::Touch, Loaded::Live(live)) => {
-                    engine.touch(live).await;
-                    return Ok(done(false));
-                }
-                (Commit::End, _) => {
-                    self.end(&loaded, pending, deadline).await?;
-                    return Ok(done(true));
-                }
-                (Commit::Begin { ends_others }, _) => {
-                    let fields = self.begin_with(loaded.live(), pending)?;
-                    // Where there is nothing to end, the cookie stays until there is another one: it
-                    // may be that of a login beside this one.
-                    if ends_others && !loaded.ends().is_empty() {
-                        self.end(&loaded, pending, deadline).await?;
-                    }
-                    if let Some((live, cookie)) = engine.begin(fields, pending, deadline).await? {
-                        let mut state = self.state();
-                        state.loaded = Loaded::Live(live);
-                        state.cookie = cookie;
-                    }
-                    return Ok(done(true));
-                }
-                (Commit::Write { renews, data }, Loaded::Live(live)) => {
-                    let write = Write {
-                        renews,
-                        data,
-                        expects,
-                    };
-                    if let Some(answer) = self.write(live, pending, write, deadline).await? {
-                        return Ok(Committed {
-                            answer,
-                            began: false,
-                        });
-                    }
-                    if !(data && pending.logs_in()) {
-                        return Err(Error::gone());
-                    }
-                    let again = engine.load(&live.token).await?;
-                    self.state().loaded = again;
-                }
-                (Commit::Touch | Commit::Write { .. }, Loaded::None(_)) => {}
-            }
-        }
-        Err(Error::store(
-            "other requests changed the session each time that somebody logged in to it",
-        ))
-    }
-
-    /// Ends what this request may end; its cookie goes. Where somebody logged in since it was loaded,
-    /// the browser has another cookie: a logout does not pass for done, and a login goes on.
-    async fn end(
-        &self,
-        loaded: &Loaded,
-        pending: &Pending,
-        deadline: Instant,
-    ) -> Result<(), Error> {
-        let ends = loaded.ends();
-        let are_all = self.engine.end(&ends, deadline).await?;
-        let mut state = self.state();
-        state.loaded = Loaded::None(NoSession {
-            ends: if are_all { ends } else { Vec::new() },
-            stores_nothing: pending.destroyed || !are_all,
-            refuses_end: !are_all,
-        });
-        if are_all {
-            state.cookie = CookieChange::Remove;
-        } else if pending.destroyed || !pending.logs_in() {
-            return Err(Error::refused());
-        }
-        Ok(())
-    }
-
-    /// Writes to the living session; `None`: it is gone.
-    async fn write(
-        &self,
-        live: &Live,
-        pending: &Pending,
-        write: Write,
-        deadline: Instant,
-    ) -> Result<Option<Fields>, Error> {
-        let engine = &*self.engine;
-        let (token, mut update) = engine.update(live, pending, write.renews, write.data)?;
-        update.expected = write
-            .expects
-            .then(|| T::SCHEMA.expected(&live.record.fields));
-        match engine.send(live.key, &mut update, deadline).await? {
-            Updated::Conflict => Err(Error::conflict()),
-            Updated::Done(answer) => {
-                let (live, cookie) = engine.written(live, token, &update, &answer);
-                let mut state = self.state();
-                state.loaded = Loaded::Live(live);
-                if !matches!(cookie, CookieChange::Keep) {
-                    state.cookie = cookie;
-                }
-                Ok(Some(answer))
-            }
-            Updated::Gone => {
-                let key = live.key;
-                if !pending.logs_in() {
-                    warn!(
-                        "session {key}: dropped what a request did, since another one had ended \
-                         the session or replaced its token in the meantime"
-                    );
-                }
-                self.state().loaded = Loaded::None(NoSession::over(live.end()));
-                Ok(None)
-            }
-            Updated::Late(_) => Err(Error::store("the store did not get to it in time")),
-            Updated::Overflow(name) => Err(Error::overflow(&name)),
-        }
-    }
-
-    /// Waits for a commit. Until it answers, its outcome is unknown, even if the caller stops
-    /// waiting.
-    async fn in_doubt<R>(
-        &self,
-        until: Instant,
-        commit: impl Future<Output = Result<R, Error>>,
-    ) -> Result<R, Error> {
-        let doubt = Doubt { until, told: false };
-        let before = self.state().doubt.replace(doubt);
-        let result = commit.await;
-        self.state().doubt = match &result {
-            Ok(_) => None,
-            Err(error) if error.is_unknown() => Some(Doubt { until, told: true }),
-            Err(_) => before,
-        };
-        result
     }
 
     /// Refuses what would change the cookie of a response that is under way.
@@ -382,23 +221,4 @@ impl<T: SessionData> RequestSession<T> {
         }
         Ok(())
     }
-}
-
-/// How a living session is written to.
-struct Write {
-    renews: Renews,
-    data: bool,
-    /// Only if everything that was read is still stored as it was.
-    expects: bool,
-}
-
-fn done(began: bool) -> Committed {
-    Committed {
-        answer: Fields::new(),
-        began,
-    }
-}
-
-fn in_doubt() -> Error {
-    Error::unknown("nobody knows whether an earlier commit of this request was done")
 }

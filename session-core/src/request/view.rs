@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::field::OnUnreadable;
 use crate::fields::Fields;
 use crate::merge::Change;
-use crate::plan::{Commit, Live, Loaded, NoSession, Pending, plan_live};
+use crate::plan::{Commit, Live, Loaded, NoSession, Pending, plan};
 use crate::schema::SessionData;
 
 impl<T: SessionData> RequestSession<T> {
@@ -19,14 +19,16 @@ impl<T: SessionData> RequestSession<T> {
     /// If a field with `on_unreadable = "error"` cannot be read, or a counter would leave its
     /// range.
     pub fn view(&self) -> Result<View<T>, Error> {
-        let (loaded, pending, seen) = {
+        let (loaded, pending, seen, epoch, logins) = {
             let state = self.state();
-            let pending = state.pending.clone();
-            (state.loaded.clone(), pending, state.handed_over)
+            let (epoch, logins) = (self.epoch(), self.logins());
+            let (loaded, pending) = (state.loaded.clone(), state.pending.clone());
+            (loaded, pending, state.handed_over, epoch, logins)
         };
         let view = |fields: &Fields| T::SCHEMA.decode(fields, self.engine.now());
         let live = loaded.live().filter(|_| !pending.destroyed);
-        let is_another = live.is_some_and(|live| begins_another(live, &pending));
+        let is_another =
+            matches!(plan(&loaded, &pending, false), Commit::Begin { .. }) && live.is_some();
         let record = live.filter(|_| !is_another);
         let record = record.map(|live| Arc::clone(&live.record));
         let decoded = match live {
@@ -42,7 +44,7 @@ impl<T: SessionData> RequestSession<T> {
                     view(&fields)
                 }
             }
-            other => view(&self.begin_with(other, &pending)?),
+            _ => view(&self.begin_with(&loaded, &pending)?),
         };
         if let Some(live) = live
             && self.handle_unreadable(&decoded.faults, live)?
@@ -55,10 +57,18 @@ impl<T: SessionData> RequestSession<T> {
                 data: T::SCHEMA.defaults(),
                 record: None,
                 seen,
+                epoch,
+                logins,
             });
         }
         let data = decoded.data;
-        Ok(View { data, record, seen })
+        Ok(View {
+            data,
+            record,
+            seen,
+            epoch,
+            logins,
+        })
     }
 
     /// Whether a guard whose data was encoded as `before` has logged the session's user out, or
@@ -79,9 +89,12 @@ impl<T: SessionData> RequestSession<T> {
     ///
     /// As [`hand_over`](Self::hand_over).
     pub fn next_user(&self, changes: &Changes) -> Result<(T, Changes), Error> {
-        let (live, mut pending) = (self.live(), self.state().pending.clone());
+        let (loaded, mut pending) = {
+            let state = self.state();
+            (state.loaded.clone(), state.pending.clone())
+        };
         pending.merge(Self::pending(changes.clone()))?;
-        let fields = self.begin_with(live.as_ref(), &pending)?;
+        let fields = self.begin_with(&loaded, &pending)?;
         let mut begun = changes.clone();
         for (name, change) in changes.iter() {
             if matches!(change, Change::Add { .. }) {
@@ -94,13 +107,11 @@ impl<T: SessionData> RequestSession<T> {
     }
 
     /// What a session of this request begins with.
-    pub(super) fn begin_with(
-        &self,
-        other: Option<&Live>,
-        pending: &Pending,
-    ) -> Result<Fields, Error> {
-        const NOTHING: &Fields = &Fields::new();
-        let other = other.map_or(NOTHING, |live| &live.record.fields);
+    pub(super) fn begin_with(&self, loaded: &Loaded, pending: &Pending) -> Result<Fields, Error> {
+        let other = match loaded {
+            Loaded::Live(live) => &live.record.fields,
+            Loaded::None(none) => &none.kept,
+        };
         T::SCHEMA.begin(other, &pending.changes)
     }
 
@@ -128,9 +139,4 @@ impl<T: SessionData> RequestSession<T> {
         }
         Ok(false)
     }
-}
-
-/// Whether the commit of this ends a session and begins another one.
-fn begins_another(live: &Live, pending: &Pending) -> bool {
-    matches!(plan_live(live, pending, false), Commit::Begin { .. })
 }

@@ -116,7 +116,9 @@ impl Store for MemoryStore {
             return Ok(Updated::Gone);
         };
         let updated = update.apply_to(Arc::make_mut(&mut record), now);
-        sessions.insert(key, record);
+        if !record.is_over(now) {
+            sessions.insert(key, record);
+        }
         Ok(updated)
     }
 

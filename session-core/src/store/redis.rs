@@ -210,6 +210,10 @@ impl Store for RedisStore {
             changed => changed?,
         };
         match answer {
+            0 if update.ends => {
+                let (_, fields) = read_all(Value::Array(values.collect()))?;
+                Ok(Updated::Done(fields))
+            }
             0 => {
                 let changes = update.changes.iter();
                 let names = changes.filter(|(_, change)| answers(change));
@@ -363,6 +367,10 @@ fn write_update(call: &mut Cmd, update: &Update) {
 }
 
 fn write_metadata(call: &mut Cmd, update: &Update) {
+    if update.ends {
+        call.arg("e");
+        return;
+    }
     let mut replace = |offset: usize, bytes: &[u8]| {
         call.arg("m").arg(offset).arg(bytes);
     };
@@ -374,13 +382,19 @@ fn write_metadata(call: &mut Cmd, update: &Update) {
             replace(Metadata::AUTHENTICATED, &at);
         }
     }
-    if let Some(deadline) = update.absolute_deadline {
+    if let (Some(deadline), Some(_)) = (update.absolute_deadline, update.lifetime) {
         replace(Metadata::ABSOLUTE, &pack_millis(deadline));
     }
     if let Some(lifetime) = &update.lifetime {
         let mut metadata = Metadata::default();
         metadata.set_lifetime(lifetime);
         replace(Metadata::LIFETIME, &metadata.pack_lifetime());
+    }
+    if let (Some(deadline), None) = (update.absolute_deadline, update.lifetime) {
+        call.arg("M")
+            .arg(Metadata::ABSOLUTE)
+            .arg(&pack_millis(deadline))
+            .arg(deadline.as_millis());
     }
     if update.touched_at.is_some() || !update.ttl.is_zero() {
         // Never is never later than what is stored.

@@ -50,6 +50,7 @@ mod existence;
 mod fields;
 mod fixture;
 mod late;
+mod leave;
 mod life;
 mod list;
 mod metadata;

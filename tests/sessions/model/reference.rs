@@ -51,6 +51,8 @@ pub(crate) enum Call {
 
 /// What an update is for.
 pub(crate) enum Purpose {
+    /// The user changes.
+    Leave,
     Take,
     Touch,
     Write,
@@ -59,6 +61,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     pub(crate) fn of(update: &Update) -> Self {
         match update.changes.get("flash") {
+            _ if update.ends => Self::Leave,
             Some(Change::Take { .. }) => Self::Take,
             None if update.changes.is_empty() && update.rotation.is_none() => Self::Touch,
             _ => Self::Write,
@@ -228,6 +231,13 @@ impl Reference {
         };
         match Purpose::of(update) {
             Purpose::Touch => return,
+            Purpose::Leave => {
+                if intent.transaction.is_some() {
+                    assert_eq!(known.data, request.view, "left on what is not stored");
+                }
+                assert!(intent.identity.is_some(), "left for no reason");
+                known.is_alive = false;
+            }
             Purpose::Take => {
                 let value = known.data.flash.take();
                 assert_eq!(answered("flash"), value.map(|value| value as i64));

@@ -43,6 +43,8 @@ pub(crate) struct Request {
     in_doubt: bool,
     /// Whether it is not known which of its changes that concerned.
     is_vague: bool,
+    /// The session that it wanted to leave, if that was over or had another token by then.
+    has_left: Option<SessionId>,
     cookie: Cookie,
     pub(crate) has_ended: bool,
 }
@@ -78,6 +80,7 @@ impl Request {
             was_other: false,
             in_doubt: false,
             is_vague: false,
+            has_left: None,
             cookie: Cookie::Keep,
             has_ended: false,
         }
@@ -191,7 +194,8 @@ impl Reference {
                 let mut ends = std::mem::take(&mut request.ends);
                 request.over(key.id);
                 // Whoever leaves may begin another: the cookie goes in any case.
-                request.stores_nothing = intent.destroyed;
+                let left = request.has_left == Some(key.id) && !intent.logs_in();
+                request.stores_nothing = intent.destroyed || left;
                 request.ends.append(&mut ends);
                 request.cookie = Cookie::Removed;
             }
@@ -207,6 +211,15 @@ impl Reference {
             (Call::Update(key, update), Answer::Updated(updated)) => {
                 match (Purpose::of(update), updated) {
                     (Purpose::Touch, _) => {}
+                    (Purpose::Leave, Updated::Done(_)) => {
+                        request.over(key.id);
+                        (request.ends, request.stores_nothing) = (Vec::new(), false);
+                        request.cookie = Cookie::Removed;
+                    }
+                    // Another request was first. It ends all the same.
+                    (Purpose::Leave, Updated::Gone) if intent.transaction.is_none() => {
+                        request.has_left = Some(key.id);
+                    }
                     (Purpose::Take, Updated::Done(_)) => request.view.flash = None,
                     (Purpose::Write, Updated::Done(answer)) => {
                         request.view = intent.applied(&request.view);

@@ -96,6 +96,18 @@ impl World {
                 self.create(state, who, opened, deadline);
                 Ok(())
             }
+            Commit::Begin { ends_others: true }
+                if plan.loaded.live().is_some()
+                    && !self.is(Mutant::SwitchCreatesFirst)
+                    && !self.is(Mutant::SwitchDeletes) =>
+            {
+                self.send(state, who, deadline, |number, not_after| Message::Leave {
+                    opened,
+                    number,
+                    not_after,
+                });
+                Ok(())
+            }
             Commit::End | Commit::Begin { ends_others: true } if !has_ends => {
                 self.ended(state, who, opened, deadline)
             }
@@ -132,13 +144,18 @@ impl World {
         };
         let mut message = message(request.sent, not_after);
         match &mut message {
-            Message::Update { not_after, .. } if self.is(Mutant::UpdatesHaveNoBound) => {
+            Message::Update { not_after, .. } | Message::Leave { not_after, .. }
+                if self.is(Mutant::UpdatesHaveNoBound) =>
+            {
                 *not_after = Deadline::MAX;
             }
             Message::Delete { not_after, .. } if self.is(Mutant::DeletesHaveNoBound) => {
                 *not_after = Deadline::MAX;
             }
-            Message::Update { .. } | Message::Delete { .. } | Message::Create { .. } => {}
+            Message::Update { .. }
+            | Message::Delete { .. }
+            | Message::Leave { .. }
+            | Message::Create { .. } => {}
         }
         let (doubt, is_left) = match request.at {
             At::Called(call) => (call.doubt, call.is_left),
@@ -225,7 +242,25 @@ impl World {
                 self.acknowledge(state, who, cookie)
             }
             (Some(Heard::Done), Message::Delete { opened, .. }) => {
+                let plan = self.planned(who, opened);
+                let logs_in = self.requests[who].doing.logs_in.is_some();
+                let has_left = plan.commit != Commit::End && plan.loaded.live().is_some();
+                let is_mutant =
+                    self.is(Mutant::SwitchDeletes) || self.is(Mutant::SwitchCreatesFirst);
+                if has_left && !logs_in && !is_mutant {
+                    // Another request had ended it, or replaced its token.
+                    self.set_cookie(state, who, None);
+                    return self.drop_changes(state, who);
+                }
                 self.ended(state, who, opened, call.deadline)
+            }
+            (Some(Heard::Done), Message::Leave { opened, .. }) => {
+                self.ended(state, who, opened, call.deadline)
+            }
+            // `RequestSession::leave`: whoever leaves it wants it to end.
+            (Some(Heard::Gone), Message::Leave { opened, .. }) => {
+                self.delete(state, who, opened, call.deadline);
+                Ok(())
             }
             // `RequestSession::end`: a login goes on, all else is refused.
             (Some(Heard::Other), Message::Delete { opened, .. }) => {
@@ -265,7 +300,10 @@ impl World {
             // That it was late is certain: it is sent anew while there is time.
             (Some(Heard::Late), _) => self.try_again(state, who, call),
             (Some(Heard::Gone), Message::Delete { .. } | Message::Create { .. })
-            | (Some(Heard::Other), Message::Update { .. } | Message::Create { .. }) => Ok(()),
+            | (
+                Some(Heard::Other),
+                Message::Update { .. } | Message::Leave { .. } | Message::Create { .. },
+            ) => Ok(()),
         }
     }
 
@@ -295,7 +333,7 @@ impl World {
                 self.create(state, who, opened, call.deadline);
                 Ok(())
             }
-            Message::Update { .. } => self.wait(state, who, call.deadline),
+            Message::Update { .. } | Message::Leave { .. } => self.wait(state, who, call.deadline),
         }
     }
 
@@ -311,8 +349,12 @@ impl World {
         }
         match call.message {
             Message::Delete { .. } => self.try_again(state, who, call),
-            Message::Update { .. } if call.doubt => self.wait(state, who, call.deadline),
-            Message::Update { .. } | Message::Create { .. } => self.fail(state, who),
+            Message::Update { .. } | Message::Leave { .. } if call.doubt => {
+                self.wait(state, who, call.deadline)
+            }
+            Message::Update { .. } | Message::Leave { .. } | Message::Create { .. } => {
+                self.fail(state, who)
+            }
         }
     }
 
@@ -329,6 +371,11 @@ impl World {
                         not_after,
                     },
                     Message::Delete { opened, .. } => Message::Delete {
+                        opened,
+                        number,
+                        not_after,
+                    },
+                    Message::Leave { opened, .. } => Message::Leave {
                         opened,
                         number,
                         not_after,

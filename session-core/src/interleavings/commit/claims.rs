@@ -40,6 +40,26 @@ impl World {
                 self.broken(STALE)?;
             }
         }
+        if let (Message::Leave { opened, .. }, Heard::Done) = (message, heard) {
+            request.has_left = true;
+            if opened
+                .cookie
+                .is_none_or(|cookie| !self.real.opens(cookie, before))
+            {
+                self.broken(STALE)?;
+            }
+        }
+        if let Message::Create { opened, .. } = message
+            && !request.has_left
+            && matches!(request.at, At::Called(_))
+            && self.requests[who].doing.logs_in.is_none()
+            && let Some(cookie) = opened
+                .cookie
+                .filter(|cookie| self.real.opens(*cookie, opened.stored))
+            && state.ended & 1 << cookie.id != 0
+        {
+            self.broken(AFTER_THE_END)?;
+        }
         if let Message::Delete { opened, .. } = message
             && !opened
                 .cookie
@@ -134,7 +154,7 @@ impl World {
             let is_at_second = match message {
                 Message::Create { .. } => true,
                 Message::Delete { .. } => self.is(Mutant::SwitchCreatesFirst),
-                Message::Update { .. } => false,
+                Message::Update { .. } | Message::Leave { .. } => false,
             };
             let is_switch = plan.commit == Commit::Begin { ends_others: true };
             if let Some(ended) = plan.ends(opened).filter(|_| is_switch && is_at_second) {
@@ -162,13 +182,15 @@ impl World {
         }
     }
 
-    fn set_cookie(&self, state: &mut State, who: usize, cookie: Option<Cookie>) {
+    pub(super) fn set_cookie(&self, state: &mut State, who: usize, cookie: Option<Cookie>) {
         if !self.requests[who].is_elsewhere {
             state.jar = cookie;
         }
     }
 }
 
+pub(super) const AFTER_THE_END: Claim =
+    "after an end that was acknowledged, only a login begins a session";
 pub(super) const TWICE: Claim = "a change is stored once, and adds one";
 pub(super) const LOST: Claim = "an acknowledged +1 is counted";
 pub(super) const LATE: Claim = "nothing of a request lands after its response";

@@ -3,6 +3,7 @@
 use super::super::real::{Cookie, Stored, finished};
 use super::tests::Mutant;
 use super::{Deadline, Heard, IDS, Message, Opened, SENDS, START, World, at};
+use crate::clock::Timestamp;
 use crate::plan::{Commit, Loaded};
 use crate::store::{Created, Delete, Deleted, Store as _, Update, Updated};
 use crate::token::Digests;
@@ -51,7 +52,9 @@ impl World {
     /// The cookie of the record that a message is about.
     pub(super) fn target(&self, who: usize, message: Message) -> Option<Cookie> {
         match message {
-            Message::Update { opened, .. } | Message::Delete { opened, .. } => opened.cookie,
+            Message::Update { opened, .. }
+            | Message::Delete { opened, .. }
+            | Message::Leave { opened, .. } => opened.cookie,
             Message::Create { number, .. } => Some(self.cookie_of_create(who, number)),
         }
     }
@@ -66,7 +69,9 @@ impl World {
     ) -> Option<(Stored, Heard)> {
         let target = self.target(who, message)?;
         let not_after = match message {
-            Message::Update { not_after, .. } | Message::Delete { not_after, .. } => not_after,
+            Message::Update { not_after, .. }
+            | Message::Delete { not_after, .. }
+            | Message::Leave { not_after, .. } => not_after,
             Message::Create { .. } => Deadline::MAX,
         };
         let input = (who, message, stored, now > not_after);
@@ -75,8 +80,11 @@ impl World {
         }
         self.real.set_now(at(now));
         let done = match message {
-            Message::Update { opened, number, .. } => {
-                let (_, mut update) = self.update(who, opened, number)?;
+            Message::Update { .. } | Message::Leave { .. } => {
+                let mut update = match message {
+                    Message::Update { opened, number, .. } => self.update(who, opened, number)?.1,
+                    _ => self.leave(who, message.opened())?,
+                };
                 update.not_after = at(not_after);
                 update.loaded = self.compared(update.loaded, stored);
                 self.real.on(target, stored, |store, key| {
@@ -115,6 +123,15 @@ impl World {
         self.real.set_now(START);
         self.done.borrow_mut().insert(input, done);
         Some(done)
+    }
+
+    /// `RequestSession::leave`.
+    fn leave(&self, who: usize, opened: Opened) -> Option<Update> {
+        let plan = self.planned(who, opened);
+        let loaded = plan.loaded.live()?.record.metadata.digests;
+        let mut update = Update::new(loaded, Timestamp::default());
+        update.ends = true;
+        Some(update)
     }
 
     /// The digests that an update names, but for what a mutant does not compare.

@@ -6,7 +6,8 @@ use super::super::explore::{Claim, explore};
 use super::super::is_deep;
 use super::super::real::{Doing, Real, User};
 use super::claims::{
-    LATE, LEAKED, LOST, NOT_ENDED, NOT_LOGGED_IN, OTHERS_ENDED, RESURRECTED, STALE, TWICE,
+    AFTER_THE_END, LATE, LEAKED, LOST, NOT_ENDED, NOT_LOGGED_IN, OTHERS_ENDED, RESURRECTED, STALE,
+    TWICE,
 };
 use super::{Planned, World};
 
@@ -38,6 +39,8 @@ pub(super) enum Mutant {
     OtherIsDone,
     SendsUpdatesAgain,
     SwitchCreatesFirst,
+    /// A change of user ends the session by a delete, which does not tell who ended it.
+    SwitchDeletes,
     SwitchKeepsTheRecord,
     UpdatesHaveNoBound,
 }
@@ -119,6 +122,18 @@ const WORLDS: &[Named] = &[
         Broken,
     ),
     Named("leave & write", Some(User::Alice), &[LEAVE, WRITE], Broken),
+    Named(
+        "leave & logout",
+        Some(User::Alice),
+        &[LEAVE, LOGOUT],
+        Broken,
+    ),
+    Named(
+        "switch of user & rotate",
+        Some(User::Alice),
+        &[BOB, ROTATE],
+        Broken,
+    ),
     Named(
         "login & write of nobody",
         Some(User::Nobody),
@@ -237,6 +252,7 @@ fn each_rule_that_is_left_out_breaks_a_claim() {
         (OtherIsDone, NOT_ENDED),
         (SendsUpdatesAgain, TWICE),
         (SwitchCreatesFirst, NOT_ENDED),
+        (SwitchDeletes, AFTER_THE_END),
         (SwitchKeepsTheRecord, LEAKED),
         (UpdatesHaveNoBound, LATE),
     ];

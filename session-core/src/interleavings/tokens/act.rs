@@ -8,7 +8,7 @@ use super::{
     ATTEMPTS, Asked, At, BROWSERS, Change, Claim, IDS, Opened, Plan, State, World, Written, at,
 };
 use crate::plan::{Commit, End, Loaded, NoSession, Renews, plan};
-use crate::store::{Delete, Deleted, Store as _, Updated};
+use crate::store::{Delete, Deleted, Store as _, Update, Updated};
 
 impl World {
     pub(super) fn is(&self, mutant: Mutant) -> bool {
@@ -120,9 +120,13 @@ impl World {
             },
             Commit::Begin { ends_others } => {
                 let ends = plan.loaded.ends();
-                let are_all = !ends_others || self.end(state, &ends);
+                let has_left = self.leave(state, asked, &plan);
+                let are_all = !ends_others || has_left == Some(true) || self.end(state, &ends);
                 if !are_all && !plan.pending.logs_in() {
                     return self.refuse_end(state, who, asked);
+                }
+                if has_left == Some(false) && !plan.pending.logs_in() {
+                    return self.answer(state, who, asked, Change::Remove);
                 }
                 let change = match self.begin_another(state, (who, attempt), &plan) {
                     Some(cookie) => Change::Set(cookie),
@@ -169,6 +173,22 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// `RequestSession::leave`: whether a living session was ended by its update; `None`: there was
+    /// none.
+    fn leave(&self, state: &mut State, asked: Asked, plan: &Plan) -> Option<bool> {
+        let (Loaded::Live(live), Some(cookie)) = (&plan.loaded, asked.opened.cookie) else {
+            return None;
+        };
+        let mut update = Update::new(live.record.metadata.digests, at(u8::MAX));
+        update.ends = true;
+        let stored = &mut state.store[usize::from(cookie.id)];
+        let updated;
+        (*stored, updated) = self.real.on(cookie, *stored, |store, key| {
+            finished(store.update(key, &update)).unwrap()
+        });
+        Some(matches!(updated, Updated::Done(_)))
     }
 
     /// `Engine::end`: one delete for each. Whether all are ended.

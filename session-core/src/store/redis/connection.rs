@@ -20,7 +20,7 @@ use crate::error::Error;
 /// connection that is nearly there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After a call waited this long in vain, its connection is replaced.
+/// After a call waited this long in vain, or half its deadline, its connection is replaced.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub(super) struct Connections {
@@ -106,7 +106,7 @@ impl Connections {
             tries_left -= 1;
             let shared = timeout_at(deadline, self.shared()).await;
             let shared = shared.map_err(|_| timed_out(false))??;
-            let waiting = Waiting::new(self, shared.number);
+            let waiting = Waiting::new(self, shared.number, PATIENCE.min(timeout / 2));
             let reply = timeout_at(deadline, call.query(shared.connection, &self.time)).await;
             let Ok(reply) = reply else {
                 return Err(timed_out(changes));
@@ -197,15 +197,17 @@ fn may_be_sent_again(changes: bool, error: &RedisError) -> bool {
 struct Waiting<'c> {
     connections: &'c Connections,
     number: u64,
+    patience: Duration,
     since: Instant,
     is_over: bool,
 }
 
 impl<'c> Waiting<'c> {
-    fn new(connections: &'c Connections, number: u64) -> Self {
+    fn new(connections: &'c Connections, number: u64, patience: Duration) -> Self {
         Self {
             connections,
             number,
+            patience,
             since: Instant::now(),
             is_over: false,
         }
@@ -218,7 +220,7 @@ impl<'c> Waiting<'c> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if !self.is_over && self.since.elapsed() >= PATIENCE {
+        if !self.is_over && self.since.elapsed() >= self.patience {
             self.connections.give_back(self.number);
         }
     }

@@ -16,8 +16,10 @@
 --   '#' prefix count                  refuse unless this many names have this prefix
 --   'x' deadline name                 [1] a field is removed with its deadline, if it still is this one
 --   'm' offset bytes                  these bytes of the metadata are replaced
---   't' offset bytes millis ttl       the same for the time of the last touch, but never with an earlier
---                                     one; the session lives at least ttl from now
+--   'M' offset bytes millis           the same for a time, but never with an earlier one
+--   'e'                               the session ends, and all its fields are answered
+--   't' offset bytes millis ttl       the same for the time of the last touch; the session lives at least
+--                                     ttl from now
 --
 -- Answers {0 done, time, the values of counters, of integers, and those that were taken…} |
 -- {1 gone, time} | {2 late, time} | {3 conflict, time} | {4 overflow, time, name}, with this server's
@@ -48,7 +50,7 @@ if not meta or string.sub(meta, 2, 33) ~= ARGV[1] then
 end
 
 -- What is rare is made where it is needed first.
-local expired, gone, is_less, sum = nil, nil, nil, nil
+local expired, gone, is_less, sum, ends = nil, nil, nil, nil, false
 local LEAST, MOST = '-9223372036854775808', '9223372036854775807'
 local at, read, answer, sets, ttl, patched = 4 + reads, 1, {0, now}, {}, nil, false
 local step = ARGV[at]
@@ -149,14 +151,17 @@ while step do
     gone = gone or {}
     gone[#gone + 1] = ARGV[at + 1]
     at = at + 2
-  elseif step == 'm' or step == 't' then
+  elseif step == 'm' or step == 'M' or step == 't' then
     local offset, bytes, is_wanted = tonumber(ARGV[at + 1]), ARGV[at + 2], true
-    if step == 't' then
+    if step ~= 'm' then
       local before = 0
       for i = offset + 1, offset + #bytes do
         before = before * 256 + string.byte(meta, i)
       end
-      is_wanted, ttl = before < tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+      is_wanted = before < tonumber(ARGV[at + 3])
+    end
+    if step == 't' then
+      ttl = tonumber(ARGV[at + 4])
     end
     if is_wanted then
       -- What an older form lacks is zero.
@@ -164,7 +169,9 @@ while step do
       meta = string.sub(meta, 1, offset) .. bytes .. string.sub(meta, offset + #bytes + 1)
       patched = true
     end
-    at = at + (step == 't' and 5 or 3)
+    at = at + (step == 't' and 5 or step == 'M' and 4 or 3)
+  elseif step == 'e' then
+    ends, at = true, at + 1
   elseif step == '>' or step == '<' then
     read = read + 1
     local name, before, value = ARGV[3 + read], stored[read], ARGV[at + 1]
@@ -229,6 +236,14 @@ while step do
     at = at + 3
   end
   step = ARGV[at]
+end
+
+if ends then
+  for _, text in ipairs(redis.call('HGETALL', key)) do
+    answer[#answer + 1] = text
+  end
+  redis.call('DEL', key)
+  return answer
 end
 
 -- The life is extended, never shortened. Where no data is written, that comes first: a server out of

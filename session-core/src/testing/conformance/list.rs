@@ -31,6 +31,11 @@ macro_rules! __for_each_clause {
                 a_delete_ends_one_session_only,
                 what_follows_a_delete_begins_empty,
             }
+            leave {
+                an_update_that_ends_answers_all_and_ends,
+                an_update_that_ends_may_be_refused,
+                an_end_answers_what_was_done_before_it,
+            }
             digests {
                 an_update_with_other_digests_is_gone,
                 a_touch_with_other_digests_is_gone,
@@ -56,6 +61,7 @@ macro_rules! __for_each_clause {
                 a_touch_changes_one_time_only,
                 touched_at_never_moves_backwards,
                 deadline_and_lifetime_change_where_they_are_given,
+                only_a_lifetime_moves_the_deadline_backwards,
                 metadata_of_a_later_version_are_kept,
             }
             counters {

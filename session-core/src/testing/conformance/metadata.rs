@@ -90,6 +90,37 @@ pub async fn deadline_and_lifetime_change_where_they_are_given(store: &StoreUnde
     session.is_described_by(&expected).await;
 }
 
+/// A login begins a new absolute lifetime, and may meet a request that gave the session a longer one:
+/// that must not be undone.
+pub async fn only_a_lifetime_moves_the_deadline_backwards(store: &StoreUnderTest) {
+    let clause = store.advised(
+        "an absolute_deadline without a lifetime must not replace a later one: use \
+         Update::metadata_after",
+    );
+    let session = clause.session(&[]).await;
+    let lifetime = Some(Lifetime::new(LONG, LONG));
+    for (hours, lifetime, expected) in [
+        (9, None, 9),
+        (5, None, 9),
+        (12, lifetime, 12),
+        (7, None, 12),
+        (3, lifetime, 3),
+        (2, None, 3),
+    ] {
+        let update = Update {
+            absolute_deadline: Some(START.plus(LONG * hours)),
+            lifetime,
+            ..session.touch()
+        };
+        session.done(&update).await;
+        let stored = session.metadata().await.absolute_deadline.since(START);
+        session.require(
+            stored == LONG * expected,
+            format_args!("after {hours} hours it should be {expected}, and is {stored:?}"),
+        );
+    }
+}
+
 /// A later version of this library may append to the metadata. While both versions run, this one
 /// must not cut that off: the later one would find its own sessions crippled.
 pub async fn metadata_of_a_later_version_are_kept(store: &StoreUnderTest) {

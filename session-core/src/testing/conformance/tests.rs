@@ -37,6 +37,12 @@ enum Flaw {
     ComparesTheWholeToken,
     /// Integers are compared as texts.
     ComparesTexts,
+    /// An end leaves the session there.
+    EndsNothing,
+    /// An end answers nothing.
+    EndsInSilence,
+    /// An end asks nobody.
+    EndsWhatever,
     /// What is expected never is.
     ConflictsAlways,
     /// A counter starts at zero.
@@ -93,6 +99,8 @@ enum Flaw {
     /// A delete must name a login.
     NeedsALogin,
     /// An update does not extend the life.
+    /// The last call says when a session ends at the latest.
+    MovesDeadlinesBack,
     NeverExtends,
     NeverUnsets,
     /// What was refused once is refused for ever.
@@ -157,6 +165,7 @@ const FOUND: &[(Flaw, &[&str])] = &[
         ChecksThenWrites,
         &[
             "an_end_is_final_in_any_race",
+            "an_end_answers_what_was_done_before_it",
             "of_concurrent_rotations_one_is_done",
             "an_update_against_a_rotation_is_done_before_or_refused",
             "of_concurrent_updates_that_expect_the_same_one_is_done",
@@ -209,6 +218,9 @@ const FOUND: &[(Flaw, &[&str])] = &[
         &["a_record_that_cannot_be_read_is_absent_and_left_alone"],
     ),
     (DeletesOnlyTheLiving, &["a_session_past_its_time_is_absent"]),
+    (EndsNothing, &["an_update_that_ends_answers_all_and_ends"]),
+    (EndsInSilence, &["an_update_that_ends_answers_all_and_ends"]),
+    (EndsWhatever, &["an_update_that_ends_may_be_refused"]),
     (ExpiresBlindly, &["an_expired_field_that_was_renewed_stays"]),
     (
         FailsForAbsent,
@@ -287,6 +299,10 @@ const FOUND: &[(Flaw, &[&str])] = &[
         &["a_late_delete_of_another_login_is_late"],
     ),
     (LosesDeletes, &["a_delete_ends_a_rotated_session"]),
+    (
+        MovesDeadlinesBack,
+        &["only_a_lifetime_moves_the_deadline_backwards"],
+    ),
     (NeedsALogin, &["a_delete_without_a_login_ends_whichever"]),
     (
         NeverExtends,
@@ -566,6 +582,14 @@ impl FlawedStore {
                 record.fields = Fields::new();
             }
             (SendsTwice, Updated::Done(_)) => drop(update.apply_to(record, now)),
+            (EndsInSilence, Updated::Done(_)) if update.ends => {
+                updated = Updated::Done(Fields::new());
+            }
+            (MovesDeadlinesBack, Updated::Done(_)) => {
+                if let Some(deadline) = update.absolute_deadline {
+                    record.metadata.absolute_deadline = deadline;
+                }
+            }
             (ShortensLives, Updated::Done(_)) => record.remove_at = now.plus(update.ttl),
             (TouchesBackwards, Updated::Done(_)) => {
                 record.metadata.touched_at = update.touched_at.unwrap_or_default();
@@ -590,6 +614,10 @@ impl FlawedStore {
             IgnoresDigests => update.loaded = stored,
             IgnoresExpectations => update.expected = Option::None,
             IgnoresNotAfter => update.not_after = Timestamp::from_millis(u64::MAX),
+            EndsNothing => update.ends = false,
+            EndsWhatever if update.ends => {
+                (update.loaded, update.expected) = (stored, Option::None);
+            }
             NeverExtends => update.ttl = Duration::ZERO,
             TakesRotationsForLogins => {
                 update

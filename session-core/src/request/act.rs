@@ -1,0 +1,288 @@
+//! What a commit does in the store: it acts on a plan, within one deadline.
+
+use log::warn;
+use tokio::time::Instant;
+
+use super::{Committed, Doubt, RequestSession};
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::fields::Fields;
+use crate::plan::{Commit, CookieChange, Live, Loaded, NoSession, Pending, Renews, plan};
+use crate::schema::SessionData;
+use crate::store::Key;
+use crate::update::{Update, Updated};
+
+/// How often a login that meets another request's commit is tried.
+const LOGIN_ATTEMPTS: usize = 3;
+
+impl<T: SessionData> RequestSession<T> {
+    /// Acts on the plan within one deadline, unless an earlier commit of this request may still land.
+    pub(super) async fn execute(
+        &self,
+        pending: &Pending,
+        expects: bool,
+    ) -> Result<Committed, Error> {
+        let doubt = self.state().doubt;
+        if let Some(doubt) = doubt
+            && !pending.destroyed
+        {
+            return match pending.is_empty() && doubt.told {
+                true => Ok(done(false)),
+                false => Err(in_doubt()),
+            };
+        }
+        let deadline = self.engine.deadline();
+        let acting = self.act(pending, expects, deadline);
+        match pending.is_empty() {
+            true => acting.await,
+            false => self.in_doubt(deadline, acting).await,
+        }
+    }
+
+    /// Acts on the plan. A login that meets another request's commit begins again.
+    async fn act(
+        &self,
+        pending: &Pending,
+        expects: bool,
+        deadline: Instant,
+    ) -> Result<Committed, Error> {
+        let engine = &*self.engine;
+        for _ in 0..LOGIN_ATTEMPTS {
+            let loaded = self.state().loaded.clone();
+            let touch_due = loaded.live().is_some_and(|live| engine.touch_due(live));
+            let commit = plan(&loaded, pending, touch_due);
+            match (commit, &loaded) {
+                (Commit::Nothing { drops: false }, _) => return Ok(done(false)),
+                (Commit::Nothing { drops: true }, _) => {
+                    warn!(
+                        "session type {}: dropped what a request did after its session was over, \
+                         or its token was replaced",
+                        T::SCHEMA.name()
+                    );
+                    return Err(Error::gone());
+                }
+                (Commit::Refuse, _) => {
+                    return Err(Error::refused());
+                }
+                (Commit::Touch, Loaded::Live(live)) => {
+                    engine.touch(live).await;
+                    return Ok(done(false));
+                }
+                (Commit::End, _) => {
+                    self.end(&loaded, pending, deadline).await?;
+                    return Ok(done(true));
+                }
+                (Commit::Begin { ends_others }, _) => {
+                    // What is refused ends nothing.
+                    self.begin_with(&loaded, pending)?;
+                    match &loaded {
+                        Loaded::Live(live) if ends_others => {
+                            self.leave(live, pending, expects, deadline).await?;
+                        }
+                        // Where there is nothing to end, the cookie stays until there is another one:
+                        // it may be that of a login beside this one.
+                        _ if ends_others && !loaded.ends().is_empty() => {
+                            self.end(&loaded, pending, deadline).await?;
+                        }
+                        _ => {}
+                    }
+                    let left = self.state().loaded.clone();
+                    let fields = self.begin_with(&left, pending)?;
+                    if let Some((live, cookie)) = engine.begin(fields, pending, deadline).await? {
+                        let mut state = self.state();
+                        state.loaded = Loaded::Live(live);
+                        state.cookie = cookie;
+                    }
+                    return Ok(done(true));
+                }
+                (Commit::Write { renews, data }, Loaded::Live(live)) => {
+                    let write = Write {
+                        renews,
+                        data,
+                        expects,
+                    };
+                    if let Some(answer) = self.write(live, pending, write, deadline).await? {
+                        return Ok(Committed {
+                            answer,
+                            began: false,
+                        });
+                    }
+                    if !(data && pending.logs_in()) {
+                        return Err(Error::gone());
+                    }
+                    let again = engine.load(&live.token).await?;
+                    self.state().loaded = again;
+                }
+                (Commit::Touch | Commit::Write { .. }, Loaded::None(_)) => {}
+            }
+        }
+        Err(Error::store(
+            "other requests changed the session each time that somebody logged in to it",
+        ))
+    }
+
+    /// Ends the session of a user, so that another one can begin with what is kept of it: as it is
+    /// stored then, by one update that checks what a transaction read. If another request has ended the
+    /// session, only a login goes on.
+    async fn leave(
+        &self,
+        live: &Live,
+        pending: &Pending,
+        expects: bool,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let mut update = Update::new(live.record.metadata.digests, Timestamp::default());
+        update.ends = true;
+        update.expected = expects.then(|| T::SCHEMA.expected(&live.record.fields));
+        match self.engine.send(live.key, &mut update, deadline).await? {
+            Updated::Done(fields) => {
+                let mut state = self.state();
+                state.loaded = Loaded::None(NoSession {
+                    kept: T::SCHEMA.kept(&fields),
+                    ..NoSession::default()
+                });
+                state.cookie = CookieChange::Remove;
+                Ok(())
+            }
+            Updated::Gone if expects => {
+                self.over(live);
+                Err(Error::gone())
+            }
+            Updated::Gone => {
+                // Its token may have been replaced, and whoever leaves it wants it to end.
+                let loaded = Loaded::Live(live.clone());
+                self.end(&loaded, pending, deadline).await?;
+                if pending.logs_in() {
+                    return Ok(());
+                }
+                self.dropped(live.key);
+                self.over(live);
+                Err(Error::gone())
+            }
+            refused => Err(Self::refusal(&refused)),
+        }
+    }
+
+    /// The session is over for this request.
+    pub(super) fn over(&self, live: &Live) {
+        self.state().loaded = Loaded::None(NoSession::over(live.end()));
+        self.begin_epoch();
+    }
+
+    fn dropped(&self, key: Key) {
+        warn!(
+            "session {key}: dropped what a request did, since another one had ended the session or \
+             replaced its token in the meantime"
+        );
+    }
+
+    /// Why an update was not done.
+    fn refusal(updated: &Updated) -> Error {
+        match updated {
+            Updated::Conflict => Error::conflict(),
+            Updated::Overflow(name) => Error::overflow(name),
+            Updated::Done(_) | Updated::Gone | Updated::Late(_) => {
+                Error::store("the store did not get to it in time")
+            }
+        }
+    }
+
+    /// Ends what this request may end; its cookie goes. Where somebody logged in since it was loaded,
+    /// the browser has another cookie: a logout does not pass for done, and a login goes on.
+    async fn end(
+        &self,
+        loaded: &Loaded,
+        pending: &Pending,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let ends = loaded.ends();
+        let mut are_all = self.engine.end(&ends, deadline).await?;
+        if let Loaded::None(none) = loaded {
+            are_all &= !none.refuses_end;
+        }
+        let mut state = self.state();
+        state.loaded = Loaded::None(NoSession {
+            ends: if are_all { ends } else { Vec::new() },
+            stores_nothing: pending.destroyed || !are_all,
+            refuses_end: !are_all,
+            ..NoSession::default()
+        });
+        if are_all {
+            state.cookie = CookieChange::Remove;
+        } else if pending.destroyed || !pending.logs_in() {
+            return Err(Error::refused());
+        }
+        Ok(())
+    }
+
+    /// Writes to the living session; `None`: it is gone.
+    async fn write(
+        &self,
+        live: &Live,
+        pending: &Pending,
+        write: Write,
+        deadline: Instant,
+    ) -> Result<Option<Fields>, Error> {
+        let engine = &*self.engine;
+        let (token, mut update) = engine.update(live, pending, write.renews, write.data)?;
+        update.expected = write
+            .expects
+            .then(|| T::SCHEMA.expected(&live.record.fields));
+        match engine.send(live.key, &mut update, deadline).await? {
+            Updated::Done(answer) => {
+                let (live, cookie) = engine.written(live, token, &update, &answer);
+                let mut state = self.state();
+                state.loaded = Loaded::Live(live);
+                if !matches!(cookie, CookieChange::Keep) {
+                    state.cookie = cookie;
+                }
+                Ok(Some(answer))
+            }
+            Updated::Gone => {
+                if !pending.logs_in() {
+                    self.dropped(live.key);
+                }
+                self.over(live);
+                Ok(None)
+            }
+            refused => Err(Self::refusal(&refused)),
+        }
+    }
+
+    /// Waits for a commit. Until it answers, its outcome is unknown, even if the caller stops
+    /// waiting.
+    async fn in_doubt<R>(
+        &self,
+        until: Instant,
+        commit: impl Future<Output = Result<R, Error>>,
+    ) -> Result<R, Error> {
+        let doubt = Doubt { until, told: false };
+        let before = self.state().doubt.replace(doubt);
+        let result = commit.await;
+        self.state().doubt = match &result {
+            Ok(_) => None,
+            Err(error) if error.is_unknown() => Some(Doubt { until, told: true }),
+            Err(_) => before,
+        };
+        result
+    }
+}
+
+/// How a living session is written to.
+struct Write {
+    renews: Renews,
+    data: bool,
+    /// Only if everything that was read is still stored as it was.
+    expects: bool,
+}
+
+fn done(began: bool) -> Committed {
+    Committed {
+        answer: Fields::new(),
+        began,
+    }
+}
+
+pub(super) fn in_doubt() -> Error {
+    Error::unknown("nobody knows whether an earlier commit of this request was done")
+}
