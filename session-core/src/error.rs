@@ -23,6 +23,7 @@ struct Inner {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
     Conflict,
+    Csrf,
     Decode,
     Encode,
     Gone,
@@ -63,6 +64,12 @@ impl Error {
             Kind::Refused,
             "a logout came with cookies that do not say which session to end; send it again",
         )
+    }
+
+    /// The request may come from another site, so it gets no session. `reason` says what it lacks.
+    #[must_use]
+    pub fn csrf(reason: &'static str) -> Self {
+        Self::new(Kind::Csrf, reason)
     }
 
     /// Another request changed what a transaction had read before the transaction could commit.
@@ -164,6 +171,12 @@ impl Error {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.0.kind == Kind::Conflict
+    }
+
+    /// Whether the request was refused, because it may come from another site.
+    #[must_use]
+    pub fn is_csrf(&self) -> bool {
+        self.0.kind == Kind::Csrf
     }
 
     /// Whether a field declared with `on_unreadable = "error"` could not be read.

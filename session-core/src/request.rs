@@ -22,7 +22,10 @@ use crate::token::{SessionId, Token};
 
 mod act;
 mod commit;
+mod csrf;
 mod view;
+
+pub use csrf::CsrfMask;
 
 /// The session of one request. Each guard has its own copy of the data and hands over what it
 /// changed; no lock is held while an application's code runs.
