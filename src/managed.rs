@@ -24,8 +24,15 @@ impl<T: SessionData> Managed<T> {
         Self { engine, cookie }
     }
 
-    /// The session of a request, made the first time.
+    /// The session of a request, for a guard that hands it out: the response commits it.
     pub(crate) fn session(&self, request: &Request<'_>) -> Arc<RequestSession<T>> {
+        cell::<T>(request).used.store(true, Ordering::SeqCst);
+        self.unused_session(request)
+    }
+
+    /// The session of a request, made the first time, for looking at it alone: if nothing else asks for
+    /// it, the response does not even extend its idle time.
+    pub(crate) fn unused_session(&self, request: &Request<'_>) -> Arc<RequestSession<T>> {
         let cell = cell::<T>(request);
         let answered = || cell.answered.load(Ordering::SeqCst);
         let session = cell.session.get_or_init(|| {
@@ -71,12 +78,15 @@ pub(crate) fn answer<'r, T: SessionData>(
 ) -> Option<&'r Arc<RequestSession<T>>> {
     let cell = cell::<T>(request);
     cell.answered.store(true, Ordering::SeqCst);
-    cell.session.get().filter(|session| session.is_open())
+    let session = cell.session.get().filter(|session| session.is_open());
+    session.filter(|_| cell.used.load(Ordering::SeqCst))
 }
 
 /// A type of our own, so that it meets no other value in a request's cache.
 struct Cell<T: SessionData> {
     session: OnceLock<Arc<RequestSession<T>>>,
+    /// Whether a guard handed it out.
+    used: AtomicBool,
     answered: AtomicBool,
     redirect: OnceLock<String>,
 }
@@ -84,6 +94,7 @@ struct Cell<T: SessionData> {
 fn cell<'r, T: SessionData>(request: &'r Request<'_>) -> &'r Cell<T> {
     request.local_cache(|| Cell {
         session: OnceLock::new(),
+        used: AtomicBool::new(false),
         answered: AtomicBool::new(false),
         redirect: OnceLock::new(),
     })
