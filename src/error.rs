@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::error;
+use log::{Level, log};
 use rocket::Request;
 use rocket::http::Status;
 use rocket::response::{self, Responder};
@@ -19,7 +19,8 @@ use session_core::schema::SessionData;
 ///
 /// It is a responder, so `session.save().await?` works in a handler. Your own catcher answers: with
 /// 503 if trying again may help, because the store or another request is to blame; with 413 if a
-/// value is too large; as declared if a guard turned the request away; otherwise with 500.
+/// value is too large; with 403 if the request may come from another site; as declared if a guard
+/// turned the request away; otherwise with 500.
 ///
 /// Neither its `Display` nor its `Debug` contains a token, session data, or a password, so you can
 /// log it as it is. A visitor without a session is no error.
@@ -52,6 +53,14 @@ impl Error {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.error.is_gone()
+    }
+
+    /// Whether the guard refused the request, because a page of another site may have sent it:
+    /// cross-site request forgery. Only with [`CsrfFairing`](crate::CsrfFairing), which has the rules.
+    /// Nothing was read or stored.
+    #[must_use]
+    pub fn is_csrf(&self) -> bool {
+        self.error.is_csrf()
     }
 
     /// Whether a field declared with `on_unreadable = "error"` could not be read.
@@ -150,6 +159,8 @@ impl Error {
             Status::ServiceUnavailable
         } else if error.is_too_large() {
             Status::PayloadTooLarge
+        } else if error.is_csrf() {
+            Status::Forbidden
         } else {
             Status::InternalServerError
         }
@@ -183,16 +194,24 @@ impl From<EngineError> for Error {
     }
 }
 
-/// Logs an error: at most one line for each request, and in an outage one line for each interval.
+/// Logs an error: at most one line for each request; in an outage, and of refused requests, one line
+/// for each interval. A refused request is a warning: the application works.
 pub(crate) fn report(request: &Request<'_>, what: &str, error: &Error) {
     let Reported(reported) = request.local_cache(Reported::default);
     if reported.swap(true, Ordering::SeqCst) {
         return;
     }
-    let outage = request.rocket().state::<Outage>();
-    match outage.filter(|_| error.is_store()).map(Outage::say) {
-        None | Some(Some(0)) => error!("{what}: {error}"),
-        Some(Some(unsaid)) => error!("{what}: {error} ({unsaid} more requests failed meanwhile)"),
+    let level = match error.is_csrf() {
+        true => Level::Warn,
+        false => Level::Error,
+    };
+    let limits = request.rocket().state::<LogLimits>();
+    match limits.and_then(|limits| limits.of(error)).map(Limit::say) {
+        None | Some(Some(0)) => log!(level, "{what}: {error}"),
+        Some(Some(unsaid)) => log!(
+            level,
+            "{what}: {error} ({unsaid} more requests failed meanwhile)"
+        ),
         Some(None) => {}
     }
 }
@@ -201,9 +220,25 @@ pub(crate) fn report(request: &Request<'_>, what: &str, error: &Error) {
 #[derive(Default)]
 struct Reported(AtomicBool);
 
-/// What was said of an outage, by all session types of the application.
+/// What was said of errors that come in crowds, by all session types of the application.
 #[derive(Debug, Default)]
-pub(crate) struct Outage(Mutex<Said>);
+pub(crate) struct LogLimits {
+    outage: Limit,
+    refused: Limit,
+}
+
+impl LogLimits {
+    fn of(&self, error: &Error) -> Option<&Limit> {
+        match error {
+            error if error.is_store() => Some(&self.outage),
+            error if error.is_csrf() => Some(&self.refused),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Limit(Mutex<Said>);
 
 #[derive(Debug, Default)]
 struct Said {
@@ -211,7 +246,7 @@ struct Said {
     unsaid: u64,
 }
 
-impl Outage {
+impl Limit {
     const INTERVAL: Duration = Duration::from_secs(1);
 
     /// How many failures went unlogged since the last line; `None`: not to be logged now either.

@@ -22,7 +22,7 @@ use crate::catch::catch;
 use crate::config::{self, Settings};
 #[cfg(feature = "redis")]
 use crate::database::RedisPool;
-use crate::error::{Error, Outage, report};
+use crate::error::{Error, LogLimits, report};
 use crate::managed::{Managed, Registry, SentCookies, answer, redirect_of};
 use crate::session::Session;
 
@@ -264,7 +264,9 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
 
     async fn on_ignite(&self, mut rocket: Rocket<Build>) -> fairing::Result {
         if rocket.state::<Registry>().is_none() {
-            rocket = rocket.manage(Registry::default()).manage(Outage::default());
+            rocket = rocket
+                .manage(Registry::default())
+                .manage(LogLimits::default());
         }
         match self.sessions(&rocket).await {
             Ok(sessions) => Ok(rocket.manage(sessions)),

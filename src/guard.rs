@@ -7,8 +7,10 @@ use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 use session_core::error::Error as EngineError;
+use session_core::request::RequestSession;
 use session_core::schema::SessionData;
 
+use crate::csrf;
 use crate::error::{Error, report};
 use crate::managed::Managed;
 use crate::session::Session;
@@ -20,26 +22,39 @@ impl<'r, T: SessionData> FromRequest<'r> for Session<T> {
     type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
-        let Some(managed) = request.rocket().state::<Managed<T>>() else {
-            log_missing_fairing::<T>();
-            let error = EngineError::usage("the session's fairing is not attached");
-            return Outcome::Error((Status::InternalServerError, error.into()));
-        };
-        let session = managed.session(request);
-        let opened = session.open(|| managed.candidates(request)).await;
-        match opened.and_then(|()| Self::new(Arc::clone(&session))) {
-            Ok(session) => Outcome::Success(session),
-            Err(error) => {
-                let error = Error::of_guard(error, session);
-                report(
-                    request,
-                    &format!("session type {}", T::SCHEMA.name()),
-                    &error,
-                );
-                Outcome::Error((error.status(), error))
-            }
-        }
+        admit(request, Self::new).await
     }
+}
+
+/// Opens the session of a request that may act with it, for what `guard` makes of it.
+pub(crate) async fn admit<T: SessionData, G>(
+    request: &Request<'_>,
+    guard: impl FnOnce(Arc<RequestSession<T>>) -> Result<G, EngineError>,
+) -> Outcome<G, Error> {
+    let Some(managed) = request.rocket().state::<Managed<T>>() else {
+        log_missing_fairing::<T>();
+        let error = EngineError::usage("the session's fairing is not attached");
+        return Outcome::Error((Status::InternalServerError, error.into()));
+    };
+    // Before the session is handed out: whatever `Error::destroy` can end is behind this too.
+    if let Err(error) = csrf::check(request, managed).await {
+        return refuse::<T, G>(request, error.into());
+    }
+    let session = managed.session(request);
+    let opened = session.open(|| managed.candidates(request)).await;
+    match opened.and_then(|()| guard(Arc::clone(&session))) {
+        Ok(guard) => Outcome::Success(guard),
+        Err(error) => refuse::<T, G>(request, Error::of_guard(error, session)),
+    }
+}
+
+fn refuse<T: SessionData, G>(request: &Request<'_>, error: Error) -> Outcome<G, Error> {
+    report(
+        request,
+        &format!("session type {}", T::SCHEMA.name()),
+        &error,
+    );
+    Outcome::Error((error.status(), error))
 }
 
 /// Aborts the launch where a route takes a session whose fairing is not attached.
@@ -54,10 +69,15 @@ impl<T: SessionData> Sentinel for Session<T> {
 }
 
 fn log_missing_fairing<T>() {
-    let path = std::any::type_name::<T>();
-    let name = path.rsplit("::").next().unwrap_or(path);
+    let name = type_name::<T>();
     error!(
         "`Session<{name}>` is used but its fairing is not attached: \
          add `.attach({name}::fairing())` to the rocket"
     );
+}
+
+/// The type's name, as its declaration has it.
+pub(crate) fn type_name<T>() -> &'static str {
+    let path = std::any::type_name::<T>();
+    path.rsplit("::").next().unwrap_or(path)
 }

@@ -44,6 +44,7 @@
 //!   is down.
 //! - [`Error`] and [`TransactError`]: what can go wrong, and how a response says so.
 //! - [`SessionFairing`]: choose a store, by configuration or in code.
+//! - [`CsrfFairing`] and [`CsrfToken`]: refuse requests of other sites.
 //! - [`store`]: the stores, and the contract of a [`Store`](store::Store) of your own.
 //! - `testing` (feature `testing`): a kit for the tests of your application, and what tests of a
 //!   store need.
@@ -70,6 +71,7 @@
 mod catch;
 mod config;
 mod cookie;
+mod csrf;
 #[cfg(feature = "redis")]
 mod database;
 mod error;
@@ -89,6 +91,7 @@ pub use session_core::schema::{Identified, SessionData};
 pub use session_core::token::SessionId;
 pub use session_macros::session;
 
+pub use crate::csrf::{CsrfFairing, CsrfToken};
 #[cfg(feature = "redis")]
 pub use crate::database::RedisPool;
 pub use crate::error::{Error, TransactError};

@@ -10,6 +10,7 @@ pub use session_core::schema::{Identified, Schema, SessionData};
 
 use session_core::value::{DefaultValue, IdentityValue};
 
+use crate::csrf::CsrfFairing;
 use crate::error::Error;
 use crate::fairing::SessionFairing;
 pub use crate::guard::declared::{DeclaredGuard, Denial, Rule, admit};
@@ -21,6 +22,11 @@ pub type User<T> = <<T as Identified>::Identity as IdentityValue>::User;
 /// The body of `T::fairing()`.
 pub fn fairing<T: SessionData>() -> SessionFairing<T> {
     SessionFairing::new()
+}
+
+/// The body of `T::csrf()`.
+pub fn csrf<T: SessionData>() -> CsrfFairing<T> {
+    CsrfFairing::new()
 }
 
 /// What a field is in a new session, unless that is declared.

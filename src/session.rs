@@ -67,8 +67,9 @@ mod data;
 /// # When the store is down
 ///
 /// The guard fails with 503, and the cookie is left alone. Take a `Result<Session<T>, Error>` to
-/// answer something else. Beware of `Option<Session<T>>`: `None` means that the store is down. A
-/// visitor without a session has an empty one.
+/// answer something else. Beware of `Option<Session<T>>`: `None` means that the store is down, or
+/// that [`CsrfFairing`](crate::CsrfFairing) makes the guard refuse the request. A visitor without a
+/// session has an empty one.
 ///
 /// # Several guards in one request
 ///

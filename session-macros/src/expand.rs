@@ -1,5 +1,5 @@
 //! What a checked session becomes: the struct, a table of what it declares, its `Default`, who is
-//! logged in to it, `fairing()`, a `take_…()` for each field marked `once`, and its guards.
+//! logged in to it, `fairing()`, `csrf()`, a `take_…()` for each field marked `once`, and its guards.
 //!
 //! Only data and calls; all behaviour is in `session-core` and the facade, testable without us.
 
@@ -85,6 +85,10 @@ pub(crate) fn impls(
     let docs = format!(
         "The fairing that loads, checks and persists every `Session<{ident}>`: `attach` it."
     );
+    let csrf_docs = format!(
+        "The fairing that makes every `Session<{ident}>` refuse requests of other sites: `attach` it \
+         beside `fairing()`."
+    );
     let takes = once(session).map(|field| {
         let (name, stored) = (field.ident, &field.name.text);
         let take =
@@ -96,6 +100,11 @@ pub(crate) fn impls(
         #[must_use]
         #vis fn fairing() -> #krate::SessionFairing<Self> {
             #krate::__private::fairing()
+        }
+
+        #[doc = #csrf_docs]
+        #vis fn csrf() -> #krate::CsrfFairing<Self> {
+            #krate::__private::csrf()
         }
 
         #(#takes)*
@@ -204,6 +213,7 @@ fn uses(krate: &TokenStream, session: &Session<'_>) -> TokenStream {
         #allow
         const _: fn() -> #krate::SessionFairing<#ident> = {
             #(#takes)*
+            let _ = #ident::csrf;
             #ident::fairing
         };
     }

@@ -49,9 +49,10 @@ mod type_name;
 ///
 /// The struct stays as you write it. It gets implementations of `SessionData` and of `Default`,
 /// from the declaration, so tests write `Visit { user, ..Visit::default() }`. An associated
-/// function `fairing()`, as visible as the struct, returns the fairing to attach. Each field marked
-/// `once` adds a function that takes its value; `identity` adds an implementation of `Identified`;
-/// each `guard` adds a request guard.
+/// function `fairing()`, as visible as the struct, returns the fairing to attach; `csrf()` returns one
+/// more, which makes the guard refuse requests of other sites. Each field marked `once` adds a function
+/// that takes its value; `identity` adds an implementation of `Identified`; each `guard` adds a request
+/// guard.
 ///
 /// The struct must have named fields and no parameters, and be `Send + Sync`. Every field must
 /// implement serde's `Serialize` and `DeserializeOwned`, and `Default`, unless an option below says

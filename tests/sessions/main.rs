@@ -16,6 +16,7 @@ mod conformance;
 mod contract;
 mod cookies;
 mod crowds;
+mod csrf;
 mod deploy;
 mod differential;
 mod example;

@@ -176,6 +176,13 @@ impl Request {
         }
     }
 
+    /// With these bytes as its body.
+    pub(crate) fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        let request = self.header("Content-Type", content_type);
+        Self { body, ..request }
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let length = format!("Content-Length: {}\r\n\r\n", self.body.len());
         [&self.head, length.as_bytes(), &self.body].concat()
@@ -267,12 +274,20 @@ impl Jar {
 pub(crate) struct Browser {
     address: SocketAddr,
     pub(crate) jar: Jar,
+    /// What each of its requests says about where it comes from.
+    site: Option<&'static str>,
 }
 
 impl Browser {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        let jar = Jar::default();
-        Self { address, jar }
+        let (jar, site) = (Jar::default(), None);
+        Self { address, jar, site }
+    }
+
+    /// The same browser, whose requests say this as their `Sec-Fetch-Site`.
+    pub(crate) fn on_site(self, site: &'static str) -> Self {
+        let site = Some(site);
+        Self { site, ..self }
     }
 
     /// Takes the cookies to another server, as browsers do among the ports of a host.
@@ -294,7 +309,10 @@ impl Browser {
     }
 
     /// Sends a request with the cookies and keeps those of the response. Follows no redirects.
-    pub(crate) async fn send(&mut self, request: Request) -> Response {
+    pub(crate) async fn send(&mut self, mut request: Request) -> Response {
+        if let Some(site) = self.site {
+            request = request.header("Sec-Fetch-Site", site);
+        }
         let mut connection = Connection::open(self.address).await.unwrap();
         let response = connection.send(&request.cookies(&self.jar)).await;
         self.jar.keep(&response);

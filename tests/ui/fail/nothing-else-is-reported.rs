@@ -21,7 +21,7 @@ fn is_identified<T: rocket_typed_session::__private::Identified>() {}
 
 fn main() {
     let _ = handler;
-    let _ = Visit::fairing();
+    let _ = (Visit::fairing(), Visit::csrf());
     let _ = Visit {
         views: 1,
         ..Visit::default()

@@ -41,6 +41,7 @@ mod outer {
         let _take = inner::OfTheParent::take_challenge;
         let _guards = (inner::Member::session, inner::Reader::into_session);
         let _fairings = (inner::OfTheParent::fairing(), inner::OfAPath::fairing());
+        let _csrf = (inner::OfTheParent::csrf(), inner::OfAPath::csrf());
     }
 }
 

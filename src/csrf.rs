@@ -1,0 +1,236 @@
+//! The fairing against cross-site request forgery: it makes a session's guards refuse what may come
+//! from another site.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use log::error;
+use rocket::fairing::{self, AdHoc, Fairing, Info, Kind};
+use rocket::{Build, Data, Request, Rocket};
+use session_core::schema::SessionData;
+
+use crate::csrf::check::{Csrf, InForm};
+use crate::csrf::origin::Origin;
+use crate::managed::Managed;
+
+mod check;
+mod decide;
+mod form;
+mod origin;
+mod token;
+
+pub(crate) use check::check;
+pub use token::CsrfToken;
+
+/// The fairing that protects the session type `T` against cross-site request forgery.
+///
+/// `T::csrf()` makes one. Attach it beside `T::fairing()`, in any order:
+///
+/// ```rust
+/// use rocket::{post, routes};
+/// use rocket_typed_session::{Session, session};
+///
+/// #[session]
+/// struct Visit {
+///     email: String,
+/// }
+///
+/// #[post("/email/<email>")]
+/// fn change(mut visit: Session<Visit>, email: String) {
+///     visit.email = email;
+/// }
+///
+/// let rocket = rocket::build()
+///     .attach(Visit::fairing())
+///     .attach(Visit::csrf())
+///     .mount("/", routes![change]);
+/// # use rocket::http::{Header, Status};
+/// # let client = rocket::local::blocking::Client::untracked(rocket).unwrap();
+/// // What a browser says of a form in another site's page.
+/// let request = client.post("/email/mallory").header(Header::new("Sec-Fetch-Site", "cross-site"));
+/// assert_eq!(request.dispatch().status(), Status::Forbidden);
+/// ```
+///
+/// The guard [`Session<T>`](crate::Session) then fails with 403 and
+/// [`Error::is_csrf`](crate::Error::is_csrf), whoever asks for it, and your own catcher answers. So a
+/// request that may not act gets no session, and a route without one is not affected. A refused
+/// request stores nothing and changes no cookie; the log has a warning, at most one a second.
+///
+/// # Which requests are refused
+///
+/// Requests with the methods `GET`, `HEAD`, `OPTIONS` and `TRACE` only read, so they pass: change
+/// nothing in them. For all others, and for a `GET` that opens a WebSocket, the first row that matches
+/// counts:
+///
+/// | the request | is |
+/// |---|---|
+/// | has two different values of one of the headers below | refused |
+/// | has `Sec-Fetch-Site: same-origin` or `none` | accepted |
+/// | has an `Origin` that you [trust](Self::trust) | accepted |
+/// | has any other `Sec-Fetch-Site`, and opens no WebSocket | refused |
+/// | has an `Origin` with the host and the port of its `Host` | accepted |
+/// | has any other `Origin`, or a `Sec-Fetch-Site` alone | refused |
+/// | brings no cookie of this session type | accepted: it has nobody's session |
+/// | has a [`CsrfToken`] of the session that its cookie opens | accepted |
+/// | has none | refused |
+///
+/// So the forms and scripts of your own pages need nothing: all browsers since 2023 send
+/// `Sec-Fetch-Site` over TLS and to `localhost`, and all since 2020 an `Origin`. Only a client without
+/// both needs the token. A script of yours may as well send `Sec-Fetch-Site: same-origin`.
+///
+/// The rules are those of [Go's `CrossOriginProtection`] and of OWASP's [cheat sheet], and stricter
+/// than Go's for a request with a cookie and without either header.
+///
+/// [Go's `CrossOriginProtection`]: https://pkg.go.dev/net/http#CrossOriginProtection
+/// [cheat sheet]: https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
+#[doc(alias = "xsrf")]
+#[doc(alias = "same_origin")]
+#[must_use = "attach it to the rocket"]
+pub struct CsrfFairing<T: SessionData> {
+    trusted: Vec<String>,
+    exempt: Vec<String>,
+    data: PhantomData<fn() -> T>,
+}
+
+impl<T: SessionData> CsrfFairing<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            trusted: Vec::new(),
+            exempt: Vec::new(),
+            data: PhantomData,
+        }
+    }
+
+    /// Accepts the requests of this origin's pages, on top of your own. Default: none. May be called
+    /// several times.
+    ///
+    /// Write scheme and host, and the port unless it is the scheme's own; anything else stops the
+    /// launch. The origin can do whatever your own pages can do.
+    ///
+    /// Trust your own public origin if a proxy replaces `Host` and browsers reach you without TLS:
+    /// they send no `Sec-Fetch-Site` then.
+    ///
+    /// ```rust
+    /// # use rocket_typed_session::session;
+    /// # #[session] struct Visit { views: u64 }
+    /// let fairing = Visit::csrf().trust("https://app.example.com");
+    /// # rocket::build().attach(fairing);
+    /// ```
+    #[doc(alias = "trusted_origins")]
+    pub fn trust(mut self, origin: impl Into<String>) -> Self {
+        self.trusted.push(origin.into());
+        self
+    }
+
+    /// Refuses nothing on the routes with this very URI, as it was declared and mounted. Default: none.
+    /// May be called several times.
+    ///
+    /// It is not a pattern: `/hooks/<name>` exempts `#[post("/<name>")]` mounted at `/hooks`, with
+    /// every method, and not the route `/hooks/special` beside it. If no route has this URI, the launch
+    /// stops.
+    ///
+    /// An exempt route must find out by itself who calls it, by a signature for example. A caller
+    /// without a cookie needs no exemption, unless it sends an `Origin`.
+    ///
+    /// ```rust
+    /// # use rocket::{post, routes};
+    /// # use rocket_typed_session::{Session, session};
+    /// # #[session] struct Visit { views: u64 }
+    /// #[post("/<name>")]
+    /// fn webhook(name: &str, visit: Session<Visit>) {}
+    ///
+    /// let rocket = rocket::build()
+    ///     .attach(Visit::fairing())
+    ///     .attach(Visit::csrf().exempt("/hooks/<name>"))
+    ///     .mount("/hooks", routes![webhook]);
+    /// # rocket::local::blocking::Client::untracked(rocket).unwrap();
+    /// ```
+    #[doc(alias = "skip")]
+    pub fn exempt(mut self, route: impl Into<String>) -> Self {
+        self.exempt.push(route.into());
+        self
+    }
+
+    fn settings(&self, rocket: &Rocket<Build>) -> Result<Csrf<T>, String> {
+        if rocket.state::<Csrf<T>>().is_some() {
+            return Err("its fairing `csrf()` is attached twice; attach it once".into());
+        }
+        let parse = |text: &String| {
+            Origin::parse(text).ok_or_else(|| {
+                format!(
+                    "`.trust({text:?})`: this is no origin; write scheme, host and perhaps a port, \
+                     like \"https://app.example.com\""
+                )
+            })
+        };
+        let trusted = self.trusted.iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(Csrf::new(trusted, self.exempt.clone()))
+    }
+}
+
+#[rocket::async_trait]
+impl<T: SessionData> Fairing for CsrfFairing<T> {
+    fn info(&self) -> Info {
+        Info {
+            name: std::any::type_name::<Self>(),
+            kind: Kind::Ignite | Kind::Request,
+        }
+    }
+
+    async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
+        let settings = match self.settings(&rocket) {
+            Ok(settings) => settings,
+            Err(fault) => {
+                log_fault::<T>(&fault);
+                return Err(rocket);
+            }
+        };
+        // Fairings that are attached after this one may still mount routes, and one of them is perhaps
+        // the session's own. This one runs after them.
+        let check = AdHoc::try_on_ignite(self.info().name, async |rocket| {
+            match rocket.state::<Csrf<T>>().map(|csrf| csrf.fault(&rocket)) {
+                Some(Some(fault)) => {
+                    log_fault::<T>(&fault);
+                    Err(rocket)
+                }
+                Some(None) | None => Ok(rocket),
+            }
+        });
+        Ok(rocket.manage(settings).attach(check))
+    }
+
+    /// Finds the token in a form. Guards do not see the body.
+    async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
+        let state = request.rocket().state::<Csrf<T>>();
+        let Some((csrf, managed)) = state.zip(request.rocket().state::<Managed<T>>()) else {
+            return;
+        };
+        if !csrf.needs_form(request, managed) {
+            return;
+        }
+        let find = match request.content_type() {
+            Some(content_type) if content_type.is_form() => form::in_url_encoded,
+            Some(content_type) if content_type.is_form_data() => form::in_multipart,
+            Some(_) | None => return,
+        };
+        let tokens = find(data.peek(LONGEST_PEEK).await);
+        request.local_cache(|| InForm(tokens));
+    }
+}
+
+/// As much of a body as Rocket hands out without consuming it.
+const LONGEST_PEEK: usize = 512;
+
+fn log_fault<T: SessionData>(fault: &str) {
+    error!("session type {}: {fault}", T::SCHEMA.name());
+}
+
+impl<T: SessionData> fmt::Debug for CsrfFairing<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CsrfFairing")
+            .field("name", &T::SCHEMA.name())
+            .field("trusted", &self.trusted)
+            .field("exempt", &self.exempt)
+            .finish()
+    }
+}

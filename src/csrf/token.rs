@@ -1,0 +1,133 @@
+//! `CsrfToken<T>`: the token that a form carries, as a request guard.
+
+use std::fmt;
+use std::sync::Arc;
+
+use log::error;
+use rocket::request::{FromRequest, Outcome};
+use rocket::{Ignite, Request, Rocket, Sentinel};
+use session_core::request::{CsrfMask, RequestSession};
+use session_core::schema::SessionData;
+
+use crate::csrf::check::Csrf;
+use crate::csrf::form::FIELD;
+use crate::error::Error;
+use crate::guard::{self, type_name};
+
+/// The token that proves that a request was sent by a page of this session: a request guard.
+///
+/// Only clients that send neither `Sec-Fetch-Site` nor `Origin` need one: scripts with a cookie jar,
+/// and browsers of before 2020. [`CsrfFairing`](crate::CsrfFairing) asks them for it.
+///
+/// Put [`field`](Self::field) into a form, as its first field, or send the text that
+/// [`Display`](fmt::Display) gives in the header `X-CSRF-Token`:
+///
+/// ```rust
+/// use rocket::response::content::RawHtml;
+/// use rocket::{get, routes};
+/// use rocket_typed_session::{CsrfToken, session};
+///
+/// #[session]
+/// struct Visit {
+///     theme: String,
+/// }
+///
+/// #[get("/settings")]
+/// fn settings(token: CsrfToken<Visit>) -> RawHtml<String> {
+///     let field = token.field();
+///     RawHtml(format!(r#"<form method="post">{field}<input name="theme"></form>"#))
+/// }
+///
+/// let rocket = rocket::build().attach(Visit::fairing()).attach(Visit::csrf());
+/// # let client = rocket::local::blocking::Client::untracked(
+/// rocket.mount("/", routes![settings])
+/// # );
+/// # let page = client.unwrap().get("/settings").dispatch().into_string().unwrap();
+/// # assert!(page.contains(r#"<input type="hidden" name="csrf_token" value="">"#), "{page}");
+/// ```
+///
+/// It belongs to one session of one type, and to its present token: a login and `rotate_token` end
+/// it. Nothing is stored for it. Each guard shows it in another way, so that a compressed page does
+/// not give it away.
+///
+/// It needs a stored session. While nothing is stored, the text is empty: no cookie comes back then,
+/// and without one no token is asked for. If a handler shows a form in the very response that stores
+/// the session for the first time, or that logs somebody in, call
+/// [`save`](crate::Session::save) before you render the token. It is read when it is rendered, so it
+/// is the new session's then:
+///
+/// ```rust
+/// # use rocket::{get, response::content::RawHtml};
+/// # use rocket_typed_session::{CsrfToken, Error, Session, session};
+/// # #[session] struct Visit { #[session(counter)] views: u64 }
+/// #[get("/")]
+/// async fn first_page(
+///     mut visit: Session<Visit>,
+///     token: CsrfToken<Visit>,
+/// ) -> Result<RawHtml<String>, Error> {
+///     visit.views += 1;
+///     visit.save().await?;
+///     Ok(RawHtml(format!("<form method=post>{}</form>", token.field())))
+/// }
+/// ```
+///
+/// The guard fails as [`Session<T>`](crate::Session) does. If a route takes one and
+/// `attach(T::csrf())` is missing, the launch stops, because nothing would look at the token.
+pub struct CsrfToken<T: SessionData> {
+    session: Arc<RequestSession<T>>,
+    mask: CsrfMask,
+}
+
+impl<T: SessionData> CsrfToken<T> {
+    /// A hidden field for a form, `<input type="hidden" name="csrf_token" value="…">`.
+    ///
+    /// Put it first: the token counts only within the first 512 bytes of the request's body. It has no
+    /// letters that HTML would need escaped, so tell your templates that this is safe.
+    #[must_use]
+    pub fn field(&self) -> String {
+        format!(r#"<input type="hidden" name="{FIELD}" value="{self}">"#)
+    }
+}
+
+/// The token's text: 43 letters, digits, `-` and `_`, or none while no session is stored.
+impl<T: SessionData> fmt::Display for CsrfToken<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.session.csrf_token(&self.mask);
+        f.write_str(&token.unwrap_or_default())
+    }
+}
+
+/// Shows no token, so that none gets into a log.
+impl<T: SessionData> fmt::Debug for CsrfToken<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CsrfToken(…)")
+    }
+}
+
+#[rocket::async_trait]
+impl<'r, T: SessionData> FromRequest<'r> for CsrfToken<T> {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        guard::admit(request, |session| {
+            let mask = CsrfMask::generate()?;
+            Ok(Self { session, mask })
+        })
+        .await
+    }
+}
+
+/// Aborts the launch where a route shows a token that nothing asks for.
+impl<T: SessionData> Sentinel for CsrfToken<T> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        let is_missing = rocket.state::<Csrf<T>>().is_none();
+        if is_missing {
+            let name = type_name::<T>();
+            error!(
+                "`CsrfToken<{name}>` is used, but its fairing is not attached: add \
+                 `.attach({name}::csrf())` to the rocket"
+            );
+        }
+        is_missing
+    }
+}
