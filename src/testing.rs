@@ -73,6 +73,33 @@
 //! Make a new local request for each dispatch. Clones of one local request share its cache, so to
 //! the session they are one request.
 //!
+//! # Requests that change something
+//!
+//! A local client says nothing about where a request comes from, so to
+//! [`CsrfFairing`](crate::CsrfFairing) it is a script with a cookie, which needs a token. The kit
+//! changes nothing about that. Send what a browser sends: [`same_origin`] with a request of your own
+//! pages, [`cross_site`] with one of another site.
+//!
+//! ```rust
+//! # use rocket::http::Status;
+//! # use rocket::local::blocking::Client;
+//! # use rocket::{post, routes};
+//! # use rocket_typed_session::testing::TestKit;
+//! # use rocket_typed_session::{Session, session};
+//! use rocket_typed_session::testing::{cross_site, same_origin};
+//!
+//! # #[session] struct Visit { views: u64 }
+//! # #[post("/reset")] fn reset(mut visit: Session<Visit>) { visit.views = 0 }
+//! # let rocket = rocket::build().attach(Visit::fairing()).attach(Visit::csrf());
+//! # let rocket = rocket.mount("/", routes![reset]);
+//! # let kit = TestKit::new();
+//! # let client = Client::untracked(kit.install(rocket)).unwrap();
+//! # let cookie = kit.seed_blocking(client.rocket(), Visit { views: 9 });
+//! let post = |header| client.post("/reset").cookie(cookie.clone()).header(header).dispatch();
+//! assert_eq!(post(same_origin()).status(), Status::Ok);
+//! assert_eq!(post(cross_site()).status(), Status::Forbidden);
+//! ```
+//!
 //! # Pinning what is stored
 //!
 //! Sessions outlive a deploy, so the stored form of a field is a contract with existing sessions.
@@ -82,7 +109,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rocket::http::Cookie;
+use rocket::http::{Cookie, Header};
 use rocket::{Build, Orbit, Rocket};
 use session_core::clock::Timestamp;
 use session_core::error::Error;
@@ -214,6 +241,19 @@ impl TestKit {
         let kit = self.clone();
         Arc::new(KitStore { inner, kit })
     }
+}
+
+/// What a browser says of a request that a page of the application sends: `Sec-Fetch-Site:
+/// same-origin`.
+#[must_use]
+pub fn same_origin() -> Header<'static> {
+    Header::new("Sec-Fetch-Site", "same-origin")
+}
+
+/// What a browser says of a request that a page of another site sends: `Sec-Fetch-Site: cross-site`.
+#[must_use]
+pub fn cross_site() -> Header<'static> {
+    Header::new("Sec-Fetch-Site", "cross-site")
 }
 
 /// Asserts that the stored form of a session type has not changed.

@@ -12,15 +12,17 @@
 //! ROCKET_DATABASES='{sessions={url="redis://127.0.0.1:6379"}}' cargo run --example counter
 //! ```
 //!
-//! Then open <http://127.0.0.1:8000> in two browsers, or be two browsers:
+//! Then open <http://127.0.0.1:8000> in two browsers, or be two browsers. What changes something says, as
+//! browsers do, that no other site sent it:
 //!
 //! ```text
 //! curl --cookie ann.txt --cookie-jar ann.txt http://127.0.0.1:8000/count
 //! curl --cookie bob.txt --cookie-jar bob.txt http://127.0.0.1:8000/count
-//! curl --cookie ann.txt --cookie-jar ann.txt --data user=Ann http://127.0.0.1:8000/login
+//! own='Sec-Fetch-Site: same-origin'
+//! curl --cookie ann.txt --cookie-jar ann.txt --header "$own" --data user=Ann http://127.0.0.1:8000/login
 //! curl --cookie ann.txt --cookie-jar ann.txt http://127.0.0.1:8000/session
-//! curl --cookie ann.txt --cookie-jar ann.txt --data item=Tea --data quantity=2 http://127.0.0.1:8000/cart
-//! curl --cookie ann.txt --cookie-jar ann.txt --request POST http://127.0.0.1:8000/logout
+//! curl --cookie ann.txt --cookie-jar ann.txt --header "$own" --data item=Tea --data quantity=2 http://127.0.0.1:8000/cart
+//! curl --cookie ann.txt --cookie-jar ann.txt --header "$own" --request POST http://127.0.0.1:8000/logout
 //! ```
 //!
 //! With `--release` the cookie is `Secure`. Over plain HTTP, some clients then send it to their own
@@ -129,6 +131,7 @@ fn logout(mut visit: Session<Visit>) -> Redirect {
 fn rocket() -> _ {
     rocket::build()
         .attach(Visit::fairing())
+        .attach(Visit::csrf())
         .mount("/", routes![index, count, show, login, logout])
         .mount("/cart", routes![cart::show, cart::put, cart::remove])
 }

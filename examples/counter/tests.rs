@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rocket::http::{ContentType, Cookie, Status};
 use rocket::local::blocking::{Client, LocalResponse};
-use rocket_typed_session::testing::{TestKit, assert_layout};
+use rocket_typed_session::testing::{TestKit, assert_layout, cross_site, same_origin};
 
 use crate::{Visit, cart, rocket};
 
@@ -26,6 +26,7 @@ fn post<'c>(
     form: &str,
 ) -> LocalResponse<'c> {
     let request = client.post(path).header(ContentType::Form).body(form);
+    let request = request.header(same_origin());
     request.cookie(cookie.clone()).dispatch()
 }
 
@@ -164,6 +165,31 @@ fn an_outage_is_a_503_and_ends_no_session() {
     assert_eq!(logout.status(), Status::ServiceUnavailable);
     kit.mend_store();
     assert_eq!(text(get(&client, "/count", &cookie)), "Number of views 10");
+}
+
+/// The forms carry nothing for it: the browser says where a request comes from.
+#[test]
+fn another_site_changes_nothing_and_logs_nobody_in() {
+    let (kit, client) = start();
+    let cookie = kit.seed_blocking(client.rocket(), ann());
+    for (path, form) in [
+        ("/cart", "item=Milk"),
+        ("/cart/remove", "item=Tea"),
+        ("/login", "user=Mallory"),
+        ("/logout", ""),
+    ] {
+        let request = || {
+            let request = client.post(path).header(ContentType::Form).body(form);
+            request.header(cross_site())
+        };
+        for request in [request(), request().cookie(cookie.clone())] {
+            let response = request.dispatch();
+            assert_eq!(response.status(), Status::Forbidden, "{path}");
+            assert_eq!(response.cookies().iter().count(), 0, "{path}");
+        }
+    }
+    let visit: Visit = kit.read_blocking(client.rocket(), &cookie).expect("Ann's");
+    assert_eq!((visit.cart, visit.user), (ann().cart, ann().user));
 }
 
 /// Sessions outlive a deploy: this fails when what they are stored as changes, and says what to do.

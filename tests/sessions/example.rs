@@ -334,7 +334,9 @@ async fn no_item_is_lost_among_parallel_additions(counter: &Program) {
             let mut connection = Connection::open(address).await.unwrap();
             for n in (worker..ITEMS).step_by(AT_ONCE) {
                 let form = [("item", &*format!("item {n:03}")), ("quantity", "2")];
-                let request = Request::post("/cart", &form).cookies(&jar);
+                let request = Request::post("/cart", &form)
+                    .header("Sec-Fetch-Site", "same-origin")
+                    .cookies(&jar);
                 assert_eq!(connection.send(&request).await.status, 303);
             }
         });

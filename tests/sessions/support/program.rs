@@ -68,8 +68,9 @@ impl Program {
         self.address
     }
 
+    /// A browser on its own pages.
     pub(crate) fn browser(&self) -> Browser {
-        Browser::new(self.address)
+        Browser::new(self.address).on_site("same-origin")
     }
 
     /// What it has said so far.
