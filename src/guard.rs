@@ -22,12 +22,12 @@ impl<'r, T: SessionData> FromRequest<'r> for Session<T> {
     type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
-        admit(request, Self::new).await
+        open(request, Self::new).await
     }
 }
 
 /// Opens the session of a request that may act with it, for what `guard` makes of it.
-pub(crate) async fn admit<T: SessionData, G>(
+pub(crate) async fn open<T: SessionData, G>(
     request: &Request<'_>,
     guard: impl FnOnce(Arc<RequestSession<T>>) -> Result<G, EngineError>,
 ) -> Outcome<G, Error> {

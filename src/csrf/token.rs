@@ -109,7 +109,7 @@ impl<'r, T: SessionData> FromRequest<'r> for CsrfToken<T> {
     type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
-        guard::admit(request, |session| {
+        guard::open(request, |session| {
             let mask = CsrfMask::generate()?;
             Ok(Self { session, mask })
         })
