@@ -11,9 +11,10 @@ use session_core::engine::Engine;
 use session_core::expiry::Lifetime;
 use session_core::nearest::nearest;
 use session_core::options::{Options, Prefix, SameSite};
-use session_core::options::{parse_duration, parse_same_site, parse_size};
+use session_core::options::{parse_duration, parse_same_site, parse_size, parse_when_full};
 use session_core::schema::SessionData;
 use session_core::store::Store;
+use session_core::users::Limit;
 
 use crate::cookie::CookieSettings;
 
@@ -26,6 +27,11 @@ pub(crate) struct Settings {
     pub(crate) remember: Duration,
     /// How many bytes all fields of a session may take.
     pub(crate) max_size: usize,
+    /// Whether the store knows which sessions a user has.
+    pub(crate) indexed: bool,
+    /// Whether they are listed with their browser.
+    pub(crate) devices: bool,
+    pub(crate) limit: Option<Limit>,
     /// How many sessions the memory store holds; `None`: its default.
     pub(crate) capacity: Option<usize>,
     /// The prefix of all keys in Redis; `None`: the store's default.
@@ -56,9 +62,14 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 impl Settings {
     /// The sessions that are kept so in this store.
     pub(crate) fn engine<T: SessionData>(&self, store: Arc<dyn Store>) -> Engine<T> {
-        Engine::new(store, self.lifetime)
+        let engine = Engine::new(store, self.lifetime)
             .remember(self.remember)
             .max_size(self.max_size)
+            .limit(self.limit);
+        match self.indexed {
+            true => engine,
+            false => engine.not_indexed(),
+        }
     }
 
     /// The settings of the session type `name`: its own table wins over what is configured for all
@@ -90,6 +101,10 @@ impl Settings {
         options.path = path.as_deref();
         options.domain = domain.as_deref();
         options.persistent = switch("persistent")?;
+        options.indexed = switch("indexed")?;
+        options.devices = switch("devices")?;
+        options.max_sessions = keys.read("max_sessions", |number: usize| Ok(number))?;
+        options.when_full = keys.read("when_full", |text: String| parse_when_full(&text))?;
         let options = options.or(*declared);
         if let Some(fault) = options.check().first() {
             let (key, message) = (keys.own(fault.option), fault.message.as_str());
@@ -121,6 +136,9 @@ impl Settings {
             lifetime: options.lifetime(),
             remember: options.remember.unwrap_or(Options::REMEMBER),
             max_size: options.max_size.unwrap_or(Options::MAX_SIZE),
+            indexed: options.indexed.unwrap_or(true),
+            devices: options.devices.unwrap_or(false),
+            limit: options.limit(),
             capacity,
             prefix: text("prefix")?,
             timeout,

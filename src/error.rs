@@ -84,9 +84,17 @@ impl Error {
 
     /// Whether a logout was refused, because its cookies do not say which session to end: somebody
     /// logged in just now, or there are too many. Nothing was done; sent again, it has the new cookie.
+    /// Or a login, because all sessions of the user were ended while it was under way: log in again.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.error.is_refused()
+    }
+
+    /// Whether a login was refused, because the user has as many sessions as `max_sessions` allows and
+    /// `when_full` is `"refuse"`. Nobody was logged in.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.error.is_full()
     }
 
     /// Whether a field or the whole session would have been larger than its `max_size`. The old
@@ -159,6 +167,8 @@ impl Error {
             Status::ServiceUnavailable
         } else if error.is_too_large() {
             Status::PayloadTooLarge
+        } else if error.is_full() {
+            Status::Conflict
         } else if error.is_csrf() {
             Status::Forbidden
         } else {

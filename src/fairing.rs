@@ -9,7 +9,7 @@ use log::{error, warn};
 use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::futures::future::BoxFuture;
 use rocket::http::{Cookie, Header, Status};
-use rocket::{Build, Config, Orbit, Request, Response, Rocket};
+use rocket::{Build, Config, Data, Orbit, Request, Response, Rocket};
 use session_core::clock::Clock;
 use session_core::plan::CookieChange;
 use session_core::schema::SessionData;
@@ -23,8 +23,9 @@ use crate::config::{self, Settings};
 #[cfg(feature = "redis")]
 use crate::database::RedisPool;
 use crate::error::{Error, LogLimits, report};
-use crate::managed::{Managed, Registry, SentCookies, answer, redirect_of};
+use crate::managed::{Managed, Registry, SentCookies, answer, begin, redirect_of};
 use crate::session::Session;
+use crate::sessions::Sessions;
 
 /// The key of the database that sessions use by default.
 const DATABASE: &str = "databases.sessions";
@@ -166,11 +167,18 @@ impl<T: SessionData> SessionFairing<T> {
         #[cfg(feature = "testing")]
         if let Some(kit) = rocket.state::<crate::testing::TestKit>() {
             let engine = settings.engine(kit.store());
-            return Ok(Managed::new(engine, settings.cookie));
+            return Ok(Managed::new(engine, settings));
         }
         let store = self.make_store(rocket, &settings).await?;
         let engine = settings.engine(store).clock(self.clock.clone());
-        Ok(Managed::new(engine, settings.cookie))
+        if settings.limit.is_some() && !engine.is_indexed() {
+            return Err(
+                "`max_sessions` needs a field marked `identity`, and a store that knows which \
+                 sessions a user has (`Store::user_index`); remove it, or give it both"
+                    .into(),
+            );
+        }
+        Ok(Managed::new(engine, settings))
     }
 
     async fn make_store(
@@ -258,7 +266,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
     fn info(&self) -> Info {
         Info {
             name: std::any::type_name::<Session<T>>(),
-            kind: Kind::Ignite | Kind::Liftoff | Kind::Response,
+            kind: Kind::Ignite | Kind::Liftoff | Kind::Request | Kind::Response,
         }
     }
 
@@ -269,7 +277,10 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
                 .manage(LogLimits::default());
         }
         match self.sessions(&rocket).await {
-            Ok(sessions) => Ok(rocket.manage(sessions)),
+            Ok(managed) => {
+                let sessions = Sessions::new(Arc::clone(&managed.engine));
+                Ok(rocket.manage(sessions).manage(managed))
+            }
             Err(fault) => {
                 error!("session type {}: {fault}", T::SCHEMA.name());
                 Err(rocket)
@@ -302,12 +313,27 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
             humantime::format_duration(lifetime.idle_timeout),
             humantime::format_duration(lifetime.absolute_timeout),
         );
+        if managed.engine.lacks_index() {
+            warn!(
+                "Session {}: its store does not know which sessions a user has, so they cannot be \
+                 listed or ended; implement `Store::user_index`, or declare `indexed = false`",
+                T::SCHEMA.name()
+            );
+        }
         if !cookie.secure && rocket.config().profile != Config::DEBUG_PROFILE {
             warn!(
                 "Session {}: its cookie is not `Secure`, so whoever listens on the network can \
                  take over sessions",
                 T::SCHEMA.name()
             );
+        }
+    }
+
+    async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
+        if let Some(managed) = request.rocket().state::<Managed<T>>()
+            && managed.engine.is_indexed()
+        {
+            begin(request, managed);
         }
     }
 

@@ -81,6 +81,7 @@ mod managed;
 mod private;
 mod return_to;
 mod session;
+mod sessions;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -98,6 +99,7 @@ pub use crate::error::{Error, TransactError};
 pub use crate::fairing::SessionFairing;
 pub use crate::return_to::ReturnTo;
 pub use crate::session::Session;
+pub use crate::sessions::{Sessions, UserSession, UserSessions};
 
 /// The version of deadpool-redis that [`RedisPool`] uses, for queries of your own.
 #[cfg(feature = "redis")]

@@ -9,19 +9,26 @@ use rocket::http::Cookie;
 use session_core::engine::Engine;
 use session_core::request::{Candidates, RequestSession};
 use session_core::schema::SessionData;
+use session_core::users::Mark;
 
+use crate::config::Settings;
 use crate::cookie::CookieSettings;
 
 /// Everything about the sessions of type `T`, managed by Rocket from ignition on.
 pub(crate) struct Managed<T: SessionData> {
     pub(crate) engine: Arc<Engine<T>>,
     pub(crate) cookie: CookieSettings,
+    /// Whether sessions are listed with the browser that they are in.
+    devices: bool,
 }
 
 impl<T: SessionData> Managed<T> {
-    pub(crate) fn new(engine: Engine<T>, cookie: CookieSettings) -> Self {
-        let engine = Arc::new(engine);
-        Self { engine, cookie }
+    pub(crate) fn new(engine: Engine<T>, settings: Settings) -> Self {
+        Self {
+            engine: Arc::new(engine),
+            cookie: settings.cookie,
+            devices: settings.devices,
+        }
     }
 
     /// The session of a request, for a guard that hands it out: the response commits it.
@@ -37,7 +44,14 @@ impl<T: SessionData> Managed<T> {
         let answered = || cell.answered.load(Ordering::SeqCst);
         let session = cell.session.get_or_init(|| {
             let engine = Arc::clone(&self.engine);
-            Arc::new(RequestSession::new(engine, answered()))
+            let mut session = RequestSession::new(engine, answered());
+            if let Some(mark) = cell.began_at.get() {
+                session = session.begun_at(*mark);
+            }
+            if self.devices {
+                session.set_label(device(request));
+            }
+            Arc::new(session)
         });
         Arc::clone(session)
     }
@@ -53,6 +67,24 @@ impl<T: SessionData> Managed<T> {
         self.cookie
             .is_in(cookie_headers(request, &self.cookie.name).iter())
     }
+}
+
+/// What a browser says that it is.
+fn device(request: &Request<'_>) -> String {
+    label(request.headers().get_one("User-Agent").unwrap_or_default())
+}
+
+/// A text that fits into a list.
+pub(crate) fn label(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let printable = text.chars().filter(|letter| !letter.is_control());
+    printable.take(LONGEST).collect()
+}
+
+/// Records when a request began, before anything looks at what it says.
+pub(crate) fn begin<T: SessionData>(request: &Request<'_>, managed: &Managed<T>) {
+    let cell = cell::<T>(request);
+    cell.began_at.get_or_init(|| managed.engine.present());
 }
 
 /// The `Cookie` headers. Rocket's local clients put cookies into the jar without sending one.
@@ -89,6 +121,7 @@ struct Cell<T: SessionData> {
     used: AtomicBool,
     answered: AtomicBool,
     redirect: OnceLock<String>,
+    began_at: OnceLock<Mark>,
 }
 
 fn cell<'r, T: SessionData>(request: &'r Request<'_>) -> &'r Cell<T> {
@@ -97,6 +130,7 @@ fn cell<'r, T: SessionData>(request: &'r Request<'_>) -> &'r Cell<T> {
         used: AtomicBool::new(false),
         answered: AtomicBool::new(false),
         redirect: OnceLock::new(),
+        began_at: OnceLock::new(),
     })
 }
 

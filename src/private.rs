@@ -5,7 +5,7 @@ pub use rocket::request::{FromRequest, Outcome};
 pub use rocket::{Ignite, Request, Rocket, Sentinel, async_trait};
 pub use session_core::field::codec::{accessor, entries};
 pub use session_core::field::{Field, OnUnreadable};
-pub use session_core::options::{Options, SameSite};
+pub use session_core::options::{Options, SameSite, WhenFull};
 pub use session_core::schema::{Identified, Schema, SessionData};
 
 use session_core::value::{DefaultValue, IdentityValue};

@@ -228,6 +228,13 @@ impl<T: SessionData> Session<T> {
         self.ask(|pending| pending.lifetime = Some(lifetime));
     }
 
+    /// Calls the session so in the list of its user's sessions, if this request logs somebody in: at most
+    /// 200 letters, without control characters. With the option `devices`, the default is what the
+    /// browser's `User-Agent` says.
+    pub fn set_label(&mut self, label: &str) {
+        self.request.set_label(crate::managed::label(label));
+    }
+
     /// Stores the changes now instead of at the end of the request. Most handlers need not call it:
     /// it is for streams, and for handlers that must know that the changes are stored before they
     /// act.
@@ -449,7 +456,7 @@ fn backoff(attempt: u32) -> Result<Duration, EngineError> {
     Ok(Duration::from_micros(random_below(bound * 1000)?))
 }
 
-fn date_time(at: Timestamp) -> DateTime<Utc> {
+pub(crate) fn date_time(at: Timestamp) -> DateTime<Utc> {
     let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
     DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

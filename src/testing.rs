@@ -118,7 +118,10 @@ use session_core::record::Record;
 use session_core::request::{Candidates, RequestSession};
 use session_core::schema::SessionData;
 use session_core::store::memory::MemoryStore;
-use session_core::store::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
+use session_core::store::{
+    Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted,
+};
+use session_core::users::{Mark, Step, Stepped, UserKey};
 
 pub use session_core::testing::*;
 
@@ -404,7 +407,22 @@ impl Store for KitStore {
         self.inner.now()
     }
 
+    fn user_index(&self) -> Option<&dyn UserIndex> {
+        Some(self)
+    }
+
     fn describe(&self) -> String {
         "the store of a test kit".into()
+    }
+}
+
+#[rocket::async_trait]
+impl UserIndex for KitStore {
+    fn present(&self) -> Mark {
+        self.inner.present()
+    }
+
+    async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
+        self.check()?.step(user, step).await
     }
 }

@@ -174,6 +174,18 @@ impl Changes {
         Ok(answer.into_iter().collect())
     }
 
+    /// The values that are set.
+    pub(crate) fn sets(&self) -> Fields {
+        let sets = self
+            .changes
+            .iter()
+            .filter_map(|(name, change)| match change {
+                Change::Set(value) => Some((name.clone(), value.clone())),
+                _ => None,
+            });
+        sets.collect()
+    }
+
     /// Writes the changes over what a request read, with what the store answered.
     pub(crate) fn overlay(&self, fields: &mut Fields, answer: &Fields) {
         let mut removed = self.expired_in(fields);

@@ -23,6 +23,9 @@ use crate::record::{Metadata, Record};
 use crate::schema::SessionData;
 use crate::store::{Created, Delete, Deleted, Key, Rotation, Store, Update, Updated, Wanted};
 use crate::token::{SessionId, Token};
+use crate::users::Limit;
+
+pub mod users;
 
 /// For this long after a new token, a request with the old one counts as a parallel request of the
 /// same browser, not as a thief's.
@@ -46,6 +49,8 @@ pub struct Engine<T: SessionData> {
     lifetime: Lifetime,
     remember: Duration,
     max_size: usize,
+    is_indexed: bool,
+    limit: Option<Limit>,
     wanted: Wanted,
     complaints: Mutex<HashSet<(SessionId, String)>>,
     data: PhantomData<fn() -> T>,
@@ -61,6 +66,8 @@ impl<T: SessionData> Engine<T> {
             lifetime,
             remember: Options::REMEMBER,
             max_size: Options::MAX_SIZE,
+            is_indexed: true,
+            limit: None,
             wanted: T::SCHEMA.wanted(),
             complaints: Mutex::default(),
             data: PhantomData,
@@ -77,6 +84,21 @@ impl<T: SessionData> Engine<T> {
     #[must_use]
     pub fn max_size(self, max_size: usize) -> Self {
         Self { max_size, ..self }
+    }
+
+    /// The same sessions, of which nobody knows which a user has.
+    #[must_use]
+    pub fn not_indexed(self) -> Self {
+        Self {
+            is_indexed: false,
+            ..self
+        }
+    }
+
+    /// The same sessions, of which a user has at most as many as this says. Default: no limit.
+    #[must_use]
+    pub fn limit(self, limit: Option<Limit>) -> Self {
+        Self { limit, ..self }
     }
 
     /// The same sessions, which live this long once they remember their visitor. Default: 30 days.
@@ -188,9 +210,10 @@ impl<T: SessionData> Engine<T> {
             );
         }
         Ok(Loaded::None(NoSession {
-            ends: Vec::from_iter(is_same_login.then_some(End {
+            ends: Vec::from_iter(is_same_login.then(|| End {
                 key,
-                login: digests,
+                login: Some(digests),
+                record: Some(Arc::clone(&record)),
             })),
             stores_nothing,
             refuses_end: !is_same_login && is_recent(metadata.authenticated_at),
@@ -220,6 +243,16 @@ impl<T: SessionData> Engine<T> {
         if fields.is_empty() {
             return Ok(None);
         }
+        self.create(fields, pending, deadline).await.map(Some)
+    }
+
+    /// Stores a new session with these fields, or with none.
+    pub(crate) async fn create(
+        &self,
+        fields: Fields,
+        pending: &Pending,
+        deadline: Instant,
+    ) -> Result<(Live, CookieChange), Error> {
         let is_identified = T::SCHEMA.is_identified(&fields);
         let mut record = Record::new(self.begun(pending), fields, Timestamp::default());
         let mut result = Err(Error::store("every new session id was taken"));
@@ -234,7 +267,7 @@ impl<T: SessionData> Engine<T> {
             result = match within(deadline, creating).await {
                 Ok(Created::Done) => {
                     let cookie = self.cookie(&token, &record.metadata);
-                    return Ok(Some((self.live(token, Arc::new(record)), cookie)));
+                    return Ok((self.live(token, Arc::new(record)), cookie));
                 }
                 Ok(Created::Refused) => result,
                 Err(error) if error.is_unknown() && Instant::now() < deadline => Err(error),
@@ -298,6 +331,9 @@ impl<T: SessionData> Engine<T> {
             update.touched_at = Some(now);
             update.ttl = self.ttl(&update.metadata_after(before));
         }
+        if renews != Renews::Login && !self.may_extend(live) {
+            (update.touched_at, update.ttl) = (None, Duration::ZERO);
+        }
         Ok((token, update))
     }
 
@@ -346,16 +382,33 @@ impl<T: SessionData> Engine<T> {
         (self.live(token, Arc::new(record)), cookie)
     }
 
-    /// Extends a session. A failure is only logged: it costs the session a little of its idle time.
-    pub(crate) async fn touch(&self, live: &Live) {
+    /// Extends a session; `false`: it is to end. A failure is only logged: it costs the session a
+    /// little of its idle time.
+    pub(crate) async fn touch(&self, live: &Live) -> bool {
+        if !self.may_extend(live) {
+            return true;
+        }
         let deadline = self.deadline();
         let mut update = Update::new(live.record.metadata.digests, self.not_after(deadline));
         update.touched_at = Some(self.now());
         update.ttl = self.ttl(&update.metadata_after(&live.record.metadata));
-        if let Err(error) = within(deadline, self.store.update(live.key, &update)).await {
+        let touching = async {
+            if !self.renew(live, self.remove_at(&update), deadline).await? {
+                return Ok(false);
+            }
+            within(deadline, self.store.update(live.key, &update)).await?;
+            Ok::<_, Error>(true)
+        };
+        touching.await.unwrap_or_else(|error| {
             let key = live.key;
             warn!("session {key}: its idle time could not be extended: {error}");
-        }
+            true
+        })
+    }
+
+    /// When the record may be removed after this update, by the store's time.
+    pub(crate) fn remove_at(&self, update: &Update) -> Timestamp {
+        self.store.now().plus(update.ttl)
     }
 
     /// Ends these sessions. A delete may be sent again; where nobody knows whether one was done, it
@@ -363,13 +416,13 @@ impl<T: SessionData> Engine<T> {
     /// login by now is left alone.
     pub(crate) async fn end(&self, ends: &[End], deadline: Instant) -> Result<bool, Error> {
         let mut are_all = true;
-        for End { key, login } in ends {
+        for end in ends {
             let mut is_unknown = false;
             let mut result = Err(Error::store("the store did not get to it in time"));
             for attempt in 0..ATTEMPTS {
                 let not_after = self.not_after(deadline);
-                let delete = Delete::new(Some(*login), not_after);
-                let deleting = self.store.delete(*key, &delete);
+                let delete = Delete::new(end.login, not_after);
+                let deleting = self.store.delete(end.key, &delete);
                 result = match within(deadline, deleting).await {
                     Ok(Deleted::Done) => Ok(true),
                     Ok(Deleted::Other) => Ok(false),
@@ -386,7 +439,11 @@ impl<T: SessionData> Engine<T> {
                 sleep_until(deadline).await;
                 return Err(Error::unknown("nobody knows whether the session was ended"));
             }
-            are_all &= result?;
+            if result? {
+                self.forget(end, deadline).await;
+            } else {
+                are_all = false;
+            }
         }
         Ok(are_all)
     }

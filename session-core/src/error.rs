@@ -26,6 +26,7 @@ enum Kind {
     Csrf,
     Decode,
     Encode,
+    Full,
     Gone,
     Overflow,
     Refused,
@@ -70,6 +71,24 @@ impl Error {
     #[must_use]
     pub fn csrf(reason: &'static str) -> Self {
         Self::new(Kind::Csrf, reason)
+    }
+
+    /// Somebody logged in, and all their sessions were ended after the request began.
+    #[must_use]
+    pub(crate) fn login_ended() -> Self {
+        Self::new(
+            Kind::Refused,
+            "all sessions of the user were ended while this login was under way; log in again",
+        )
+    }
+
+    /// Somebody logged in who has as many sessions as `max_sessions` allows.
+    #[must_use]
+    pub(crate) fn full() -> Self {
+        Self::new(
+            Kind::Full,
+            "the user has as many sessions as `max_sessions` allows; one of them must end first",
+        )
     }
 
     /// Another request changed what a transaction had read before the transaction could commit.
@@ -161,7 +180,14 @@ impl Error {
         self.0.kind == Kind::Gone
     }
 
-    /// Whether a logout was refused: its cookies do not say which session to end.
+    /// Whether a login was refused, because the user has as many sessions as are allowed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.kind == Kind::Full
+    }
+
+    /// Whether a logout was refused, because its cookies do not say which session to end; or a login,
+    /// because all sessions of the user were ended while it was under way.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.0.kind == Kind::Refused

@@ -6,6 +6,7 @@
 //!   the plan, the update and the memory store are those that an application runs.
 //! - [`commit`] is about messages: "one commit: sent once, never late".
 //! - [`tokens`] is about cookies: who can open, end and overwrite what.
+//! - [`users`] is about all sessions of a user: which are listed, limited and ended.
 //!
 //! What the engine and a request do between two awaits is restated here as steps; each names the
 //! function that it mirrors. For each rule there is a world without it, and a test that this world
@@ -15,6 +16,7 @@ mod commit;
 mod explore;
 mod real;
 mod tokens;
+mod users;
 
 /// Whether the larger worlds are wanted.
 fn is_deep() -> bool {

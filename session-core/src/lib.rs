@@ -7,12 +7,15 @@
 //!
 //! # What this crate does not do
 //!
-//! It knows no Rocket, no HTTP and no cookie. It has no global state and starts no task except the
+//! It knows no Rocket, no HTTP and no cookie; the feature `rocket` only lets a
+//! [`SessionId`](token::SessionId) stand in a path and in a form. It has no global state and starts no task except the
 //! one that connects to Redis. It reads the wall clock in one place only, the [`clock`].
 
 #[cfg(test)]
 mod interleavings;
 mod layout;
+#[cfg(feature = "rocket")]
+mod rocket;
 mod storable;
 mod update;
 
@@ -28,6 +31,7 @@ pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod token;
+pub mod users;
 
 // For `rocket_typed_session` and `session-macros` alone; they change without notice:
 #[doc(hidden)]

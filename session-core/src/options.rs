@@ -9,6 +9,8 @@ use humantime::{DurationError, format_duration};
 use ubyte::ByteUnit;
 
 use crate::expiry::Lifetime;
+use crate::users::Limit;
+pub use crate::users::WhenFull;
 
 macro_rules! options {
     ($($(#[$docs:meta])* $name:ident: $type:ty),* $(,)?) => {
@@ -69,6 +71,14 @@ options! {
     domain: &'a str,
     /// Whether the cookie outlives the browser's session. Default: no.
     persistent: bool,
+    /// Whether the store knows which sessions a user has. Default: yes.
+    indexed: bool,
+    /// Whether a user's sessions are listed with the browser that they are in. Default: no.
+    devices: bool,
+    /// How many sessions a user may have. Default: any number.
+    max_sessions: usize,
+    /// What happens if there are as many. Default: the oldest ends.
+    when_full: WhenFull,
 }
 
 /// What is wrong with an option.
@@ -116,11 +126,20 @@ impl Options<'_> {
         faults.extend(self.check_path());
         faults.extend(self.check_domain());
         faults.extend(self.check_lifetimes());
+        faults.extend(self.check_users());
         faults.extend((self.max_size == Some(0)).then(|| {
             let message = "no session fits into nothing; write `max_size = \"1MiB\"`";
             Fault::new("max_size", message)
         }));
         faults
+    }
+
+    /// How many sessions a user may have; `None`: any number.
+    #[must_use]
+    pub fn limit(&self) -> Option<Limit> {
+        let when_full = self.when_full.unwrap_or(WhenFull::EndOldest);
+        let max = self.max_sessions?;
+        Some(Limit::new(max, when_full))
     }
 
     /// The declared lifetime. An undeclared option has its default.
@@ -222,6 +241,31 @@ impl Options<'_> {
             return None;
         };
         Some(Fault::new("domain", message))
+    }
+
+    fn check_users(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if self.max_sessions == Some(0) {
+            let message = "nobody could log in; write `max_sessions = 1` or more";
+            faults.push(Fault::new("max_sessions", message));
+        }
+        if self.when_full.is_some() && self.max_sessions.is_none() {
+            let message = "there is no limit that could be reached; declare `max_sessions` too";
+            faults.push(Fault::new("when_full", message).beside("max_sessions", self.max_sessions));
+        }
+        let not_indexed = self.indexed == Some(false);
+        for (option, is_declared) in [
+            ("max_sessions", self.max_sessions.is_some()),
+            ("devices", self.devices == Some(true)),
+        ] {
+            if not_indexed && is_declared {
+                let message = format!(
+                    "nobody knows which sessions a user has; remove `indexed = false`, or `{option}`"
+                );
+                faults.push(Fault::new(option, message));
+            }
+        }
+        faults
     }
 
     fn check_lifetimes(&self) -> Vec<Fault> {
@@ -327,6 +371,21 @@ pub enum SameSite {
     None,
     /// With none of them.
     Strict,
+}
+
+/// Reads a `when_full`.
+///
+/// # Errors
+///
+/// What to write instead.
+pub fn parse_when_full(text: &str) -> Result<WhenFull, String> {
+    match text {
+        "end_oldest" => Ok(WhenFull::EndOldest),
+        "refuse" => Ok(WhenFull::Refuse),
+        _ => Err(format!(
+            "\"{text}\" is no value of `when_full`; write \"end_oldest\" or \"refuse\""
+        )),
+    }
 }
 
 /// Reads a `same_site`.

@@ -33,17 +33,21 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn end(&self) -> End {
-        let login = self.record.metadata.digests;
-        let key = self.key;
-        End { key, login }
+        End {
+            key: self.key,
+            login: Some(self.record.metadata.digests),
+            record: Some(Arc::clone(&self.record)),
+        }
     }
 }
 
-/// A session that a request may end, as long as it is of this login.
-#[derive(Clone, Copy, Debug)]
+/// A session that a request may end, as long as it is of this login, if one is named.
+#[derive(Clone, Debug)]
 pub(crate) struct End {
     pub(crate) key: Key,
-    pub(crate) login: Digests,
+    pub(crate) login: Option<Digests>,
+    /// What was loaded of it; `None`: who was logged in to it is known otherwise.
+    pub(crate) record: Option<Arc<Record>>,
 }
 
 /// What is known where no token opened a session. The default: there was no token, or none that

@@ -19,6 +19,7 @@ use crate::plan::{Commit, CookieChange, Identity, Live, Loaded, NoSession, Pendi
 use crate::record::{Metadata, Record};
 use crate::schema::SessionData;
 use crate::token::{SessionId, Token};
+use crate::users::{Mark, UserKey};
 
 mod act;
 mod commit;
@@ -33,6 +34,8 @@ pub struct RequestSession<T: SessionData> {
     engine: Arc<Engine<T>>,
     /// When the request first asked for its session.
     opened_at: Timestamp,
+    /// When the request began, in the order of what is done to users.
+    began_at: Mark,
     opening: OnceCell<Result<(), Error>>,
     /// Counts how often the request went over to another session: what a guard read before is not
     /// for the next one.
@@ -59,6 +62,10 @@ struct State {
     /// How often guards handed over changes, and when each field was last assigned.
     handed_over: u64,
     assigned: Vec<(String, u64)>,
+    /// What the application calls the session that a login begins.
+    label: String,
+    /// When the request itself ended all sessions of a user: a login that follows may go on.
+    ended: Option<(UserKey, Mark)>,
 }
 
 /// A commit of this request whose outcome is unknown.
@@ -122,6 +129,7 @@ impl<T: SessionData> RequestSession<T> {
     pub fn new(engine: Arc<Engine<T>>, answered: bool) -> Self {
         Self {
             opened_at: engine.now(),
+            began_at: engine.present(),
             engine,
             opening: OnceCell::new(),
             epoch: AtomicU64::new(0),
@@ -137,8 +145,39 @@ impl<T: SessionData> RequestSession<T> {
                 doubt: None,
                 handed_over: 0,
                 assigned: Vec::new(),
+                label: String::new(),
+                ended: None,
             }),
         }
+    }
+
+    /// The same session, of a request that began then, in the order of what is done to users. Default:
+    /// now.
+    #[must_use]
+    pub fn begun_at(self, began_at: Mark) -> Self {
+        Self { began_at, ..self }
+    }
+
+    /// Calls the session that a login of this request begins so, in lists. Default: nothing.
+    pub fn set_label(&self, label: String) {
+        self.state().label = label;
+    }
+
+    /// Says that this request itself ended all sessions of a user: it knows what it does if it logs
+    /// the user in afterwards.
+    pub fn has_ended_all(&self, user: UserKey, at: Mark) {
+        self.state().ended = Some((user, at));
+    }
+
+    fn began_at(&self, user: UserKey) -> Mark {
+        let ended = self.state().ended.filter(|(ended, _)| *ended == user);
+        ended.map_or(self.began_at, |(_, at)| self.began_at.max(at.next()))
+    }
+
+    /// The sessions of this type, to keep.
+    #[must_use]
+    pub fn shared_engine(&self) -> Arc<Engine<T>> {
+        Arc::clone(&self.engine)
     }
 
     /// The sessions of this type.

@@ -12,6 +12,7 @@ use crate::options::Options;
 use crate::plan::Identity;
 use crate::store::Wanted;
 use crate::update::Expected;
+use crate::users::UserKey;
 use crate::value::IdentityValue;
 
 /// A declared session type. Implemented by `#[session]`, not by hand.
@@ -317,6 +318,22 @@ impl<T> Schema<T> {
     /// The field that says who is logged in.
     pub(crate) fn identity(&self) -> Option<&'static Field<T>> {
         self.fields.iter().find(|field| field.is_identity)
+    }
+
+    /// The key of the user who is logged in; `None`: nobody, or what is stored cannot be read.
+    pub(crate) fn user_of(&self, stored: &Fields) -> Option<UserKey> {
+        let mut data = self.defaults();
+        self.identity()?.decode(&mut data, stored, &mut Vec::new());
+        self.user_in(&data)
+    }
+
+    /// The key of the user whom this data names.
+    #[must_use]
+    pub fn user_in(&self, data: &T) -> Option<UserKey> {
+        let mut encoded = Vec::new();
+        self.identity()?.encode(data, &mut encoded).ok()?;
+        let (_, identity) = encoded.into_iter().find(|(_, value)| value != NULL)?;
+        Some(UserKey::new(self.name, &identity))
     }
 
     /// Whether `data` says somebody else is logged in, or nobody, than what was encoded as `before`.

@@ -16,6 +16,7 @@ use crate::fields::Name;
 use crate::record::Record;
 use crate::token::SessionId;
 pub use crate::update::{Delete, Deleted, Expected, Rotation, Update, Updated};
+use crate::users::{Mark, Step, Stepped, UserKey};
 
 pub mod memory;
 #[cfg(feature = "redis")]
@@ -102,8 +103,65 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Duration::from_secs(2)
     }
 
+    /// Which sessions a user has. Default: the store does not know. Then nobody can be logged out
+    /// everywhere, and no limit on a user's sessions can be declared.
+    fn user_index(&self) -> Option<&dyn UserIndex> {
+        None
+    }
+
     /// What and where the store is, for operators: no password. The launch log shows it.
     fn describe(&self) -> String;
+}
+
+/// Knows which sessions a user has: a small second part of a store.
+///
+/// You keep a [`Roster`](crate::users::Roster) for each user, and make [`Step::apply_to`] atomic. It
+/// need not be in one step with the sessions themselves, nor on the same server.
+///
+/// # The contract
+///
+/// - **Each step is atomic**, and what it answered stays: later steps build on it.
+/// - **Nothing is done after `not_after`**, as for an update. A step may be sent again.
+/// - **[`present`](Self::present) is never ahead** of the point at which a step would be done now, and
+///   is after each step that was answered before. A store that breaks the first lets a login survive
+///   that began before the end of all sessions; one that breaks the second refuses those that began
+///   after it.
+/// - **A roster stays** until its [`remove_at`](crate::users::Roster::remove_at). If it is lost, its
+///   sessions end when they are next extended.
+///
+/// ```rust
+/// # use std::collections::HashMap;
+/// # use std::sync::{Mutex, PoisonError};
+/// # use session_core::clock::{Clock as _, SystemClock};
+/// # use session_core::{error::Error, store::{UserIndex, async_trait}};
+/// # use session_core::users::{Mark, Roster, Step, Stepped, UserKey};
+/// struct Users(Mutex<HashMap<UserKey, Roster>>); // here: your database
+///
+/// #[async_trait]
+/// impl UserIndex for Users {
+///     // A login in the very millisecond of an end is refused.
+///     fn present(&self) -> Mark {
+///         Mark::new(SystemClock.now().as_millis())
+///     }
+///
+///     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
+///         let mut rosters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+///         let roster = rosters.entry(user).or_default();
+///         Ok(step.apply_to(roster, SystemClock.now(), self.present()))
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait UserIndex: Send + Sync {
+    /// The present point in the order of the steps.
+    fn present(&self) -> Mark;
+
+    /// Does a step by [`Step::apply_to`].
+    ///
+    /// # Errors
+    ///
+    /// Only if the system fails: [`Error::unknown`] if it may have been done.
+    async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error>;
 }
 
 /// Which fields of a session a load wants.
@@ -141,6 +199,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn timeout(&self) -> Duration {
         S::timeout(self)
+    }
+
+    fn user_index(&self) -> Option<&dyn UserIndex> {
+        S::user_index(self)
     }
 
     fn describe(&self) -> String {

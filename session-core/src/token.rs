@@ -1,9 +1,12 @@
 //! The token that a cookie carries: a public id and two secret halves.
 
 use std::fmt;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -153,6 +156,44 @@ impl SessionId {
     }
 }
 
+/// What [`Display`](fmt::Display) wrote.
+impl FromStr for SessionId {
+    type Err = InvalidSessionId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSessionId> {
+        Self::parse(text).ok_or(InvalidSessionId)
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A text that is no [`SessionId`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "there is nothing to say about it"
+)]
+pub struct InvalidSessionId;
+
+impl fmt::Display for InvalidSessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this is no id of a session: 22 letters, digits, `-` or `_`")
+    }
+}
+
+impl std::error::Error for InvalidSessionId {}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; Self::TEXT_LEN];
@@ -239,7 +280,13 @@ mod tests {
         let again = Token::parse(text.as_bytes()).unwrap();
         assert_eq!(again.id(), token.id());
         assert!(again.digests().matches(&token.digests()));
-        assert_eq!(SessionId::parse(&token.id().to_string()), Some(token.id()));
+        assert_eq!(token.id().to_string().parse(), Ok(token.id()));
+        let json = serde_json::to_string(&token.id()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<SessionId>(&json).unwrap(),
+            token.id()
+        );
+        assert!(serde_json::from_str::<SessionId>("\"x\"").is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use session_core::field::OnUnreadable;
-use session_core::options::{Options, SameSite};
+use session_core::options::{Options, SameSite, WhenFull};
 use syn::{Attribute, Data, DeriveInput, Expr, ExprPath, Fields, Meta};
 
 use crate::code::Code;
@@ -90,6 +90,14 @@ macro_rules! struct_attrs {
                 }
             }
 
+            /// The place of an option's name.
+            pub(crate) fn key(&self, option: &str) -> Option<Span> {
+                match option {
+                    $(stringify!($option) => self.$option.key(),)*
+                    _ => None,
+                }
+            }
+
             /// Whether an option was declared with a value that was refused: rules that compare it
             /// with others have nothing to say.
             pub(crate) fn is_unreadable(&self, option: &str) -> bool {
@@ -114,6 +122,10 @@ struct_attrs! {
     path: String = text("/"),
     domain: String = text("example.com"),
     persistent: bool = switch(),
+    indexed: bool = switch(),
+    devices: bool = switch(),
+    max_sessions: usize = number(),
+    when_full: WhenFull = when_full(),
 }
 
 impl StructAttrs {
@@ -158,7 +170,7 @@ macro_rules! declared_as_they_are {
     )*};
 }
 
-declared_as_they_are!(Duration, SameSite, bool, usize);
+declared_as_they_are!(Duration, SameSite, WhenFull, bool, usize);
 
 /// The options on a field.
 #[derive(Default)]

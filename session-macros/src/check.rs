@@ -13,7 +13,7 @@ use crate::attr::StructAttrs;
 use crate::errors::Errors;
 use crate::guard;
 use crate::mistake::Mistake;
-use crate::model::{Name, Session};
+use crate::model::{Field, Name, Session};
 
 mod conflicts;
 mod fields;
@@ -27,6 +27,7 @@ pub(crate) fn check(session: &Session<'_>, errors: &mut Errors) {
     derived_default(session, errors);
     session_name(&session.name, errors);
     options(&session.attrs, errors);
+    users(session, errors);
 
     for field in &session.fields {
         conflicts::conflicts(field, errors);
@@ -65,6 +66,19 @@ fn options(attrs: &StructAttrs, errors: &mut Errors) {
             .is_none_or(|option| !attrs.is_unreadable(option));
         if let Some(span) = attrs.span(fault.option).filter(|_| is_known) {
             errors.report(span, &Mistake::OfOption(&fault.message));
+        }
+    }
+}
+
+/// Without an identity, there are no users.
+fn users(session: &Session<'_>, errors: &mut Errors) {
+    let is_identity = |field: &Field<'_>| field.attrs.identity.is_written();
+    if session.fields.iter().any(is_identity) {
+        return;
+    }
+    for option in ["indexed", "devices", "max_sessions", "when_full"] {
+        if let Some(span) = session.attrs.key(option) {
+            errors.report(span, &Mistake::OfIdentity(option));
         }
     }
 }

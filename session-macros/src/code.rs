@@ -5,7 +5,7 @@ use std::time::Duration;
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
 use session_core::field::OnUnreadable;
-use session_core::options::SameSite;
+use session_core::options::{SameSite, WhenFull};
 
 /// An expression that has this value.
 pub(crate) trait Code {
@@ -27,6 +27,16 @@ impl Code for SameSite {
             Self::Strict => quote!(Strict),
         };
         quote!(#krate::__private::SameSite::#variant)
+    }
+}
+
+impl Code for WhenFull {
+    fn code(&self, krate: &TokenStream) -> TokenStream {
+        let variant = match self {
+            Self::EndOldest => quote!(EndOldest),
+            Self::Refuse => quote!(Refuse),
+        };
+        quote!(#krate::__private::WhenFull::#variant)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use session_core::field::OnUnreadable;
 use session_core::nearest::nearest;
-use session_core::options::{self, SameSite};
+use session_core::options::{self, SameSite, WhenFull};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::spanned::Spanned as _;
@@ -103,6 +103,23 @@ impl Entry {
 
     pub(crate) fn size(&self, errors: &mut Errors) -> Option<Given<usize>> {
         self.parsed("a size in quotes", "64KiB", options::parse_size, errors)
+    }
+
+    /// `key = 5`.
+    pub(crate) fn number(&self, errors: &mut Errors) -> Option<Given<usize>> {
+        let number = match self.literal() {
+            Some(Lit::Int(literal)) => literal.base10_parse().ok().zip(Some(literal.span())),
+            _ => None,
+        };
+        match number {
+            Some((number, span)) => Some(self.given(number, span)),
+            None => self.refuse("a number", &format!("{} = 5", self.key), errors),
+        }
+    }
+
+    pub(crate) fn when_full(&self, errors: &mut Errors) -> Option<Given<WhenFull>> {
+        let parse = options::parse_when_full;
+        self.parsed("a text in quotes", "end_oldest", parse, errors)
     }
 
     pub(crate) fn same_site(&self, errors: &mut Errors) -> Option<Given<SameSite>> {

@@ -79,6 +79,10 @@ mod type_name;
 /// | `same_site = "Strict"` | With which requests from other sites browsers send the cookie: `"Lax"` (followed links), `"Strict"` (none) or `"None"` (all; needs `secure` declared too, because browsers drop the cookie without it). | `"Lax"` |
 /// | `path = "/shop"` | Below which path browsers send the cookie. | `/` |
 /// | `domain = "example.com"` | To which host, with all its subdomains, browsers send the cookie. Every application on one of them can read it. | only the host that set it |
+/// | `devices` | Labels each session of a user with the browser's `User-Agent`, for a list. Needs an `identity`. | no labels |
+/// | `max_sessions = 5` | How many sessions a user may have, however many log in at once. Needs an `identity`. | any number |
+/// | `when_full = "refuse"` | What happens to one more: `"end_oldest"`, or `"refuse"`: the login fails with 409. | `"end_oldest"` |
+/// | `indexed`, `indexed = false` | Whether the store knows which sessions a user has. Without it, `Sessions` and the options above do not work, and a login costs one command less. | indexed, if there is an `identity` |
 /// | `guard(Admin = is_admin)` | Generates the request guard `Admin`, which admits a session that satisfies the function. May be repeated. See [below](#guards). | none |
 ///
 /// # Options on a field

@@ -16,6 +16,7 @@ pub(crate) enum Mistake<'a> {
     FieldNameEmpty,
     FieldNameReserved(&'a str, char),
     Generic,
+    OfIdentity(&'a str),
     GuardAsync(&'a str),
     GuardOfAll(&'a str),
     GuardOfField,
@@ -115,6 +116,11 @@ impl fmt::Display for Mistake<'_> {
             Self::NameOfSessionEmpty => write!(
                 f,
                 "a session needs a name; write a `name = \"…\"` of lowercase letters, digits and `_`"
+            ),
+
+            Self::OfIdentity(option) => write!(
+                f,
+                "`{option}` is about a user's sessions, and nobody can log in; mark a field `#[session(identity)]`"
             ),
 
             // The guards.

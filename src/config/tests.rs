@@ -1,5 +1,6 @@
 use rocket::figment::Profile;
 use rocket::figment::providers::{Format as _, Toml};
+use session_core::users::WhenFull;
 
 use super::*;
 
@@ -66,6 +67,9 @@ fn the_configuration_overrides_every_declared_option() {
         persistent = true
         remember = "90days"
         max_size = "2MiB"
+        devices = true
+        max_sessions = 4
+        when_full = "refuse"
         capacity = 7
         prefix = "b:"
         timeout = "250ms"
@@ -87,6 +91,9 @@ fn the_configuration_overrides_every_declared_option() {
             lifetime,
             remember: Duration::from_secs(90 * 86_400),
             max_size: 2 << 20,
+            indexed: true,
+            devices: true,
+            limit: Some(Limit::new(4, WhenFull::Refuse)),
             capacity: Some(7),
             prefix: Some("b:".into()),
             timeout: Some(Duration::from_millis(250)),
@@ -137,6 +144,20 @@ fn faults_name_the_key_and_the_fix() {
         ("remember = \"0s\"", "remember", "1ms"),
         ("max_size = \"much\"", "max_size", "64KiB"),
         ("max_size = \"0B\"", "max_size", "1MiB"),
+        ("max_sessions = 0", "max_sessions", "= 1"),
+        ("max_sessions = \"many\"", "max_sessions", "usize"),
+        ("when_full = \"refuse\"", "when_full", "`max_sessions` too"),
+        (
+            "max_sessions = 2\nwhen_full = \"never\"",
+            "when_full",
+            "end_oldest",
+        ),
+        (
+            "indexed = false\nmax_sessions = 2",
+            "max_sessions",
+            "remove `indexed = false`",
+        ),
+        ("indexed = false\ndevices = true", "devices", "remove"),
         ("colour = 1", "colour", "write one of"),
         ("capacity = 0", "capacity", "at least 1"),
         ("timeout = \"0s\"", "timeout", "1ms"),

@@ -4,7 +4,7 @@ use crate::app::{App, MINUTE, Visit};
 use crate::support::redis::Monitor;
 
 /// The names of the commands of sessions since the last time.
-fn commands(monitor: &Monitor<'_>) -> Vec<String> {
+pub(crate) fn commands(monitor: &Monitor<'_>) -> Vec<String> {
     let received = monitor.take();
     let sessions = received
         .iter()
@@ -62,13 +62,20 @@ async fn a_request_costs_no_command_more_than_it_must() {
         );
         stranger.jar = Default::default();
     }
-    browser.post("/login/alice", &[]).await;
-    assert_eq!(commands(&monitor), ["HMGET", "EVALSHA"]);
     app.clock.advance(3 * MINUTE);
     browser.get("/read").await;
     assert_eq!(commands(&monitor), ["HMGET", "EVALSHA"], "a touch");
+    // Where a user is concerned, what is known of the user changes too.
+    let and_the_user = ["HMGET", "EVALSHA", "EVALSHA"];
+    browser.post("/login/alice", &[]).await;
+    assert_eq!(commands(&monitor), and_the_user);
+    browser.get("/read").await;
+    assert_eq!(commands(&monitor), ["HMGET"]);
+    app.clock.advance(3 * MINUTE);
+    browser.get("/read").await;
+    assert_eq!(commands(&monitor), and_the_user, "a touch");
     browser.post("/logout", &[]).await;
-    assert_eq!(commands(&monitor), ["HMGET", "EVALSHA"]);
+    assert_eq!(commands(&monitor), and_the_user);
     browser.post("/logout", &[]).await;
     assert_eq!(commands(&monitor), [""; 0]);
 }
@@ -136,7 +143,8 @@ async fn no_secret_is_at_rest_and_every_key_has_a_time_to_live() {
     tokens.dedup();
     assert!(tokens.len() > 10);
     let entries = app.redis().dump_all();
-    assert_eq!(entries.len(), 4);
+    // Four sessions, and their user.
+    assert_eq!(entries.len(), 5);
     for token in tokens {
         let bytes = decode(&token);
         let secret = &bytes[16..];

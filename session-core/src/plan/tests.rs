@@ -50,9 +50,13 @@ fn live(is_identified: bool) -> Loaded {
 fn none(bits: u8) -> Loaded {
     let token = Token::generate().unwrap();
     let key = Key::new("visit", token.id());
-    let login = token.digests();
+    let login = Some(token.digests());
     Loaded::None(NoSession {
-        ends: Vec::from_iter((bits & 1 != 0).then_some(End { key, login })),
+        ends: Vec::from_iter((bits & 1 != 0).then_some(End {
+            key,
+            login,
+            record: None,
+        })),
         stores_nothing: bits & 2 != 0,
         refuses_end: bits & 4 != 0,
         ..NoSession::default()

@@ -5,12 +5,15 @@ use tokio::time::Instant;
 
 use super::{Committed, Doubt, RequestSession};
 use crate::clock::Timestamp;
+use crate::engine::users::Login;
 use crate::error::Error;
 use crate::fields::Fields;
-use crate::plan::{Commit, CookieChange, Live, Loaded, NoSession, Pending, Renews, plan};
+use crate::merge::Change;
+use crate::plan::{Commit, CookieChange, Identity, Live, Loaded, NoSession, Pending, Renews, plan};
 use crate::schema::SessionData;
 use crate::store::Key;
 use crate::update::{Update, Updated};
+use crate::users::UserKey;
 
 /// How often a login that meets another request's commit is tried.
 const LOGIN_ATTEMPTS: usize = 3;
@@ -65,7 +68,9 @@ impl<T: SessionData> RequestSession<T> {
                     return Err(Error::refused());
                 }
                 (Commit::Touch, Loaded::Live(live)) => {
-                    engine.touch(live).await;
+                    if !engine.touch(live).await {
+                        self.over(live);
+                    }
                     return Ok(done(false));
                 }
                 (Commit::End, _) => {
@@ -88,6 +93,13 @@ impl<T: SessionData> RequestSession<T> {
                     }
                     let left = self.state().loaded.clone();
                     let fields = self.begin_with(&left, pending)?;
+                    if engine.index().is_some() && T::SCHEMA.user_of(&fields).is_some() {
+                        if self.begin_with_login(fields, pending, deadline).await? {
+                            return Ok(done(true));
+                        }
+                        self.state().loaded = left;
+                        continue;
+                    }
                     if let Some((live, cookie)) = engine.begin(fields, pending, deadline).await? {
                         let mut state = self.state();
                         state.loaded = Loaded::Live(live);
@@ -121,6 +133,63 @@ impl<T: SessionData> RequestSession<T> {
         ))
     }
 
+    /// Begins the session of a user: the index must know its id before it says who is logged in, and
+    /// only an update may say so, since a create that comes late would bring back what was ended.
+    /// `false`: it was to end before it had begun.
+    async fn begin_with_login(
+        &self,
+        fields: Fields,
+        pending: &Pending,
+        deadline: Instant,
+    ) -> Result<bool, Error> {
+        let (live, _) = self.engine.create(Fields::new(), pending, deadline).await?;
+        let mut login = Pending {
+            identity: Some(Identity::Other),
+            lifetime: pending.lifetime,
+            ..Pending::default()
+        };
+        for (name, value) in fields.iter() {
+            let change = Change::Set(value.to_vec());
+            login.changes.insert(name.clone(), change);
+        }
+        let write = Write {
+            renews: Renews::Login,
+            data: true,
+            expects: false,
+        };
+        let written = self.write(&live, &login, write, deadline).await?;
+        Ok(written.is_some())
+    }
+
+    /// Lets the index know of a login, and of a longer life; `false`: the session is to end.
+    async fn enter(
+        &self,
+        live: &Live,
+        update: &Update,
+        is_login: bool,
+        deadline: Instant,
+    ) -> Result<(bool, Option<UserKey>), Error> {
+        let remove_at = self.engine.remove_at(update);
+        let user = match is_login && self.engine.index().is_some() {
+            true => T::SCHEMA.user_of(&update.changes.sets()),
+            false => None,
+        };
+        let Some(user) = user else {
+            let is_extended = !update.ttl.is_zero();
+            let is_member = !is_extended || self.engine.renew(live, remove_at, deadline).await?;
+            return Ok((is_member, None));
+        };
+        let login = Login {
+            key: live.key,
+            user,
+            began_at: self.began_at(user),
+            label: self.state().label.clone(),
+            remove_at,
+        };
+        let is_let_in = self.engine.admit(&login, deadline).await?;
+        Ok((is_let_in, Some(user)))
+    }
+
     /// Ends the session of a user, so that another one can begin with what is kept of it: as it is
     /// stored then, by one update that checks what a transaction read. If another request has ended the
     /// session, only a login goes on.
@@ -136,12 +205,15 @@ impl<T: SessionData> RequestSession<T> {
         update.expected = expects.then(|| T::SCHEMA.expected(&live.record.fields));
         match self.engine.send(live.key, &mut update, deadline).await? {
             Updated::Done(fields) => {
-                let mut state = self.state();
-                state.loaded = Loaded::None(NoSession {
-                    kept: T::SCHEMA.kept(&fields),
-                    ..NoSession::default()
-                });
-                state.cookie = CookieChange::Remove;
+                {
+                    let mut state = self.state();
+                    state.loaded = Loaded::None(NoSession {
+                        kept: T::SCHEMA.kept(&fields),
+                        ..NoSession::default()
+                    });
+                    state.cookie = CookieChange::Remove;
+                }
+                self.engine.forget(&live.end(), deadline).await;
                 Ok(())
             }
             Updated::Gone if expects => {
@@ -228,7 +300,21 @@ impl<T: SessionData> RequestSession<T> {
         update.expected = write
             .expects
             .then(|| T::SCHEMA.expected(&live.record.fields));
-        match engine.send(live.key, &mut update, deadline).await? {
+        let is_login = write.renews == Renews::Login && write.data;
+        let (may_go_on, user) = self.enter(live, &update, is_login, deadline).await?;
+        if !may_go_on {
+            self.over(live);
+            return Ok(None);
+        }
+        let updated = engine.send(live.key, &mut update, deadline).await;
+        let is_lost = match &updated {
+            Ok(updated) => !matches!(updated, Updated::Done(_)),
+            Err(error) => !error.is_unknown(),
+        };
+        if let Some(user) = user.filter(|_| is_lost) {
+            engine.leave_index(user, live, deadline).await;
+        }
+        match updated? {
             Updated::Done(answer) => {
                 let (live, cookie) = engine.written(live, token, &update, &answer);
                 let mut state = self.state();

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use log::warn;
 
-use super::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
+use super::{Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::Error;
 use crate::record::Record;
+use crate::users::{Mark, Roster, Step, Stepped, UserKey};
 
 /// A store in this process's memory. Its sessions end with the process, and no other process sees
 /// them.
@@ -137,8 +138,25 @@ impl Store for MemoryStore {
         self.clock.now()
     }
 
+    fn user_index(&self) -> Option<&dyn UserIndex> {
+        Some(self)
+    }
+
     fn describe(&self) -> String {
         format!("memory of this process, at most {} sessions", self.capacity)
+    }
+}
+
+#[async_trait]
+impl UserIndex for MemoryStore {
+    fn present(&self) -> Mark {
+        self.lock().steps
+    }
+
+    async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
+        let now = self.now();
+        let mut sessions = self.lock();
+        Ok(sessions.step(user, step, now))
     }
 }
 
@@ -148,6 +166,12 @@ struct Sessions {
     records: HashMap<Key, Arc<Record>>,
     /// The records in the order in which they may be displaced.
     order: BTreeSet<Rank>,
+    /// Of each user who has sessions.
+    rosters: HashMap<UserKey, Roster>,
+    /// When a roster may be forgotten.
+    over: BTreeSet<(Timestamp, UserKey)>,
+    /// How many steps were done on rosters.
+    steps: Mark,
 }
 
 /// Anonymous sessions come first, then what ends first.
@@ -181,6 +205,26 @@ impl Sessions {
                 self.remove(key);
             }
         }
+    }
+
+    fn step(&mut self, user: UserKey, step: &Step, now: Timestamp) -> Stepped {
+        while let Some(&(remove_at, other)) = self.over.first()
+            && remove_at <= now
+        {
+            self.over.pop_first();
+            self.rosters.remove(&other);
+        }
+        let mut roster = self.rosters.remove(&user).unwrap_or_default();
+        if let Some(remove_at) = roster.remove_at() {
+            self.over.remove(&(remove_at, user));
+        }
+        let stepped = step.apply_to(&mut roster, now, self.steps);
+        self.steps = self.steps.next();
+        if let Some(remove_at) = roster.remove_at() {
+            self.over.insert((remove_at, user));
+            self.rosters.insert(user, roster);
+        }
+        stepped
     }
 
     fn displace_one(&mut self, capacity: usize) {

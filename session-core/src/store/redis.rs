@@ -11,7 +11,7 @@ use log::warn;
 
 use self::connection::{Call, Connections};
 use self::script::{Script, ScriptCall};
-use super::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
+use super::{Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::fields::{DEADLINE_PREFIX, Fields, Name};
@@ -23,6 +23,7 @@ mod connection;
 mod error;
 mod script;
 mod time;
+mod users;
 
 /// The hash field that holds the metadata. No struct field's name begins like this.
 const METADATA: &str = "@";
@@ -37,7 +38,8 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// most 64 bytes, `@`, for the metadata.
 ///
 /// A load is one HMGET (one HGETALL for a type with a map of entries), a commit one Lua script;
-/// each is one command in one round trip. All requests share one connection of the pool and
+/// each is one command in one round trip. What is kept for a user is one more hash,
+/// `{prefix}{name}@{digest}`. All requests share one connection of the pool and
 /// pipeline on it. It is replaced when it fails. The key of a session is `{prefix}{name}:{id}`.
 ///
 /// Sessions live by the server's clock. If the last answer that told its time is older than a
@@ -55,6 +57,7 @@ pub struct RedisStore {
     create: Script,
     delete: Script,
     update: Script,
+    users: Script,
 }
 
 impl RedisStore {
@@ -79,6 +82,7 @@ impl RedisStore {
             create: Script::new(include_str!("redis/create.lua")),
             delete: Script::new(include_str!("redis/delete.lua")),
             update: Script::new(include_str!("redis/update.lua")),
+            users: Script::new(include_str!("redis/users.lua")),
         }
     }
 
@@ -261,6 +265,10 @@ impl Store for RedisStore {
 
     fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    fn user_index(&self) -> Option<&dyn UserIndex> {
+        Some(self)
     }
 
     fn describe(&self) -> String {

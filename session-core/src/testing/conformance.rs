@@ -59,6 +59,7 @@ mod take;
 #[cfg(test)]
 mod tests;
 mod unreadable;
+mod users;
 
 crate::__for_each_clause! { list::publish }
 

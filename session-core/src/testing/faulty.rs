@@ -11,7 +11,9 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::record::Record;
-use crate::store::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
+use crate::store::{Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted};
+use crate::token::SessionId;
+use crate::users::{Mark, Step, Stepped, UserKey};
 
 #[cfg(test)]
 mod tests;
@@ -199,8 +201,31 @@ impl Store for FaultyStore {
         self.inner.timeout()
     }
 
+    fn user_index(&self) -> Option<&dyn UserIndex> {
+        self.inner.user_index().map(|_| self as &dyn UserIndex)
+    }
+
     fn describe(&self) -> String {
         format!("{}, with faults", self.inner.describe())
+    }
+}
+
+#[async_trait]
+impl UserIndex for FaultyStore {
+    fn present(&self) -> Mark {
+        let index = self.inner.user_index();
+        index.map(UserIndex::present).unwrap_or_default()
+    }
+
+    async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
+        let step = step.clone();
+        let key = Key::new(user.name, step.what.id().unwrap_or(SessionId::MIN));
+        let call = |inner: Arc<dyn Store>| async move {
+            let index = inner.user_index();
+            let index = index.ok_or_else(|| Error::store("the store has no index"))?;
+            index.step(user, &step).await
+        };
+        self.around(Verb::Step, key, call).await
     }
 }
 
@@ -216,7 +241,10 @@ pub struct Call {
 
 /// The verbs of a store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the methods of `Store`")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the methods of `Store` and `UserIndex`"
+)]
 pub enum Verb {
     /// [`Store::create`].
     Create,
@@ -224,6 +252,8 @@ pub enum Verb {
     Delete,
     /// [`Store::load`].
     Load,
+    /// [`UserIndex::step`]. Its key is that of the session that it is about, if it is about one.
+    Step,
     /// [`Store::update`].
     Update,
 }

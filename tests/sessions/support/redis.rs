@@ -85,8 +85,15 @@ impl RedisServer {
         self.ask(words)
     }
 
-    /// All keys, in order.
+    /// The keys of all sessions, in order.
     pub(crate) fn keys(&self) -> Vec<String> {
+        let mut keys = self.all_keys();
+        keys.retain(|key| !key.contains('@'));
+        keys
+    }
+
+    /// All keys, those of users too.
+    fn all_keys(&self) -> Vec<String> {
         let mut keys = Vec::new();
         let mut cursor = String::from("0");
         loop {
@@ -106,7 +113,7 @@ impl RedisServer {
     /// How long each key has to live, in milliseconds; -1 is for ever.
     pub(crate) fn ttls(&self) -> BTreeMap<String, i64> {
         let ttl = |key: String| (self.command::<i64>(&["PTTL", &key]), key);
-        let ttls = self.keys().into_iter().map(ttl);
+        let ttls = self.all_keys().into_iter().map(ttl);
         ttls.map(|(ttl, key)| (key, ttl)).collect()
     }
 
@@ -125,7 +132,7 @@ impl RedisServer {
             let dump = self.command(&["DUMP", &key]);
             Entry { key, dump, values }
         };
-        self.keys().into_iter().map(entry).collect()
+        self.all_keys().into_iter().map(entry).collect()
     }
 
     /// Records the commands that the server receives from now on.

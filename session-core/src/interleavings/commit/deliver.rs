@@ -98,7 +98,7 @@ impl World {
             }
             Message::Delete { opened, .. } => {
                 let ends = self.planned(who, opened).loaded.ends();
-                let login = ends.first().map(|end| end.login);
+                let login = ends.first().and_then(|end| end.login);
                 let login = login.filter(|_| !self.is(Mutant::DeletesNameNoLogin));
                 let delete = Delete::new(login, at(not_after));
                 self.real.on(target, stored, |store, key| {

@@ -62,8 +62,12 @@ impl World {
                 let record = self.real.record(opened.stored);
                 let of = |cookie| {
                     let key = self.real.key(cookie);
-                    let login = record.as_ref()?.metadata.digests;
-                    Some(End { key, login })
+                    let login = Some(record.as_ref()?.metadata.digests);
+                    Some(End {
+                        key,
+                        login,
+                        record: None,
+                    })
                 };
                 none.ends = Vec::from_iter(opened.cookie.and_then(of));
             }
@@ -206,7 +210,7 @@ impl World {
             }
             let key = self.real.key(cookie);
             if let Some(end) = ends.iter().find(|end| end.key == key) {
-                let login = Some(end.login).filter(|_| !self.is(Mutant::EndNamesNoLogin));
+                let login = end.login.filter(|_| !self.is(Mutant::EndNamesNoLogin));
                 let delete = Delete::new(login, at(u8::MAX));
                 let deleted;
                 (*stored, deleted) = self.real.on(cookie, *stored, |store, key| {

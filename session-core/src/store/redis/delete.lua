@@ -4,10 +4,11 @@
 -- ARGV[1]  the last millisecond, by this server's clock, at which it may be done
 -- ARGV[2]  the digest of the login half that its token must have; empty: whichever
 --
--- Answers {0 done | 1 of another login | 2 late, this server's time}.
+-- Answers {0 done | 1 of another login | 2 late}, each with this
+-- server's time in microseconds.
 local now = redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
-if now > tonumber(ARGV[1]) then
+now = now[1] * 1000000 + now[2]
+if math.floor(now / 1000) > tonumber(ARGV[1]) then
   return {2, now}
 end
 local meta = redis.call('HGET', KEYS[1], '@')

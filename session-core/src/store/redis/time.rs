@@ -15,7 +15,8 @@ pub(super) struct ServerTime(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    heard: Option<(Timestamp, Instant)>,
+    /// In microseconds since 1970, and when.
+    heard: Option<(u64, Instant)>,
     /// When a call last set out to ask.
     asked: Option<Instant>,
 }
@@ -23,8 +24,18 @@ struct State {
 impl ServerTime {
     /// The server's time; this machine's before the server has told it.
     pub(super) fn now(&self) -> Timestamp {
-        let heard = self.with(|state| state.heard);
-        heard.map_or_else(|| SystemClock.now(), |(time, at)| time.plus(at.elapsed()))
+        let micros = self.micros();
+        micros.map_or_else(
+            || SystemClock.now(),
+            |micros| Timestamp::from_millis(micros / 1000),
+        )
+    }
+
+    /// The server's time in microseconds; `None` before the server has told it.
+    pub(super) fn micros(&self) -> Option<u64> {
+        let (micros, at) = self.with(|state| state.heard)?;
+        let elapsed = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Some(micros.saturating_add(elapsed))
     }
 
     /// Whether it was ever heard.
@@ -45,17 +56,16 @@ impl ServerTime {
         })
     }
 
-    /// Records what the server said just now, in milliseconds since 1970.
-    pub(super) fn heard(&self, millis: u64) {
-        let time = Timestamp::from_millis(millis);
-        self.with(|state| state.heard = Some((time, Instant::now())));
+    /// Records what the server said just now, in microseconds since 1970.
+    pub(super) fn heard(&self, micros: u64) {
+        self.with(|state| state.heard = Some((micros, Instant::now())));
     }
 
     /// Records the reply to TIME.
     pub(super) fn heard_reply(&self, reply: Option<Value>) {
         let reply = reply.map(<(u64, u64)>::from_redis_value);
         if let Some(Ok((seconds, micros))) = reply {
-            self.heard(seconds * 1000 + micros / 1000);
+            self.heard(seconds * 1_000_000 + micros);
         }
     }
 

@@ -23,10 +23,10 @@
 --
 -- Answers {0 done, time, the values of counters, of integers, and those that were taken…} |
 -- {1 gone, time} | {2 late, time} | {3 conflict, time} | {4 overflow, time, name}, with this server's
--- time. It looks first and writes last: if it refuses, it has written nothing.
+-- time in microseconds. It looks first and writes last: if it refuses, it has written nothing.
 local key, now = KEYS[1], redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
-if now > tonumber(ARGV[2]) then
+now = now[1] * 1000000 + now[2]
+if math.floor(now / 1000) > tonumber(ARGV[2]) then
   return {2, now}
 end
 

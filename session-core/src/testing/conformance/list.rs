@@ -129,6 +129,16 @@ macro_rules! __for_each_clause {
             unreadable {
                 a_record_that_cannot_be_read_is_absent_and_left_alone,
             }
+            users {
+                who_is_let_in_is_listed_until_forgotten,
+                users_share_no_sessions,
+                after_an_end_of_all_nobody_enters_who_began_before,
+                what_is_doomed_stays_doomed,
+                no_more_enter_than_are_allowed,
+                of_concurrent_logins_no_more_enter_than_are_allowed,
+                a_session_is_listed_for_as_long_as_it_may_live,
+                a_late_step_does_nothing,
+            }
         }
     };
 }

@@ -13,9 +13,10 @@ use crate::error::Error;
 use crate::fields::{Fields, Name};
 use crate::merge::{Change, Counter};
 use crate::record::{Metadata, Record};
-use crate::store::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
+use crate::store::{Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted};
 use crate::testing::ManualClock;
 use crate::token::Digests;
+use crate::users::{Mark, Roster, Step, Stepped, UserKey, What};
 use Flaw::*;
 
 /// What is wrong with a store.
@@ -103,6 +104,16 @@ enum Flaw {
     MovesDeadlinesBack,
     NeverExtends,
     NeverUnsets,
+    /// The index of users is one for all of them.
+    MixesUsers,
+    /// A login that has begun is let in.
+    NeverEnds,
+    /// It says nothing of what was to end before.
+    NeverReminds,
+    /// Nobody's sessions are counted.
+    NeverFull,
+    /// What was known of a user is known for ever.
+    NeverForgets,
     /// What was refused once is refused for ever.
     RemembersRefusals,
     /// Metadata are written as this version knows them.
@@ -173,6 +184,7 @@ const FOUND: &[(Flaw, &[&str])] = &[
             "concurrent_counts_lose_none",
             "concurrent_changes_of_different_fields_are_all_kept",
             "concurrent_entries_are_all_kept",
+            "of_concurrent_logins_no_more_enter_than_are_allowed",
         ],
     ),
     (ComparesTheLogin, &["an_update_with_other_digests_is_gone"]),
@@ -273,6 +285,7 @@ const FOUND: &[(Flaw, &[&str])] = &[
             "an_update_that_comes_late_writes_nothing",
             "a_delete_that_comes_late_ends_nothing",
             "its_time_is_never_ahead_of_what_it_judges_by",
+            "a_late_step_does_nothing",
         ],
     ),
     (
@@ -315,6 +328,20 @@ const FOUND: &[(Flaw, &[&str])] = &[
             "what_was_taken_stays_taken",
         ],
     ),
+    (MixesUsers, &["users_share_no_sessions"]),
+    (
+        NeverEnds,
+        &["after_an_end_of_all_nobody_enters_who_began_before"],
+    ),
+    (
+        NeverForgets,
+        &[
+            "who_is_let_in_is_listed_until_forgotten",
+            "a_session_is_listed_for_as_long_as_it_may_live",
+        ],
+    ),
+    (NeverFull, &["no_more_enter_than_are_allowed"]),
+    (NeverReminds, &["what_is_doomed_stays_doomed"]),
     (
         RemembersRefusals,
         &[
@@ -442,6 +469,7 @@ fn flawed(flaw: Flaw) -> StoreUnderTest {
         step: Mutex::default(),
         records: Mutex::default(),
         refused: Mutex::default(),
+        rosters: Mutex::default(),
     });
     let planted = store.clone();
     let under_test = StoreUnderTest::new(store).clock(clock);
@@ -466,6 +494,45 @@ struct FlawedStore {
     step: Mutex<()>,
     records: Mutex<HashMap<Key, Vec<u8>>>,
     refused: Mutex<Vec<Changes>>,
+    rosters: Mutex<HashMap<Option<UserKey>, Roster>>,
+}
+
+#[async_trait]
+impl UserIndex for FlawedStore {
+    fn present(&self) -> Mark {
+        Mark::new(self.clock.now().as_millis())
+    }
+
+    async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
+        let user = Some(user).filter(|_| self.flaw != MixesUsers);
+        let mut step = step.clone();
+        match (self.flaw, &mut step.what) {
+            (IgnoresNotAfter, _) => step.not_after = Timestamp::from_millis(u64::MAX),
+            (NeverEnds, What::Admit { began_at, .. }) => *began_at = Mark::new(u64::MAX),
+            (NeverForgets, What::Forget(ids)) => ids.clear(),
+            (NeverForgets, What::Admit { remove_at, .. }) => {
+                *remove_at = Timestamp::from_millis(u64::MAX);
+            }
+            (NeverFull, What::Admit { limit, .. }) => *limit = Option::None,
+            _ => {}
+        }
+        let (now, present) = (self.clock.now(), self.present());
+        let mut stepped = if self.flaw == ChecksThenWrites {
+            let roster = self.rosters.lock().unwrap().get(&user).cloned();
+            let mut roster = roster.unwrap_or_default();
+            let stepped = step.apply_to(&mut roster, now, present);
+            between_the_steps().await;
+            self.rosters.lock().unwrap().insert(user, roster);
+            stepped
+        } else {
+            let mut rosters = self.rosters.lock().unwrap();
+            step.apply_to(rosters.entry(user).or_default(), now, present)
+        };
+        if let (NeverReminds, Stepped::Done(doomed)) = (self.flaw, &mut stepped) {
+            doomed.clear();
+        }
+        Ok(stepped)
+    }
 }
 
 /// Everybody else's turn, as with any store behind a network. To yield is not enough: on a busy
@@ -888,6 +955,10 @@ impl Store for FlawedStore {
 
     fn timeout(&self) -> Duration {
         Duration::from_millis(500)
+    }
+
+    fn user_index(&self) -> Option<&dyn UserIndex> {
+        Some(self)
     }
 
     fn describe(&self) -> String {

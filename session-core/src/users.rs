@@ -1,0 +1,387 @@
+//! Which sessions a user has, so that all of them can be ended: what a store keeps for one user, and
+//! what each step does to it. All pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::Timestamp;
+use crate::token::SessionId;
+
+/// For this long after all sessions of a user were ended, a login is refused that began before:
+/// longer than any request takes.
+pub(crate) const ENDED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a store finds a user's [`Roster`] by: the session type, and a digest of the identity. Its
+/// `Display` may be logged.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub struct UserKey {
+    /// The name of the session type.
+    pub name: &'static str,
+    pub(crate) digest: [u8; 16],
+}
+
+impl UserKey {
+    /// The key of the user whose identity is this JSON. The order of the members of an object, and of
+    /// the items of a list, does not matter: a set writes them in any order.
+    #[must_use]
+    pub fn new(name: &'static str, identity: &[u8]) -> Self {
+        // An integer of 128 bits is rounded when it is read, and two users would be one.
+        let value = serde_json::from_slice(identity).ok();
+        let value = value.filter(|value| !has_float(value));
+        let canonical = value.map(|value| canonical(&value).into_bytes());
+        let mut digest = [0; 16];
+        let text = canonical.as_deref().unwrap_or(identity);
+        digest.copy_from_slice(&Sha256::digest(text)[..16]);
+        Self { name, digest }
+    }
+}
+
+impl fmt::Display for UserKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, URL_SAFE_NO_PAD.encode(self.digest))
+    }
+}
+
+fn has_float(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_float),
+        Value::Object(members) => members.values().any(has_float),
+        Value::Number(number) => number.is_f64(),
+        _ => false,
+    }
+}
+
+/// The same text for the same value, in whichever order its parts are.
+fn canonical(value: &Value) -> String {
+    let sorted = |mut parts: Vec<String>| {
+        parts.sort_unstable();
+        parts.join(",")
+    };
+    match value {
+        Value::Array(items) => format!("[{}]", sorted(items.iter().map(canonical).collect())),
+        Value::Object(members) => {
+            let members = members.iter();
+            let members = members.map(|(name, value)| {
+                format!("{}:{}", Value::from(name.as_str()), canonical(value))
+            });
+            format!("{{{}}}", sorted(members.collect()))
+        }
+        plain => plain.to_string(),
+    }
+}
+
+/// A point in the order of a store's steps. Only a store makes it and compares it.
+///
+/// A store with a clock takes its time in microseconds, estimated from below; one in a single process
+/// counts its steps.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(transparent)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// The point with this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The next point.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// What a store keeps for one user. serde writes and reads it, in a form that every later version
+/// reads.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Roster {
+    /// The user's sessions.
+    pub members: BTreeMap<SessionId, Member>,
+    /// When all sessions were last ended.
+    pub ended_at: Option<Mark>,
+    /// Until when that counts, in milliseconds since 1970.
+    ended_until: u64,
+}
+
+/// A session of a user.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Member {
+    /// When it last logged in.
+    pub entered_at: Mark,
+    /// When its record may be removed, and it is forgotten.
+    pub remove_at: Timestamp,
+    /// Whether it is being ended.
+    pub is_doomed: bool,
+    /// What the application calls it.
+    pub label: String,
+}
+
+/// What [`UserIndex::step`](crate::store::UserIndex::step) does, in one atomic step.
+///
+/// A store makes [`apply_to`](Self::apply_to) atomic. It may send a step again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Step {
+    /// The last instant, in the store's time, at which it may be done.
+    pub not_after: Timestamp,
+    /// What it does.
+    pub what: What,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "every store does each")]
+pub enum What {
+    /// A session logs in.
+    Admit {
+        /// Its id.
+        id: SessionId,
+        /// When its record may be removed.
+        remove_at: Timestamp,
+        /// What the application calls it.
+        label: String,
+        /// When its request began.
+        began_at: Mark,
+        /// How many sessions a user may have.
+        limit: Option<Limit>,
+    },
+    /// These sessions are to end. It answers all that are.
+    Doom(Whom),
+    /// These sessions have ended.
+    Forget(Vec<SessionId>),
+    /// Nothing. It answers the sessions.
+    List,
+    /// The life of a session is extended.
+    Renew {
+        /// Its id.
+        id: SessionId,
+        /// When its record may be removed.
+        remove_at: Timestamp,
+    },
+}
+
+impl What {
+    /// The session that it is about, if it is about one.
+    #[must_use]
+    pub fn id(&self) -> Option<SessionId> {
+        match self {
+            Self::Admit { id, .. } | Self::Renew { id, .. } => Some(*id),
+            Self::Doom(Whom::AllBut(id) | Whom::One(id)) => Some(*id),
+            Self::Doom(Whom::All) | Self::Forget(_) | Self::List => None,
+        }
+    }
+}
+
+/// How many sessions a user may have at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Limit {
+    /// The number.
+    pub max: usize,
+    /// What happens to one more.
+    pub when_full: WhenFull,
+}
+
+impl Limit {
+    /// At most `max` sessions, at least one.
+    #[must_use]
+    pub fn new(max: usize, when_full: WhenFull) -> Self {
+        let max = max.max(1);
+        Self { max, when_full }
+    }
+}
+
+/// What happens when a user logs in who has as many sessions as are allowed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "generated code names each")]
+pub enum WhenFull {
+    /// The session that logged in first ends.
+    EndOldest,
+    /// The login is refused.
+    Refuse,
+}
+
+/// Which sessions of a user are to end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "every store does each")]
+pub enum Whom {
+    /// All, and those of logins that began before.
+    All,
+    /// All but this one, and those of logins that began before.
+    AllBut(SessionId),
+    /// This one.
+    One(SessionId),
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
+pub enum Stepped {
+    /// It is done. These sessions are to end now: delete their records, then forget them.
+    Done(Vec<SessionId>),
+    /// It is done. These sessions are to end now; and this is when all were last ended.
+    Doomed(Vec<SessionId>, Mark),
+    /// A login is refused: all sessions were ended after its request began.
+    Ended,
+    /// A login is refused, since the user has as many sessions as are allowed.
+    Full,
+    /// It came after [`Step::not_after`], at this time of the store. Nothing was done.
+    Late(Timestamp),
+    /// The user's sessions.
+    Listed(Vec<(SessionId, Member)>),
+    /// The session is to end, or the one to renew is not the user's.
+    Unknown,
+}
+
+impl Step {
+    /// A step that may be done until this instant.
+    #[must_use]
+    pub const fn new(what: What, not_after: Timestamp) -> Self {
+        Self { not_after, what }
+    }
+
+    /// Applies it to a roster; `now` is the store's time, and `present` the present point in the
+    /// order of its steps.
+    pub fn apply_to(&self, roster: &mut Roster, now: Timestamp, present: Mark) -> Stepped {
+        if now > self.not_after {
+            return Stepped::Late(now);
+        }
+        roster.sweep(now);
+        match &self.what {
+            What::Admit {
+                id,
+                remove_at,
+                label,
+                began_at,
+                limit,
+            } => {
+                if roster
+                    .members
+                    .get(id)
+                    .is_some_and(|member| member.is_doomed)
+                {
+                    return Stepped::Unknown;
+                }
+                if roster
+                    .ended_at
+                    .is_some_and(|ended_at| ended_at >= *began_at)
+                {
+                    return Stepped::Ended;
+                }
+                if let Some(limit) = limit
+                    && !roster.make_room(*id, limit)
+                {
+                    return Stepped::Full;
+                }
+                let before = roster.members.get(id).map(|member| member.remove_at);
+                let member = Member {
+                    entered_at: present,
+                    remove_at: before.map_or(*remove_at, |before| before.max(*remove_at)),
+                    is_doomed: false,
+                    label: label.clone(),
+                };
+                roster.members.insert(*id, member);
+                Stepped::Done(roster.doomed())
+            }
+            What::Doom(whom) => {
+                let is_meant = |id: &SessionId| match whom {
+                    Whom::All => true,
+                    Whom::AllBut(but) => id != but,
+                    Whom::One(one) => id == one,
+                };
+                for (_, member) in roster.members.iter_mut().filter(|(id, _)| is_meant(id)) {
+                    member.is_doomed = true;
+                }
+                if !matches!(whom, Whom::One(_)) {
+                    let ended_at = roster.ended_at.map_or(present, |at| present.max(at.next()));
+                    roster.ended_at = Some(ended_at);
+                    roster.ended_until = now.plus(ENDED_FOR).as_millis();
+                }
+                Stepped::Doomed(roster.doomed(), roster.ended_at.unwrap_or_default())
+            }
+            What::Forget(ids) => {
+                roster.members.retain(|id, _| !ids.contains(id));
+                Stepped::Done(Vec::new())
+            }
+            What::List => Stepped::Listed(roster.members.clone().into_iter().collect()),
+            What::Renew { id, remove_at } => match roster.members.get_mut(id) {
+                Some(member) if !member.is_doomed => {
+                    member.remove_at = member.remove_at.max(*remove_at);
+                    Stepped::Done(Vec::new())
+                }
+                _ => Stepped::Unknown,
+            },
+        }
+    }
+}
+
+impl Roster {
+    /// When the store may remove it; `None`: now, as there is nothing in it.
+    #[must_use]
+    pub fn remove_at(&self) -> Option<Timestamp> {
+        let members = self.members.values().map(|member| member.remove_at);
+        let ended = self.ended_at.is_some();
+        let ended = ended.then_some(Timestamp::from_millis(self.ended_until));
+        members.chain(ended).max()
+    }
+
+    /// Says when all sessions were last ended.
+    #[cfg(test)]
+    pub(crate) fn set_ended(&mut self, ended_at: Option<Mark>, until: Timestamp) {
+        (self.ended_at, self.ended_until) = (ended_at, until.as_millis());
+    }
+
+    /// Forgets what is over.
+    fn sweep(&mut self, now: Timestamp) {
+        self.members.retain(|_, member| member.remove_at > now);
+        if self.ended_until <= now.as_millis() {
+            self.ended_at = None;
+        }
+    }
+
+    /// Sees to it that there is room for this session; `false`: there is none.
+    fn make_room(&mut self, id: SessionId, limit: &Limit) -> bool {
+        let is_other = |other: &SessionId, member: &Member| *other != id && !member.is_doomed;
+        let members = self.members.iter();
+        let others = members.filter(|(other, member)| is_other(other, member));
+        let mut others: Vec<_> = others
+            .map(|(id, member)| (member.entered_at, *id))
+            .collect();
+        let excess = (others.len() + 1).saturating_sub(limit.max);
+        if excess > 0 && limit.when_full == WhenFull::Refuse {
+            return false;
+        }
+        others.sort_unstable();
+        for (_, oldest) in others.iter().take(excess) {
+            if let Some(member) = self.members.get_mut(oldest) {
+                member.is_doomed = true;
+            }
+        }
+        true
+    }
+
+    fn doomed(&self) -> Vec<SessionId> {
+        let doomed = self.members.iter().filter(|(_, member)| member.is_doomed);
+        doomed.map(|(id, _)| *id).collect()
+    }
+}
