@@ -1,0 +1,107 @@
+//! The application in two browsers. A kit stands in for the store.
+
+use rocket::http::{ContentType, Cookie, Header, Status};
+use rocket::local::blocking::{Client, LocalResponse};
+use rocket_typed_session::testing::{TestKit, cross_site, same_origin};
+
+use crate::rocket;
+
+fn start() -> Client {
+    let kit = TestKit::new();
+    Client::untracked(kit.install(rocket())).expect("a rocket that launches")
+}
+
+fn get<'c>(client: &'c Client, path: &'c str, cookie: &Cookie<'static>) -> LocalResponse<'c> {
+    client.get(path).cookie(cookie.clone()).dispatch()
+}
+
+fn post<'c>(client: &'c Client, path: &'c str, cookie: &Cookie<'static>) -> LocalResponse<'c> {
+    let request = client.post(path).header(same_origin());
+    request.cookie(cookie.clone()).dispatch()
+}
+
+fn log_in(client: &Client, user: &str, browser: &'static str) -> Cookie<'static> {
+    let form = format!("user={user}&password=let+me+in&next=/admin");
+    let request = client.post("/login").header(ContentType::Form).body(form);
+    let request = request.header(Header::new("User-Agent", browser));
+    let response = request.header(same_origin()).dispatch();
+    assert_eq!(response.headers().get_one("Location"), Some("/admin"));
+    let cookie = response.cookies().get("id").expect("a cookie");
+    cookie.clone().into_owned()
+}
+
+fn page(client: &Client, cookie: &Cookie<'static>) -> Option<String> {
+    let response = get(client, "/", cookie);
+    match response.status() {
+        Status::Ok => response.into_string(),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_stranger_is_sent_to_the_login_and_back() {
+    let client = start();
+    let response = client.get("/").dispatch();
+    assert_eq!(response.status(), Status::SeeOther);
+    let location = response.headers().get_one("Location").expect("a place");
+    assert_eq!(location, "/login?next=%2F");
+    let form = client
+        .get(location)
+        .dispatch()
+        .into_string()
+        .expect("a form");
+    assert!(form.contains(r#"name="next" value="/""#), "{form}");
+}
+
+#[test]
+fn each_sees_their_devices_and_ends_one() {
+    let client = start();
+    let phone = log_in(&client, "ann", "Phone <b>");
+    let laptop = log_in(&client, "ann", "Laptop");
+    let bob = log_in(&client, "bob", "Desktop");
+    let devices = page(&client, &laptop).expect("a page");
+    assert!(
+        devices.contains("Phone &lt;b&gt;") && devices.contains("Laptop"),
+        "{devices}"
+    );
+    assert!(!devices.contains("Desktop"), "{devices}");
+    // The one that is not this one.
+    let rows = devices.split("<tr>").find(|row| row.contains("Phone"));
+    let (_, id) = rows
+        .and_then(|row| row.split_once("/devices/"))
+        .expect("its id");
+    let (id, _) = id.split_once('/').expect("its end");
+    post(&client, &format!("/devices/{id}/end"), &laptop);
+    assert!(page(&client, &phone).is_none());
+    assert!(page(&client, &laptop).is_some());
+    post(&client, "/log-out-everywhere", &laptop);
+    assert!(page(&client, &laptop).is_none());
+    assert!(page(&client, &bob).is_some());
+    post(&client, "/logout", &bob);
+    assert!(page(&client, &bob).is_none());
+}
+
+#[test]
+fn administrators_have_an_area_of_their_own() {
+    let client = start();
+    let (ann, admin) = (log_in(&client, "ann", ""), log_in(&client, "admin", ""));
+    assert_eq!(client.get("/admin").dispatch().status(), Status::Forbidden);
+    assert_eq!(get(&client, "/admin", &ann).status(), Status::Forbidden);
+    assert_eq!(get(&client, "/admin", &admin).status(), Status::Ok);
+}
+
+#[test]
+fn another_site_can_neither_log_in_nor_out() {
+    let client = start();
+    let ann = log_in(&client, "ann", "");
+    for path in ["/logout", "/log-out-everywhere", "/login"] {
+        let request = client
+            .post(path)
+            .header(cross_site())
+            .header(ContentType::Form);
+        let request = request.body("user=eve&password=let+me+in&next=/");
+        let response = request.cookie(ann.clone()).dispatch();
+        assert_eq!(response.status(), Status::Forbidden, "{path}");
+    }
+    assert!(page(&client, &ann).is_some());
+}
