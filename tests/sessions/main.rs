@@ -23,6 +23,7 @@ mod everywhere;
 mod example;
 mod failures;
 mod faults;
+mod fixation;
 mod guards;
 mod histories;
 mod identity;
