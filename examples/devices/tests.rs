@@ -66,7 +66,7 @@ fn each_sees_their_devices_and_ends_one() {
     );
     assert!(!devices.contains("Desktop"), "{devices}");
     // The one that is not this one.
-    let rows = devices.split("<tr>").find(|row| row.contains("Phone"));
+    let rows = devices.split("<li>").find(|row| row.contains("Phone"));
     let (_, id) = rows
         .and_then(|row| row.split_once("/devices/"))
         .expect("its id");

@@ -14,6 +14,8 @@
 #[cfg(test)]
 mod interleavings;
 mod layout;
+#[cfg(test)]
+mod mutated;
 #[cfg(feature = "rocket")]
 mod rocket;
 mod storable;

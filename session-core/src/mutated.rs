@@ -1,0 +1,125 @@
+//! Whatever comes from a browser or a store: mutated inputs make no parser panic, and none takes long.
+//!
+//! `INPUTS=10000000 cargo test --release -p session-core mutated -- --nocapture` tries as many.
+
+use std::time::{Duration, Instant};
+
+use crate::clock::Timestamp;
+use crate::expiry::Lifetime;
+use crate::fields::Fields;
+use crate::options::{parse_duration, parse_size};
+use crate::record::{Metadata, Record};
+use crate::token::{SessionId, Token};
+use crate::users::{Roster, UserKey};
+
+/// A parser's name, an input that it reads, and the parser.
+type Parser = (&'static str, Vec<u8>, fn(&[u8]));
+
+fn parsers() -> Vec<Parser> {
+    let token = Token::generate().unwrap();
+    let mut metadata = Metadata::created_now(Timestamp::from_millis(1 << 40), Duration::MAX);
+    metadata.set_lifetime(&Lifetime::default());
+    let fields = [("a".into(), b"[1,{\"b\":null}]".to_vec())].into_iter();
+    let fields: Fields = fields.collect();
+    let record = Record::new(metadata.clone(), fields, Timestamp::from_millis(1 << 41));
+    let id = token.id();
+    let roster = format!(
+        r#"{{"members":{{"{id}":{{"entered_at":1,"remove_at":2,"is_doomed":false,"label":"x"}}}},"ended_at":3,"ended_until":4}}"#
+    );
+
+    vec![
+        ("token", token.expose().into_bytes(), |bytes| {
+            let _ = Token::parse(bytes).map(|token| token.digests());
+        }),
+        ("id", id.to_string().into_bytes(), |bytes| {
+            let _ = SessionId::parse(&String::from_utf8_lossy(bytes));
+        }),
+        ("metadata", metadata.pack(), |bytes| {
+            // What was read is written as it was.
+            if let Some(metadata) = Metadata::unpack(bytes) {
+                assert!(metadata.pack().starts_with(&bytes[..bytes.len().min(51)]));
+            }
+        }),
+        ("record", record.to_bytes(), |bytes| {
+            if let Some(record) = Record::from_bytes(bytes) {
+                assert!(Record::from_bytes(&record.to_bytes()).is_some());
+            }
+        }),
+        ("roster", roster.into_bytes(), |bytes| {
+            if let Ok(roster) = serde_json::from_slice::<Roster>(bytes) {
+                let _ = roster.remove_at();
+            }
+        }),
+        ("identity", b"{\"a\":[1,\"x\",null]}".to_vec(), |bytes| {
+            let _ = UserKey::new("visit", bytes);
+        }),
+        ("duration", b"1h 30m 5s".to_vec(), |bytes| {
+            let _ = parse_duration(&String::from_utf8_lossy(bytes));
+        }),
+        ("size", b"64KiB".to_vec(), |bytes| {
+            let _ = parse_size(&String::from_utf8_lossy(bytes));
+        }),
+    ]
+}
+
+/// Cheap, and the same in each run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).unwrap_or_default() % bound.max(1)
+    }
+
+    fn byte(&mut self) -> u8 {
+        const USUAL: &[u8] = b"\0\xff{}[]\":,0123456789-_=; \x7f\x80";
+        match self.below(2) {
+            0 => USUAL[self.below(USUAL.len())],
+            _ => u8::try_from(self.below(256)).unwrap_or_default(),
+        }
+    }
+
+    /// A few bytes changed, added, removed, doubled or cut off.
+    fn mutate(&mut self, bytes: &mut Vec<u8>) {
+        for _ in 0..=self.below(4) {
+            let (at, byte) = (self.below(bytes.len() + 1), self.byte());
+            match self.below(6) {
+                0 => bytes.insert(at, byte),
+                1 if at < bytes.len() => drop(bytes.remove(at)),
+                2 => bytes.truncate(at),
+                3 if bytes.len() < 4096 => {
+                    let part = bytes[at..].to_vec();
+                    bytes.extend(part);
+                }
+                _ if at < bytes.len() => bytes[at] = byte,
+                _ => bytes.push(byte),
+            }
+        }
+    }
+}
+
+#[test]
+fn mutated_inputs_make_no_parser_panic() {
+    let inputs = std::env::var("INPUTS").map_or(40_000, |inputs| inputs.parse().unwrap());
+    let parsers = parsers();
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    for (name, seed, parse) in &parsers {
+        let mut longest = Duration::ZERO;
+        let mut bytes = seed.clone();
+        for number in 0..inputs / parsers.len() {
+            if number % 8 == 0 {
+                bytes.clone_from(seed);
+            }
+            random.mutate(&mut bytes);
+            let began = Instant::now();
+            parse(&bytes);
+            longest = longest.max(began.elapsed());
+        }
+        println!(
+            "{name}: {} inputs, the longest took {longest:?}",
+            inputs / parsers.len()
+        );
+    }
+}
