@@ -1,6 +1,8 @@
 //! What an operator meets: a Redis user with few permissions, and the end of an outage.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -209,4 +211,34 @@ async fn requests_that_never_cease_do_not_keep_the_connection_from_coming_back()
     let began = Instant::now();
     let recovered = tokio::time::timeout(Duration::from_secs(3), load.answers(20)).await;
     assert!(recovered.is_ok(), "not after {:?}", began.elapsed());
+}
+
+/// Each test that `docs/security.md` names exists.
+#[test]
+fn the_tests_that_the_documentation_names_exist() {
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    for folder in ["tests", "src", "session-core/src"] {
+        sources(&root.join(folder), &mut text);
+    }
+    let guide = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let rows = guide.lines().filter(|line| line.starts_with("| "));
+    let last = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
+    let names: Vec<&str> = last
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() > 60, "{}", names.len());
+    let is_known = |name: &&&str| text.contains(&format!("fn {name}("));
+    let unknown: Vec<_> = names.iter().filter(|name| !is_known(name)).collect();
+    assert!(unknown.is_empty(), "no such tests: {unknown:#?}");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -23,6 +24,8 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     capacity: usize,
     sessions: Mutex<Sessions>,
+    /// How many steps were done on rosters. Each request asks for it, so it needs no lock.
+    steps: AtomicU64,
 }
 
 impl MemoryStore {
@@ -42,6 +45,7 @@ impl MemoryStore {
             clock,
             capacity: Self::DEFAULT_CAPACITY,
             sessions: Mutex::default(),
+            steps: AtomicU64::new(0),
         }
     }
 
@@ -150,13 +154,15 @@ impl Store for MemoryStore {
 #[async_trait]
 impl UserIndex for MemoryStore {
     fn present(&self) -> Mark {
-        self.lock().steps
+        Mark::new(self.steps.load(Ordering::SeqCst))
     }
 
     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
         let now = self.now();
         let mut sessions = self.lock();
-        Ok(sessions.step(user, step, now))
+        // Counted under the lock, so that no two steps are at one point.
+        let present = Mark::new(self.steps.fetch_add(1, Ordering::SeqCst));
+        Ok(sessions.step(user, step, now, present))
     }
 }
 
@@ -170,8 +176,6 @@ struct Sessions {
     rosters: HashMap<UserKey, Roster>,
     /// When a roster may be forgotten.
     over: BTreeSet<(Timestamp, UserKey)>,
-    /// How many steps were done on rosters.
-    steps: Mark,
 }
 
 /// Anonymous sessions come first, then what ends first.
@@ -207,7 +211,7 @@ impl Sessions {
         }
     }
 
-    fn step(&mut self, user: UserKey, step: &Step, now: Timestamp) -> Stepped {
+    fn step(&mut self, user: UserKey, step: &Step, now: Timestamp, present: Mark) -> Stepped {
         while let Some(&(remove_at, other)) = self.over.first()
             && remove_at <= now
         {
@@ -218,8 +222,7 @@ impl Sessions {
         if let Some(remove_at) = roster.remove_at() {
             self.over.remove(&(remove_at, user));
         }
-        let stepped = step.apply_to(&mut roster, now, self.steps);
-        self.steps = self.steps.next();
+        let stepped = step.apply_to(&mut roster, now, present);
         if let Some(remove_at) = roster.remove_at() {
             self.over.insert((remove_at, user));
             self.rosters.insert(user, roster);
