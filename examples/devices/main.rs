@@ -46,15 +46,15 @@ fn login_page(next: ReturnTo) -> RawHtml<String> {
 }
 
 #[post("/login", data = "<login>")]
-fn login(login: Form<Login>, mut visit: Session<Visit>) -> Result<ReturnTo, Redirect> {
+fn login(login: Form<Login>, mut visit: Session<Visit>) -> Redirect {
     let login = login.into_inner();
     if login.password != "let me in" {
-        return Err(Redirect::to("/login"));
+        return Redirect::to("/login");
     }
     // After the login: if somebody else was logged in, this is the new session already.
     visit.log_in(login.user);
     visit.is_admin = visit.user.as_deref() == Some("admin");
-    Ok(login.next)
+    Redirect::to(login.next.uri().clone())
 }
 
 #[post("/logout")]
