@@ -305,13 +305,14 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         // Under Rocket's own target, so that a release build shows it too.
         warn!(
             target: "rocket::launch",
-            "Session {}: {}; cookie `{}`{}; ends after {} idle, {} at most",
+            "Session {}: {}; cookie `{}`{}; ends after {} idle, {} at most{}",
             T::SCHEMA.name(),
             managed.engine.describe_store(),
             cookie.name,
             if cookie.secure { "" } else { ", not `Secure`" },
             humantime::format_duration(lifetime.idle_timeout),
             humantime::format_duration(lifetime.absolute_timeout),
+            managed.engine.describe_limit(),
         );
         if managed.engine.lacks_index() {
             warn!(

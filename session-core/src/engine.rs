@@ -23,7 +23,7 @@ use crate::record::{Metadata, Record};
 use crate::schema::SessionData;
 use crate::store::{Created, Delete, Deleted, Key, Rotation, Store, Update, Updated, Wanted};
 use crate::token::{SessionId, Token};
-use crate::users::Limit;
+use crate::users::{Limit, WhenFull};
 
 pub mod users;
 
@@ -99,6 +99,18 @@ impl<T: SessionData> Engine<T> {
     #[must_use]
     pub fn limit(self, limit: Option<Limit>) -> Self {
         Self { limit, ..self }
+    }
+
+    /// How many sessions a user may have, in words for operators; empty: any number.
+    #[must_use]
+    pub fn describe_limit(&self) -> String {
+        self.limit.map_or_else(String::new, |limit| {
+            let then = match limit.when_full {
+                WhenFull::EndOldest => "the oldest ends",
+                WhenFull::Refuse => "one more is refused",
+            };
+            format!("; at most {} for each user, {then}", limit.max)
+        })
     }
 
     /// The same sessions, which live this long once they remember their visitor. Default: 30 days.

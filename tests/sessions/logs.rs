@@ -32,6 +32,7 @@ fn a_launch_in_release_says_where_sessions_are_and_how_long_they_live() {
         println!("port {}.", redis.port());
         let figment = Figment::from(rocket::Config::release_default()).select("release");
         let figment = figment.merge(("databases.sessions.url", url));
+        let figment = figment.merge(("sessions.visit.max_sessions", 5));
         let rocket = rocket::custom(figment).attach(Visit::fairing());
         Server::launch(rocket).await.stop().await;
     });
@@ -48,7 +49,7 @@ fn a_launch_in_release_says_where_sessions_are_and_how_long_they_live() {
     assert!(
         line.ends_with(&format!(
             "Session visit: Redis at 127.0.0.1:{port}/3, keys `session:*`; cookie `visit`; ends \
-             after 30m idle, 12h at most"
+             after 30m idle, 12h at most; at most 5 for each user, the oldest ends"
         )),
         "{line}"
     );
