@@ -4,7 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::{Build, Rocket, State, get, post, routes};
+use rocket_typed_session::store::MemoryStore;
 use rocket_typed_session::{Error, Session, SessionId, Sessions, session};
+use session_core::clock::Timestamp;
+use session_core::error::Error as EngineError;
+use session_core::record::Record;
+use session_core::store::{Created, Delete, Deleted, Key, Store, Update, Updated, Wanted};
 use session_core::testing::{Fault, ManualClock, Moment, Verb};
 use tokio::task::JoinSet;
 
@@ -494,4 +499,59 @@ async fn what_is_known_of_a_user_costs_so_many_commands() {
     assert_eq!(counts("EVALSHA"), (2 + 9, 1 + 2 + 9), "an end of nine");
     browser.post("/logout", &[]).await;
     assert_eq!(counts("EVALSHA"), (2, 3), "a logout");
+}
+
+/// A store that knows nothing of users.
+#[derive(Debug)]
+struct Plain(MemoryStore);
+
+#[rocket::async_trait]
+impl Store for Plain {
+    async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, EngineError> {
+        self.0.load(key, wanted).await
+    }
+
+    async fn create(&self, key: Key, record: Record) -> Result<Created, EngineError> {
+        self.0.create(key, record).await
+    }
+
+    async fn update(&self, key: Key, update: &Update) -> Result<Updated, EngineError> {
+        self.0.update(key, update).await
+    }
+
+    async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, EngineError> {
+        self.0.delete(key, delete).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn describe(&self) -> String {
+        "plain".into()
+    }
+}
+
+#[tokio::test]
+async fn without_an_index_sessions_work_and_say_so_where_they_are_to_be_listed() {
+    let plain = || Visit::fairing().store(Plain(MemoryStore::new()));
+    let figment = quiet().figment().clone();
+    let figment = figment.merge(("sessions.visit.indexed", false));
+    let figment = figment.merge(("sessions.visit.devices", false));
+    let not_indexed = quiet().configure(figment).attach(Visit::fairing());
+    for rocket in [quiet().attach(plain()), not_indexed] {
+        let rocket = rocket.manage(Arc::new(Gate::new()));
+        let routes = routes![read, login, logout, end_all, count, devices];
+        let server = Server::launch(rocket.mount("/", routes)).await;
+        let mut browser = logged_in(&server, "/login/alice").await;
+        assert_eq!(user_of(&browser).await, "alice");
+        assert_eq!(browser.post("/end-all/alice", &[]).await.status, 500);
+        assert_eq!(browser.get("/devices").await.status, 500);
+        assert_eq!(user_of(&browser).await, "alice");
+        browser.post("/logout", &[]).await;
+        assert_eq!(user_of(&browser).await, "-");
+    }
+    // A limit that nobody could keep.
+    let launched = quiet().attach(Few::fairing().store(Plain(MemoryStore::new())));
+    assert!(launched.ignite().await.is_err());
 }
