@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rocket::error::ErrorKind;
 use rocket::{Build, Rocket, State, get, post, routes};
 use rocket_typed_session::store::MemoryStore;
 use rocket_typed_session::{Error, Session, SessionId, Sessions, session};
@@ -553,5 +554,9 @@ async fn without_an_index_sessions_work_and_say_so_where_they_are_to_be_listed()
     }
     // A limit that nobody could keep.
     let launched = quiet().attach(Few::fairing().store(Plain(MemoryStore::new())));
-    assert!(launched.ignite().await.is_err());
+    let error = launched.ignite().await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::FailedFairings(_)),
+        "{error}"
+    );
 }
