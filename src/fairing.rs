@@ -360,6 +360,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         }
         if let Some(location) = redirect_of::<T>(request)
             && response.status() == Status::SeeOther
+            && !response.headers().contains("Location")
         {
             response.set_raw_header("Location", location.to_owned());
             response.remove_header("Content-Type");

@@ -54,7 +54,8 @@ impl ReturnTo {
     /// The place, if this is a path on this host. A browser reads `//` and `/\` as another host, and
     /// skips tabs and line ends when it does.
     fn parse(text: &str) -> Option<Self> {
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\\\"'<>".contains(&byte);
+        // Without `;` and `#`, no page reads one of these letters as another, like `&sol;`.
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\\\"'<>;#".contains(&byte);
         let is_local = text.starts_with('/') && !text.starts_with("//");
         if !is_local || !text.bytes().all(is_plain) {
             return None;
@@ -117,6 +118,8 @@ mod tests {
             "javascript:alert(1)",
             "/\"><script>",
             "/'x",
+            "/&sol;evil.example",
+            "/&#47evil.example",
             "/a b",
             "/\u{e9}",
         ] {

@@ -389,6 +389,11 @@ impl<T: SessionData> Session<T> {
         self.request.metadata().authenticated_at.map(date_time)
     }
 
+    /// Whether the guard shows that somebody is logged in.
+    pub(crate) fn is_anybody(&self) -> bool {
+        T::SCHEMA.user_in(self).is_some()
+    }
+
     /// Whether the user logged in at most this long ago.
     pub(crate) fn logged_in_within(&self, within: Duration) -> bool {
         let at = self.request.metadata().authenticated_at;

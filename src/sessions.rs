@@ -63,8 +63,9 @@ use crate::session::{Session, date_time};
 /// after it stays. If the call fails, some may have ended and others not; call it again.
 ///
 /// A user is the value of the identity: two values that serde writes alike are one user, in whichever
-/// order they write the items of a list or the members of an object. Keep the identity to what names
-/// the user; a role in it would make two users.
+/// order they write the members of an object. The items of a list count in their order, so a set in it
+/// must be a `BTreeSet`: what a `HashSet` writes is another user each time. Keep the identity to what
+/// names the user; a role in it would make two users.
 pub struct Sessions<T: SessionData> {
     engine: Arc<Engine<T>>,
     /// The request that asks; `None`: it was made without one.
@@ -175,19 +176,16 @@ impl<T: SessionData> UserSessions<'_, T> {
 
     /// Ends all sessions, and every login that is under way. Answers how many sessions that were.
     ///
-    /// If this request logs the same user in afterwards, that login goes on: call it when a password
-    /// was changed, and log in again.
+    /// If this request logs the same user in afterwards, and these `Sessions` are its guard (not the
+    /// managed state, which knows no request), that login goes on: call it when a password was changed,
+    /// and log in again.
     ///
     /// # Errors
     ///
     /// As [`list`](Self::list). Some sessions may have ended then.
     #[doc(alias = "log_out_everywhere")]
     pub async fn end_all(&self) -> Result<usize, Error> {
-        let (ended, at) = self.end_some(Whom::All).await?;
-        if let (Some(request), Some(user)) = (&self.sessions.request, self.user) {
-            request.has_ended_all(user, at);
-        }
-        Ok(ended)
+        self.end_with_logins(Whom::All).await
     }
 
     /// Ends all sessions but that of the request which asks, and every login that is under way. Without
@@ -198,7 +196,14 @@ impl<T: SessionData> UserSessions<'_, T> {
     /// As [`end_all`](Self::end_all).
     pub async fn end_others(&self) -> Result<usize, Error> {
         let whom = self.current().map_or(Whom::All, Whom::AllBut);
-        let (ended, _) = self.end_some(whom).await?;
+        self.end_with_logins(whom).await
+    }
+
+    async fn end_with_logins(&self, whom: Whom) -> Result<usize, Error> {
+        let (ended, at) = self.end_some(whom).await?;
+        if let (Some(request), Some(user)) = (&self.sessions.request, self.user) {
+            request.has_ended_all(user, at);
+        }
         Ok(ended)
     }
 

@@ -343,6 +343,9 @@ impl<T: SessionData> Engine<T> {
             update.touched_at = Some(now);
             update.ttl = self.ttl(&update.metadata_after(before));
         }
+        if renews == Renews::Login && self.is_indexed() {
+            update.loaded_lifetime = Some(before.pack_lifetime());
+        }
         if renews != Renews::Login && !self.may_extend(live) {
             (update.touched_at, update.ttl) = (None, Duration::ZERO);
         }

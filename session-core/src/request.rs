@@ -64,8 +64,8 @@ struct State {
     assigned: Vec<(String, u64)>,
     /// What the application calls the session that a login begins.
     label: String,
-    /// When the request itself ended all sessions of a user: a login that follows may go on.
-    ended: Option<(UserKey, Mark)>,
+    /// Of whom the request itself ended the sessions, and when: a login that follows may go on.
+    ended: Vec<(UserKey, Mark)>,
 }
 
 /// A commit of this request whose outcome is unknown.
@@ -146,7 +146,7 @@ impl<T: SessionData> RequestSession<T> {
                 handed_over: 0,
                 assigned: Vec::new(),
                 label: String::new(),
-                ended: None,
+                ended: Vec::new(),
             }),
         }
     }
@@ -166,12 +166,14 @@ impl<T: SessionData> RequestSession<T> {
     /// Says that this request itself ended all sessions of a user: it knows what it does if it logs
     /// the user in afterwards.
     pub fn has_ended_all(&self, user: UserKey, at: Mark) {
-        self.state().ended = Some((user, at));
+        self.state().ended.push((user, at));
     }
 
     fn began_at(&self, user: UserKey) -> Mark {
-        let ended = self.state().ended.filter(|(ended, _)| *ended == user);
-        ended.map_or(self.began_at, |(_, at)| self.began_at.max(at.next()))
+        let state = self.state();
+        let ended = state.ended.iter().filter(|(ended, _)| *ended == user);
+        let ended = ended.map(|(_, at)| at.next());
+        ended.fold(self.began_at, Mark::max)
     }
 
     /// The sessions of this type, to keep.

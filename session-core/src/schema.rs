@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::plan::Identity;
 use crate::store::Wanted;
 use crate::update::Expected;
-use crate::users::UserKey;
+use crate::users::{self, UserKey};
 use crate::value::IdentityValue;
 
 /// A declared session type. Implemented by `#[session]`, not by hand.
@@ -321,19 +321,31 @@ impl<T> Schema<T> {
     }
 
     /// The key of the user who is logged in; `None`: nobody, or what is stored cannot be read.
+    ///
+    /// It is that of what is stored, under which the user logged in; unless this build writes it in
+    /// another form, not merely in another order.
     pub(crate) fn user_of(&self, stored: &Fields) -> Option<UserKey> {
+        let field = self.identity()?;
         let mut data = self.defaults();
-        self.identity()?.decode(&mut data, stored, &mut Vec::new());
-        self.user_in(&data)
+        field.decode(&mut data, stored, &mut Vec::new());
+        let written = self.encoded_identity(&data)?;
+        let stored = field.names().find_map(|name| stored.get(name));
+        let is_alike = |stored: &&[u8]| users::is_written_alike(stored, &written);
+        let identity = stored.filter(is_alike).unwrap_or(&written);
+        Some(UserKey::new(self.name, identity))
     }
 
     /// The key of the user whom this data names.
     #[must_use]
     pub fn user_in(&self, data: &T) -> Option<UserKey> {
+        Some(UserKey::new(self.name, &self.encoded_identity(data)?))
+    }
+
+    fn encoded_identity(&self, data: &T) -> Option<Vec<u8>> {
         let mut encoded = Vec::new();
         self.identity()?.encode(data, &mut encoded).ok()?;
-        let (_, identity) = encoded.into_iter().find(|(_, value)| value != NULL)?;
-        Some(UserKey::new(self.name, &identity))
+        let identity = encoded.into_iter().find(|(_, value)| value != NULL);
+        identity.map(|(_, value)| value)
     }
 
     /// Whether `data` says somebody else is logged in, or nobody, than what was encoded as `before`.

@@ -38,6 +38,8 @@ pub struct Update {
     pub lifetime: Option<Lifetime>,
     /// The record lives at least this long from now, and never shorter than without the update.
     pub ttl: Duration,
+    /// The packed lifetime that the request loaded: a login counts on it.
+    pub(crate) loaded_lifetime: Option<[u8; 4]>,
     /// Whether the session ends with it: another user's session is to begin. It answers all fields.
     pub ends: bool,
 }
@@ -97,6 +99,7 @@ impl Update {
             absolute_deadline: None,
             lifetime: None,
             ttl: Duration::ZERO,
+            loaded_lifetime: None,
             ends: false,
         }
     }
@@ -108,6 +111,13 @@ impl Update {
             return Updated::Late(now);
         }
         if record.is_over(now) || !record.metadata.digests.matches(&self.loaded) {
+            return Updated::Gone;
+        }
+        let lifetime = record.metadata.pack_lifetime();
+        if self
+            .loaded_lifetime
+            .is_some_and(|loaded| loaded != lifetime)
+        {
             return Updated::Gone;
         }
         let expected = self.expected.as_ref();

@@ -29,14 +29,14 @@ pub struct UserKey {
 }
 
 impl UserKey {
-    /// The key of the user whose identity is this JSON. The order of the members of an object, and of
-    /// the items of a list, does not matter: a set writes them in any order.
+    /// The key of the user whose identity is this JSON. The order of an object's members does not
+    /// matter, that of a list's items does.
     #[must_use]
     pub fn new(name: &'static str, identity: &[u8]) -> Self {
         // An integer of 128 bits is rounded when it is read, and two users would be one.
         let value = serde_json::from_slice(identity).ok();
         let value = value.filter(|value| !has_float(value));
-        let canonical = value.map(|value| canonical(&value).into_bytes());
+        let canonical = value.map(|value| canonical(&value, false).into_bytes());
         let mut digest = [0; 16];
         let text = canonical.as_deref().unwrap_or(identity);
         digest.copy_from_slice(&Sha256::digest(text)[..16]);
@@ -59,19 +59,36 @@ fn has_float(value: &Value) -> bool {
     }
 }
 
-/// The same text for the same value, in whichever order its parts are.
-fn canonical(value: &Value) -> String {
+/// Whether two identities are written alike, but for the order of items: a set writes them in any.
+pub(crate) fn is_written_alike(one: &[u8], other: &[u8]) -> bool {
+    let unordered = |json: &[u8]| {
+        let value: Value = serde_json::from_slice(json).ok()?;
+        Some(canonical(&value, true))
+    };
+    one == other || unordered(one).is_some_and(|one| Some(one) == unordered(other))
+}
+
+/// The same text for the same value, in whichever order its members are, or its items too.
+fn canonical(value: &Value, is_unordered: bool) -> String {
     let sorted = |mut parts: Vec<String>| {
         parts.sort_unstable();
         parts.join(",")
     };
+    let inner = |value: &Value| canonical(value, is_unordered);
     match value {
-        Value::Array(items) => format!("[{}]", sorted(items.iter().map(canonical).collect())),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(inner).collect();
+            let items = if is_unordered {
+                sorted(items)
+            } else {
+                items.join(",")
+            };
+            format!("[{items}]")
+        }
         Value::Object(members) => {
             let members = members.iter();
-            let members = members.map(|(name, value)| {
-                format!("{}:{}", Value::from(name.as_str()), canonical(value))
-            });
+            let members = members
+                .map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), inner(value)));
             format!("{{{}}}", sorted(members.collect()))
         }
         plain => plain.to_string(),
@@ -383,5 +400,39 @@ impl Roster {
     fn doomed(&self) -> Vec<SessionId> {
         let doomed = self.members.iter().filter(|(_, member)| member.is_doomed);
         doomed.map(|(id, _)| *id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_what_the_identity_says_in_whichever_order_its_members_are() {
+        let key = |json: &str| UserKey::new("visit", json.as_bytes());
+        assert_eq!(
+            key(r#"{"a":1,"b":[1,2]}"#),
+            key(r#"{ "b": [1, 2], "a": 1 }"#)
+        );
+        for (one, other) in [
+            ("[1,2]", "[2,1]"),
+            ("1", "\"1\""),
+            (
+                "340282366920938463463374607431768211455",
+                "340282366920938463463374607431768211454",
+            ),
+            (r#"{"a":1}"#, r#"{"a":1,"b":null}"#),
+            ("[[1],2]", "[1,[2]]"),
+        ] {
+            assert_ne!(key(one), key(other), "{one} {other}");
+        }
+        assert_ne!(key("1"), UserKey::new("visits", b"1"));
+    }
+
+    #[test]
+    fn a_set_is_written_alike_in_any_order() {
+        assert!(is_written_alike(b"{\"a\":[1,2]}", b"{\"a\":[2,1]}"));
+        assert!(!is_written_alike(b"[1,2]", b"[1,3]"));
+        assert!(!is_written_alike(b"1", b"\"1\""));
     }
 }

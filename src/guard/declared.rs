@@ -71,7 +71,8 @@ pub async fn admit<G: DeclaredGuard>(request: &Request<'_>) -> Outcome<G, Error>
         Outcome::Forward(status) => return Outcome::Forward(status),
     };
     let within = G::RULE.within;
-    if within.is_some_and(|within| !session.logged_in_within(within)) {
+    let is_recent = |within| session.is_anybody() && session.logged_in_within(within);
+    if within.is_some_and(|within| !is_recent(within)) {
         return deny::<G>(request, Status::Unauthorized);
     }
     match G::admits(&session, request).await {

@@ -160,7 +160,14 @@ fn app(rocket: Rocket<Build>) -> Rocket<Build> {
         .mount("/", routes![end, end_all, end_others, change_password])
         .mount(
             "/",
-            routes![few_login, few_read, few_count, fewer_login, fewer_logout],
+            routes![
+                few_login,
+                few_read,
+                few_count,
+                fewer_login,
+                fewer_logout,
+                fewer_read
+            ],
         )
 }
 
@@ -497,7 +504,7 @@ async fn what_is_known_of_a_user_costs_so_many_commands() {
     assert_eq!(browser.get("/count/bob").await.text(), "10");
     assert_eq!(counts("HMGET"), (10, 1 + 10), "a list of ten");
     browser.post("/end-others", &[]).await;
-    assert_eq!(counts("EVALSHA"), (2 + 9, 1 + 2 + 9), "an end of nine");
+    assert_eq!(counts("EVALSHA"), (2 + 9, 1 + 2 + 2 * 9), "an end of nine");
     browser.post("/logout", &[]).await;
     assert_eq!(counts("EVALSHA"), (2, 3), "a logout");
 }
@@ -559,4 +566,108 @@ async fn without_an_index_sessions_work_and_say_so_where_they_are_to_be_listed()
         matches!(error.kind(), ErrorKind::FailedFairings(_)),
         "{error}"
     );
+}
+
+/// Two requests of one anonymous visitor log in at once: one of them finds the token replaced.
+#[tokio::test]
+async fn a_login_that_was_sent_twice_is_listed_once_and_lives() {
+    on_both(async |server, gate| {
+        let mut browser = server.browser();
+        browser.post("/note/basket", &[]).await;
+        let mut slow = browser.clone();
+        let slow = tokio::spawn(async move {
+            slow.post("/slow-login/alice", &[]).await;
+            slow
+        });
+        gate.entered().await;
+        browser.post("/login/alice", &[]).await;
+        gate.release();
+        let slow = slow.await.unwrap();
+        let alive = [user_of(&browser).await, user_of(&slow).await];
+        let alive = alive.iter().filter(|user| *user == "alice").count();
+        let count = browser.get("/count/alice").await.text();
+        assert_eq!(count, alive.to_string());
+        server.browser().post("/end-all/alice", &[]).await;
+        assert_eq!(user_of(&browser).await, "-");
+        assert_eq!(user_of(&slow).await, "-");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_that_was_remembered_beside_its_login_is_listed_as_long_as_it_lives() {
+    let clock = Arc::new(ManualClock::new());
+    let gate = Arc::new(Gate::new());
+    let store = MemoryStore::with_clock(clock.clone());
+    let fairing = Visit::fairing().store(store).clock(Arc::clone(&clock));
+    let rocket = quiet().attach(fairing).manage(Arc::clone(&gate));
+    let routes = routes![read, note, slow_login, remember, end_all, count];
+    let server = Server::launch(rocket.mount("/", routes)).await;
+    let mut browser = server.browser();
+    browser.post("/note/x", &[]).await;
+    let mut slow = browser.clone();
+    let slow = tokio::spawn(async move {
+        slow.post("/slow-login/alice", &[]).await;
+        slow
+    });
+    gate.entered().await;
+    browser.post("/remember", &[]).await;
+    gate.release();
+    let slow = slow.await.unwrap();
+    clock.advance(Duration::from_secs(40 * 60));
+    assert_eq!(user_of(&slow).await, "alice");
+    assert_eq!(browser.get("/count/alice").await.text(), "1");
+    assert_eq!(browser.post("/end-all/alice", &[]).await.text(), "1");
+    assert_eq!(user_of(&slow).await, "-");
+}
+
+#[post("/remember")]
+fn remember(mut visit: Session<Visit>) {
+    visit.remember();
+}
+
+/// A login that was let in and not stored leaves the id in alice's list; the session becomes bob's.
+#[tokio::test]
+async fn nobody_lists_or_ends_what_became_another_users() {
+    let store = faulty();
+    let fairing = Visit::fairing().store(Arc::clone(&store));
+    let rocket = quiet().attach(fairing).manage(Arc::new(Gate::new()));
+    let routes = routes![read, note, login, end_all, count];
+    let server = Server::launch(rocket.mount("/", routes)).await;
+    let mut browser = server.browser();
+    browser.post("/note/basket", &[]).await;
+    store.on(Verb::Step, 1, Fault::Fail(Moment::After));
+    assert_eq!(browser.post("/login/alice", &[]).await.status, 503);
+    assert_eq!(browser.post("/login/bob", &[]).await.status, 200);
+    assert_eq!(browser.get("/count/alice").await.text(), "0");
+    server.browser().post("/end-all/alice", &[]).await;
+    assert_eq!(user_of(&browser).await, "bob");
+}
+
+#[tokio::test]
+async fn who_is_refused_loses_nothing_and_leaves_nothing() {
+    on_both(async |server, _| {
+        for _ in 0..2 {
+            logged_in(server, "/fewer/bob").await;
+        }
+        let mut alice = logged_in(server, "/fewer/alice").await;
+        assert_eq!(alice.post("/fewer/bob", &[]).await.status, 409);
+        assert_eq!(alice.get("/fewer-read").await.text(), "alice");
+    })
+    .await;
+    let redis = RedisServer::start();
+    let rocket = configured(quiet(), "databases.sessions.url", &redis.url());
+    let server = Server::launch(app(rocket).manage(Arc::new(Gate::new()))).await;
+    for _ in 0..2 {
+        logged_in(&server, "/fewer/bob").await;
+    }
+    for _ in 0..3 {
+        assert_eq!(server.browser().post("/fewer/bob", &[]).await.status, 409);
+    }
+    assert_eq!(redis.keys().len(), 2);
+}
+
+#[get("/fewer-read")]
+fn fewer_read(fewer: Session<Fewer>) -> String {
+    fewer.user.clone().unwrap_or_default()
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rocket::http::Status;
+use rocket::request::{FromRequest, Outcome};
+use rocket::response::Redirect;
 use rocket::{Build, Catcher, Request, Rocket, State, catch, catchers, get, post, routes};
 use rocket_typed_session::{Error, ReturnTo, Session, session};
 use session_core::testing::{ManualClock, Verb};
@@ -336,4 +338,47 @@ fn a_guard_shows_no_data() {
     fn shows<T: std::fmt::Debug>() {}
     shows::<Member>();
     shows::<Admin>();
+}
+
+/// A guard of the application's that logs the visitor out.
+struct LogsOut;
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for LogsOut {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        if let Outcome::Success(mut visit) = request.guard::<Session<Visit>>().await {
+            visit.user = None;
+        }
+        Outcome::Success(Self)
+    }
+}
+
+#[get("/left")]
+fn left(_gone: LogsOut, recent: Option<Recent>, member: Option<Member>) -> String {
+    format!("{} {}", recent.is_some(), member.is_some())
+}
+
+/// Whose redirect is not the guard's.
+#[get("/elsewhere")]
+fn elsewhere(recent: Option<Recent>) -> Redirect {
+    match recent {
+        Some(_) => Redirect::to("/home"),
+        None => Redirect::to("/welcome"),
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_recent_whom_a_guard_has_logged_out() {
+    let rocket = quiet().attach(Visit::fairing());
+    let server = Server::launch(rocket.mount("/", routes![login, left, elsewhere])).await;
+    let mut browser = server.browser();
+    browser.post("/login/alice", &[]).await;
+    assert_eq!(browser.get("/left").await.text(), "false false");
+    let response = browser.get("/elsewhere").await;
+    assert_eq!(response.header("Location"), Some("/welcome"));
+    browser.post("/login/alice", &[]).await;
+    let response = browser.get("/elsewhere").await;
+    assert_eq!(response.header("Location"), Some("/home"));
 }

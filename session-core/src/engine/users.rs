@@ -10,7 +10,7 @@
 use std::fmt;
 
 use log::warn;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Engine, within};
 use crate::clock::Timestamp;
@@ -21,6 +21,9 @@ use crate::schema::SessionData;
 use crate::store::{Key, UserIndex, Wanted};
 use crate::token::SessionId;
 use crate::users::{Mark, Step, Stepped, UserKey, What, Whom};
+
+/// How many sessions are ended before they are forgotten together.
+const AT_ONCE: usize = 32;
 
 /// A session of a user, as a list shows it.
 #[derive(Clone, Debug)]
@@ -82,13 +85,13 @@ impl<T: SessionData> Engine<T> {
         };
         match self.step(login.user, what, deadline).await? {
             Stepped::Done(doomed) => {
-                self.end_doomed(login.user, &doomed, deadline).await?;
+                self.end_doomed(login.user, &doomed, Some(deadline)).await?;
                 Ok(true)
             }
             Stepped::Ended => Err(Error::login_ended()),
             Stepped::Full => Err(Error::full()),
             Stepped::Unknown => {
-                self.end_doomed(login.user, &[login.key.id], deadline)
+                self.end_doomed(login.user, &[login.key.id], Some(deadline))
                     .await?;
                 Ok(false)
             }
@@ -126,7 +129,7 @@ impl<T: SessionData> Engine<T> {
                     "session {key}: it ends, since it is not among the sessions of its user: all of \
                      them were ended, or what is known of them was lost"
                 );
-                self.end_doomed(user, &[id], deadline).await?;
+                self.end_doomed(user, &[id], Some(deadline)).await?;
                 Ok(false)
             }
             other => Err(unexpected(&other)),
@@ -142,14 +145,20 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Forgets a session whose login was let in and not stored; unless the user was logged in to it
-    /// before, and it is still there under another token.
+    /// Removes a session that was begun for a login, which then failed: nobody has its token.
+    pub(crate) async fn abandon(&self, user: UserKey, fresh: &Live, deadline: Instant) {
+        if let Err(error) = self.end(&[fresh.end()], deadline).await {
+            let key = fresh.key;
+            warn!("session {key}: a session that nobody uses is left until it ends: {error}");
+        }
+        self.forget_of(user, vec![fresh.key.id], deadline).await;
+    }
+
+    /// Forgets a session whose login was let in and not stored, if it is gone for good: another request
+    /// may have logged the same user in to it.
     pub(crate) async fn leave_index(&self, user: UserKey, live: &Live, deadline: Instant) {
         let nothing = Wanted::Fields(Vec::new());
-        let is_there = match live.is_identified {
-            true => within(deadline, self.store.load(live.key, &nothing)).await,
-            false => Ok(None),
-        };
+        let is_there = within(deadline, self.store.load(live.key, &nothing)).await;
         if matches!(is_there, Ok(None)) {
             self.forget_of(user, vec![live.key.id], deadline).await;
         }
@@ -174,7 +183,7 @@ impl<T: SessionData> Engine<T> {
         let deadline = self.deadline();
         match self.step(user, What::Doom(whom), deadline).await? {
             Stepped::Doomed(doomed, ended_at) => {
-                self.end_doomed(user, &doomed, deadline).await?;
+                self.end_doomed(user, &doomed, None).await?;
                 Ok((doomed.len(), ended_at))
             }
             other => Err(unexpected(&other)),
@@ -192,18 +201,16 @@ impl<T: SessionData> Engine<T> {
             other => return Err(unexpected(&other)),
         };
         let mut found = Vec::new();
-        for (id, member) in members.into_iter().filter(|(_, member)| !member.is_doomed) {
+        for (id, member) in members {
             let key = Key::new(T::SCHEMA.name(), id);
-            let nothing = Wanted::Fields(Vec::new());
-            let loading = self.store.load(key, &nothing);
+            let loading = self.store.load(key, &self.wanted);
             let Some(record) = within(self.deadline(), loading).await? else {
                 continue;
             };
             let metadata = record.metadata.clone();
-            // One that says nobody logged in is about to, or never did.
-            let is_alive = metadata.authenticated_at.is_some()
-                && !self.lifetime.is_expired(&metadata, self.now());
-            if is_alive {
+            // It may be nobody's still, or became another user's after a login that was cut off.
+            let is_theirs = T::SCHEMA.user_of(&record.fields) == Some(user);
+            if is_theirs && !self.lifetime.is_expired(&metadata, self.now()) {
                 let label = member.label;
                 found.push(Found {
                     id,
@@ -216,22 +223,59 @@ impl<T: SessionData> Engine<T> {
         Ok(found)
     }
 
-    /// Deletes what is doomed, then forgets it.
+    /// Deletes what is doomed, then forgets it, a few at a time, so that what is done stays done if it
+    /// fails. Without a deadline, each of them has one.
     async fn end_doomed(
         &self,
         user: UserKey,
         doomed: &[SessionId],
+        deadline: Option<Instant>,
+    ) -> Result<(), Error> {
+        for some in doomed.chunks(AT_ONCE) {
+            for id in some {
+                let deadline = deadline.unwrap_or_else(|| self.deadline());
+                self.end_one_of(user, *id, deadline).await?;
+            }
+            let deadline = deadline.unwrap_or_else(|| self.deadline());
+            self.forget_of(user, some.to_vec(), deadline).await;
+        }
+        Ok(())
+    }
+
+    /// Ends a session, unless it is another user's: a login that was cut off can have entered it in the
+    /// index of a user to whom it never belonged.
+    async fn end_one_of(
+        &self,
+        user: UserKey,
+        id: SessionId,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let ends = doomed.iter().map(|id| End {
-            key: Key::new(T::SCHEMA.name(), *id),
-            login: None,
-            record: None,
-        });
-        let ends: Vec<End> = ends.collect();
-        self.end(&ends, deadline).await?;
-        self.forget_of(user, doomed.to_vec(), deadline).await;
-        Ok(())
+        let key = Key::new(T::SCHEMA.name(), id);
+        for _ in 0..super::ATTEMPTS {
+            let loading = self.store.load(key, &self.wanted);
+            let Some(record) = within(deadline, loading).await? else {
+                return Ok(());
+            };
+            let is_anothers = record.metadata.authenticated_at.is_some()
+                && T::SCHEMA
+                    .user_of(&record.fields)
+                    .is_some_and(|its| its != user);
+            if is_anothers {
+                return Ok(());
+            }
+            let end = End {
+                key,
+                login: Some(record.metadata.digests),
+                record: None,
+            };
+            // If somebody logged in to it in the meantime, it is looked at again.
+            if self.end(&[end], deadline).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::store(
+            "somebody logged in to the session each time that it was to end",
+        ))
     }
 
     /// Does a step; again, if the store did not get to it in time.
@@ -248,6 +292,11 @@ impl<T: SessionData> Engine<T> {
             match within(deadline, index.step(user, &step)).await {
                 Ok(Stepped::Late(_)) if Instant::now() < deadline => {}
                 Ok(Stepped::Late(_)) => break,
+                Err(error) if error.is_unknown() => {
+                    // Nothing of it may land after the answer.
+                    sleep_until(deadline).await;
+                    return Err(error);
+                }
                 answer => return answer,
             }
         }

@@ -78,26 +78,39 @@ impl<T: SessionData> RequestSession<T> {
                     return Ok(done(true));
                 }
                 (Commit::Begin { ends_others }, _) => {
-                    // What is refused ends nothing.
-                    self.begin_with(&loaded, pending)?;
-                    match &loaded {
-                        Loaded::Live(live) if ends_others => {
-                            self.leave(live, pending, expects, deadline).await?;
+                    // What is refused ends nothing: the data first, then the user.
+                    let fields = self.begin_with(&loaded, pending)?;
+                    let entered = match T::SCHEMA.user_of(&fields).filter(|_| engine.is_indexed()) {
+                        Some(user) => Some((user, self.enter_anew(user, pending, deadline).await?)),
+                        None => None,
+                    };
+                    let ending = self.end_before(&loaded, ends_others, pending, expects, deadline);
+                    if let Err(error) = ending.await {
+                        if let Some((user, fresh)) = entered {
+                            engine.abandon(user, &fresh, deadline).await;
                         }
-                        // Where there is nothing to end, the cookie stays until there is another one:
-                        // it may be that of a login beside this one.
-                        _ if ends_others && !loaded.ends().is_empty() => {
-                            self.end(&loaded, pending, deadline).await?;
-                        }
-                        _ => {}
+                        return Err(error);
                     }
                     let left = self.state().loaded.clone();
                     let fields = self.begin_with(&left, pending)?;
-                    if engine.index().is_some() && T::SCHEMA.user_of(&fields).is_some() {
-                        if self.begin_with_login(fields, pending, deadline).await? {
-                            return Ok(done(true));
+                    if let Some((user, fresh)) = entered {
+                        let login = Self::login_with(&fields, pending);
+                        let write = Write {
+                            renews: Renews::Login,
+                            data: true,
+                            expects: false,
+                            entered: Some(user),
+                        };
+                        match self.write(&fresh, &login, write, deadline).await {
+                            Ok(Some(_)) => return Ok(done(true)),
+                            Ok(None) => self.state().loaded = left,
+                            Err(error) => {
+                                if !error.is_unknown() {
+                                    engine.abandon(user, &fresh, deadline).await;
+                                }
+                                return Err(error);
+                            }
                         }
-                        self.state().loaded = left;
                         continue;
                     }
                     if let Some((live, cookie)) = engine.begin(fields, pending, deadline).await? {
@@ -112,6 +125,7 @@ impl<T: SessionData> RequestSession<T> {
                         renews,
                         data,
                         expects,
+                        entered: None,
                     };
                     if let Some(answer) = self.write(live, pending, write, deadline).await? {
                         return Ok(Committed {
@@ -133,16 +147,52 @@ impl<T: SessionData> RequestSession<T> {
         ))
     }
 
-    /// Begins the session of a user: the index must know its id before it says who is logged in, and
-    /// only an update may say so, since a create that comes late would bring back what was ended.
-    /// `false`: it was to end before it had begun.
-    async fn begin_with_login(
+    /// Ends what must end before another session begins.
+    async fn end_before(
         &self,
-        fields: Fields,
+        loaded: &Loaded,
+        ends_others: bool,
+        pending: &Pending,
+        expects: bool,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        match loaded {
+            Loaded::Live(live) if ends_others => self.leave(live, pending, expects, deadline).await,
+            // Where there is nothing to end, the cookie stays until there is another one: it may be
+            // that of a login beside this one.
+            _ if ends_others && !loaded.ends().is_empty() => {
+                self.end(loaded, pending, deadline).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An empty session that the index knows as this user's, before it says who is logged in. Only an
+    /// update may say so: a create that comes late would bring back what was ended.
+    async fn enter_anew(
+        &self,
+        user: UserKey,
         pending: &Pending,
         deadline: Instant,
-    ) -> Result<bool, Error> {
-        let (live, _) = self.engine.create(Fields::new(), pending, deadline).await?;
+    ) -> Result<Live, Error> {
+        let engine = &*self.engine;
+        let (fresh, _) = engine.create(Fields::new(), pending, deadline).await?;
+        let login = Self::login_with(&Fields::new(), pending);
+        let (_, update) = engine.update(&fresh, &login, Renews::Login, true)?;
+        let login = self.login_of(user, &fresh, &update);
+        match engine.admit(&login, deadline).await {
+            Ok(true) => Ok(fresh),
+            // Nobody can have doomed an id that nobody knows.
+            Ok(false) => Err(Error::login_ended()),
+            Err(error) => {
+                engine.abandon(user, &fresh, deadline).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What a login commits to an empty session: all of these fields.
+    fn login_with(fields: &Fields, pending: &Pending) -> Pending {
         let mut login = Pending {
             identity: Some(Identity::Other),
             lifetime: pending.lifetime,
@@ -152,13 +202,17 @@ impl<T: SessionData> RequestSession<T> {
             let change = Change::Set(value.to_vec());
             login.changes.insert(name.clone(), change);
         }
-        let write = Write {
-            renews: Renews::Login,
-            data: true,
-            expects: false,
-        };
-        let written = self.write(&live, &login, write, deadline).await?;
-        Ok(written.is_some())
+        login
+    }
+
+    fn login_of(&self, user: UserKey, live: &Live, update: &Update) -> Login {
+        Login {
+            key: live.key,
+            user,
+            began_at: self.began_at(user),
+            label: self.state().label.clone(),
+            remove_at: self.engine.remove_at(update),
+        }
     }
 
     /// Lets the index know of a login, and of a longer life; `false`: the session is to end.
@@ -179,13 +233,7 @@ impl<T: SessionData> RequestSession<T> {
             let is_member = !is_extended || self.engine.renew(live, remove_at, deadline).await?;
             return Ok((is_member, None));
         };
-        let login = Login {
-            key: live.key,
-            user,
-            began_at: self.began_at(user),
-            label: self.state().label.clone(),
-            remove_at,
-        };
+        let login = self.login_of(user, live, update);
         let is_let_in = self.engine.admit(&login, deadline).await?;
         Ok((is_let_in, Some(user)))
     }
@@ -301,7 +349,10 @@ impl<T: SessionData> RequestSession<T> {
             .expects
             .then(|| T::SCHEMA.expected(&live.record.fields));
         let is_login = write.renews == Renews::Login && write.data;
-        let (may_go_on, user) = self.enter(live, &update, is_login, deadline).await?;
+        let (may_go_on, user) = match write.entered {
+            Some(user) => (true, Some(user)),
+            None => self.enter(live, &update, is_login, deadline).await?,
+        };
         if !may_go_on {
             self.over(live);
             return Ok(None);
@@ -360,6 +411,8 @@ struct Write {
     data: bool,
     /// Only if everything that was read is still stored as it was.
     expects: bool,
+    /// The index knows the session as this user's already.
+    entered: Option<UserKey>,
 }
 
 fn done(began: bool) -> Committed {

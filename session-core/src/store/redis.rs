@@ -339,6 +339,9 @@ fn write_update(call: &mut Cmd, update: &Update) {
         }
     }
     call.arg(reads.len()).arg(&reads);
+    if let Some(lifetime) = &update.loaded_lifetime {
+        call.arg("c").arg(Metadata::LIFETIME).arg(lifetime);
+    }
     if let Some(expected) = &update.expected {
         for (_, value) in &expected.fields {
             match value {

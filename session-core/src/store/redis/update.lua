@@ -17,6 +17,7 @@
 --   'x' deadline name                 [1] a field is removed with its deadline, if it still is this one
 --   'm' offset bytes                  these bytes of the metadata are replaced
 --   'M' offset bytes millis           the same for a time, but never with an earlier one
+--   'c' offset bytes                  gone unless these bytes of the metadata are these
 --   'e'                               the session ends, and all its fields are answered
 --   't' offset bytes millis ttl       the same for the time of the last touch; the session lives at least
 --                                     ttl from now
@@ -170,6 +171,12 @@ while step do
       patched = true
     end
     at = at + (step == 't' and 5 or step == 'M' and 4 or 3)
+  elseif step == 'c' then
+    local offset, bytes = tonumber(ARGV[at + 1]), ARGV[at + 2]
+    if string.sub(meta .. string.rep('\0', offset + #bytes - #meta), offset + 1, offset + #bytes) ~= bytes then
+      return {1, now}
+    end
+    at = at + 3
   elseif step == 'e' then
     ends, at = true, at + 1
   elseif step == '>' or step == '<' then
