@@ -1,5 +1,8 @@
 //! The clocks of the machines that an application runs on do not matter: time is the server's.
 
+use std::net::TcpStream;
+
+use crate::support::process::wait_for;
 use crate::support::program::{Program, built};
 use crate::support::redis::RedisServer;
 
@@ -44,4 +47,17 @@ async fn machines_whose_clocks_are_31_minutes_apart_log_nobody_out() {
             assert!(expected.contains(&ttl), "{key}: {ttl} ms");
         }
     }
+}
+
+/// `faketime` starts the program as a child of its own, which outlives it unless it is ended too.
+#[test]
+fn a_program_whose_clock_is_off_ends_with_its_test() {
+    let redis = RedisServer::start();
+    let program = Program::with_clock("+1m", &built("counter"), &redis);
+    let address = program.address();
+    assert!(TcpStream::connect(address).is_ok());
+    drop(program);
+    wait_for("the end of the program", || {
+        TcpStream::connect(address).err()
+    });
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts a program in the background, says its process id, and kills it when standard input
 /// closes: the system does that when the test process is gone, be it by a panic, an abort or
-/// SIGKILL, where no destructor runs. Ends when the program does.
+/// SIGKILL, where no destructor runs. Ends when the program does, and its process group with it:
+/// what the program has started, as `faketime` does, would outlive it.
 const GUARDIAN: &str = r#"
     exec 3<&0
     "$@" >"$LOG" 2>&1 </dev/null 3<&- &
@@ -21,9 +23,7 @@ const GUARDIAN: &str = r#"
     (read -r _ <&3; kill -9 "$program") >/dev/null 2>&1 &
     echo "$program"
     wait "$program"
-    status=$?
-    kill "$!"
-    exit "$status"
+    kill -9 0
 "#;
 
 /// A program that runs until this is dropped or the test process ends.
@@ -53,6 +53,7 @@ impl Process {
         }
         let mut guardian = guardian
             .env("LOG", &log)
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
