@@ -11,6 +11,7 @@ use rocket::futures::future::BoxFuture;
 use rocket::http::{Cookie, Header, Status};
 use rocket::{Build, Config, Data, Orbit, Request, Response, Rocket};
 use session_core::clock::Clock;
+use session_core::engine::Engine;
 use session_core::plan::CookieChange;
 use session_core::schema::SessionData;
 use session_core::store::Store;
@@ -23,6 +24,7 @@ use crate::config::{self, Settings};
 #[cfg(feature = "redis")]
 use crate::database::RedisPool;
 use crate::error::{Error, LogLimits, report};
+use crate::guard::type_name;
 use crate::managed::{Managed, Registry, SentCookies, answer, begin, redirect_of};
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -164,13 +166,15 @@ impl<T: SessionData> SessionFairing<T> {
         if let Some(registry) = rocket.state::<Registry>() {
             registry.register::<T>(&settings.cookie.name)?;
         }
+        let parent = parent::<T>(rocket)?;
         #[cfg(feature = "testing")]
         if let Some(kit) = rocket.state::<crate::testing::TestKit>() {
-            let engine = settings.engine(kit.store());
+            let engine = settings.engine(kit.store()).parent(parent);
             return Ok(Managed::new(engine, settings));
         }
         let store = self.make_store(rocket, &settings).await?;
-        let engine = settings.engine(store).clock(self.clock.clone());
+        let engine = settings.engine(store).parent(parent);
+        let engine = engine.clock(self.clock.clone());
         if settings.limit.is_some() && !engine.is_indexed() {
             return Err(
                 "`max_sessions` needs a field marked `identity`, and a store that knows which \
@@ -242,6 +246,24 @@ impl<T: SessionData> SessionFairing<T> {
     }
 }
 
+/// The sessions with which those of this type end. Their fairing commits first, so it comes first.
+fn parent<T: SessionData>(
+    rocket: &Rocket<Build>,
+) -> Result<Option<Arc<Engine<T::Parent>>>, String> {
+    if !T::has_parent() {
+        return Ok(None);
+    }
+    let parent = rocket.state::<Managed<T::Parent>>();
+    let parent = parent.map(|managed| Arc::clone(&managed.engine));
+    parent.map(Some).ok_or_else(|| {
+        let (name, parent) = (type_name::<T>(), type_name::<T::Parent>());
+        format!(
+            "its sessions end with those of `{parent}`; attach `{parent}::fairing()` before \
+             `{name}::fairing()`"
+        )
+    })
+}
+
 #[cfg(feature = "redis")]
 async fn redis_store(pool: &RedisPool, settings: &Settings) -> Arc<dyn Store> {
     let mut store = RedisStore::new(pool.pool().clone(), pool.address());
@@ -305,7 +327,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         // Under Rocket's own target, so that a release build shows it too.
         warn!(
             target: "rocket::launch",
-            "Session {}: {}; cookie `{}`{}; ends after {} idle, {} at most{}",
+            "Session {}: {}; cookie `{}`{}; ends after {} idle, {} at most{}{}",
             T::SCHEMA.name(),
             managed.engine.describe_store(),
             cookie.name,
@@ -313,6 +335,10 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
             humantime::format_duration(lifetime.idle_timeout),
             humantime::format_duration(lifetime.absolute_timeout),
             managed.engine.describe_limit(),
+            match T::has_parent() {
+                true => format!(", and with its `{}`", T::Parent::SCHEMA.name()),
+                false => String::new(),
+            },
         );
         if managed.engine.lacks_index() {
             warn!(
@@ -342,6 +368,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         let Some(managed) = request.rocket().state::<Managed<T>>() else {
             return;
         };
+        managed.open_orphan(request).await;
         let Some(session) = answer::<T>(request) else {
             return;
         };

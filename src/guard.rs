@@ -41,7 +41,7 @@ pub(crate) async fn open<T: SessionData, G>(
         return refuse::<T, G>(request, error.into());
     }
     let session = managed.session(request);
-    let opened = session.open(|| managed.candidates(request)).await;
+    let opened = managed.open(request, &session).await;
     match opened.and_then(|()| guard(Arc::clone(&session))) {
         Ok(guard) => Outcome::Success(guard),
         Err(error) => refuse::<T, G>(request, Error::of_guard(error, session)),

@@ -4,9 +4,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use log::warn;
 use rocket::Request;
+use rocket::futures::future::BoxFuture;
 use rocket::http::Cookie;
 use session_core::engine::Engine;
+use session_core::error::Error as EngineError;
 use session_core::request::{Candidates, RequestSession};
 use session_core::schema::SessionData;
 use session_core::users::Mark;
@@ -34,7 +37,60 @@ impl<T: SessionData> Managed<T> {
     /// The session of a request, for a guard that hands it out: the response commits it.
     pub(crate) fn session(&self, request: &Request<'_>) -> Arc<RequestSession<T>> {
         cell::<T>(request).used.store(true, Ordering::SeqCst);
+        // The parent lives as long as it is used, and this uses it.
+        if let Some(parent) = parent_of::<T>(request) {
+            parent.session(request);
+        }
         self.unused_session(request)
+    }
+
+    /// Opens the session of a request, and before it the one with which it ends.
+    pub(crate) async fn open(
+        &self,
+        request: &Request<'_>,
+        session: &RequestSession<T>,
+    ) -> Result<(), EngineError> {
+        if let Some(parent) = parent_of::<T>(request) {
+            parent.open_as_parent(request).await?;
+        }
+        session.open(|| self.candidates(request)).await
+    }
+
+    /// Boxed, since a parent may have one too.
+    fn open_as_parent<'r>(
+        &'r self,
+        request: &'r Request<'_>,
+    ) -> BoxFuture<'r, Result<(), EngineError>> {
+        let session = self.unused_session(request);
+        Box::pin(async move { self.open(request, &session).await })
+    }
+
+    /// If the request ended the parent of a session that it did not use: loads that, so that the
+    /// response ends it too.
+    pub(crate) async fn open_orphan(&self, request: &Request<'_>) {
+        let is_used = |parent: &Managed<T::Parent>| parent.was_opened(request);
+        if self.was_opened(request)
+            || !parent_of::<T>(request).is_some_and(is_used)
+            || !self.brought_cookie(request)
+        {
+            return;
+        }
+        let session = self.unused_session(request);
+        let opened = session.open_orphan(|| self.candidates(request)).await;
+        if let Err(error) = opened {
+            warn!(
+                "session type {}: a session that has ended with its parent is still stored: {error}",
+                T::SCHEMA.name()
+            );
+        }
+        if session.is_open() {
+            cell::<T>(request).used.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn was_opened(&self, request: &Request<'_>) -> bool {
+        let session = cell::<T>(request).session.get();
+        session.is_some_and(|session| session.is_open())
     }
 
     /// The session of a request, made the first time, for looking at it alone: if nothing else asks for
@@ -45,6 +101,9 @@ impl<T: SessionData> Managed<T> {
         let session = cell.session.get_or_init(|| {
             let engine = Arc::clone(&self.engine);
             let mut session = RequestSession::new(engine, answered());
+            if let Some(parent) = parent_of::<T>(request) {
+                session = session.with_parent(parent.unused_session(request));
+            }
             if let Some(mark) = cell.began_at.get() {
                 session = session.begun_at(*mark);
             }
@@ -67,6 +126,15 @@ impl<T: SessionData> Managed<T> {
         self.cookie
             .is_in(cookie_headers(request, &self.cookie.name).iter())
     }
+}
+
+/// The sessions with which these end; `None`: they end with no other.
+pub(crate) fn parent_of<'r, T: SessionData>(
+    request: &'r Request<'_>,
+) -> Option<&'r Managed<T::Parent>> {
+    T::has_parent()
+        .then(|| request.rocket().state::<Managed<T::Parent>>())
+        .flatten()
 }
 
 /// What a browser says that it is.

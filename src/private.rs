@@ -6,7 +6,7 @@ pub use rocket::{Ignite, Request, Rocket, Sentinel, async_trait};
 pub use session_core::field::codec::{accessor, entries};
 pub use session_core::field::{Field, OnUnreadable};
 pub use session_core::options::{Options, SameSite, WhenFull};
-pub use session_core::schema::{Identified, Schema, SessionData};
+pub use session_core::schema::{Identified, NoParent, Schema, SessionData};
 
 use session_core::value::{DefaultValue, IdentityValue};
 

@@ -109,13 +109,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rocket::futures::future::BoxFuture;
 use rocket::http::{Cookie, Header};
 use rocket::{Build, Orbit, Rocket};
 use session_core::clock::Timestamp;
 use session_core::error::Error;
 use session_core::plan::CookieChange;
 use session_core::record::Record;
-use session_core::request::{Candidates, RequestSession};
+use session_core::request::RequestSession;
 use session_core::schema::SessionData;
 use session_core::store::memory::MemoryStore;
 use session_core::store::{
@@ -175,19 +176,25 @@ impl TestKit {
     /// If the rocket has no sessions of this type, if nothing differs from the defaults (then there
     /// is nothing to store), or if the store is broken.
     pub async fn seed<T: SessionData>(&self, rocket: &Rocket<Orbit>, data: T) -> Cookie<'static> {
-        let managed = managed::<T>(rocket);
-        let request = request(managed, None).await;
-        let engine = request.engine();
-        let before = told(T::SCHEMA.encode(&T::SCHEMA.defaults()));
-        let changes = told(engine.changes(None, &before, &data));
-        told(request.keep(changes));
-        told(request.save().await);
-        match request.answer(false).await.cookie {
-            CookieChange::Set { token, max_age } => managed.cookie.carrying(&token, max_age),
-            CookieChange::Keep | CookieChange::Remove => {
-                panic!("nothing differs from the defaults, so there is no session to store")
-            }
-        }
+        seed(rocket, &[], data).await
+    }
+
+    /// Like [`seed`](Self::seed), for a session that ends with another one: that of these cookies.
+    ///
+    /// # Panics
+    ///
+    /// Like `seed`; and if these cookies open no session of the parent type.
+    pub async fn seed_beside<T: SessionData>(
+        &self,
+        rocket: &Rocket<Orbit>,
+        parent: &impl HasCookie,
+        data: T,
+    ) -> Cookie<'static> {
+        let headers = match T::has_parent() {
+            true => headers::<T::Parent>(rocket, parent),
+            false => Vec::new(),
+        };
+        seed(rocket, &headers, data).await
     }
 
     /// Like [`seed`](Self::seed), for a blocking client.
@@ -203,8 +210,23 @@ impl TestKit {
         now(self.seed(rocket, data))
     }
 
+    /// Like [`seed_beside`](Self::seed_beside), for a blocking client.
+    ///
+    /// # Panics
+    ///
+    /// Like `seed_beside`.
+    pub fn seed_beside_blocking<T: SessionData>(
+        &self,
+        rocket: &Rocket<Orbit>,
+        parent: &impl HasCookie,
+        data: T,
+    ) -> Cookie<'static> {
+        now(self.seed_beside(rocket, parent, data))
+    }
+
     /// Reads the session that a cookie opens: a seeded cookie, a response's, or that of a tracked
-    /// client's jar. `None` if there is no such cookie, or if it opens no session.
+    /// client's jar. `None` if there is no such cookie, or if it opens no session. One that ends with
+    /// another session needs the cookies of both: a jar, or a list.
     ///
     /// # Panics
     ///
@@ -214,10 +236,8 @@ impl TestKit {
         rocket: &Rocket<Orbit>,
         cookies: &impl HasCookie,
     ) -> Option<T> {
-        let managed = managed::<T>(rocket);
-        let value = cookies.value_of(&managed.cookie.name)?;
-        let header = format!("{}={value}", managed.cookie.name);
-        let request = request(managed, Some(header)).await;
+        let headers = headers::<T>(rocket, cookies);
+        let request = request::<T>(rocket, &headers).await;
         let fields = &request.record()?.fields;
         Some(T::SCHEMA.decode(fields, request.engine().now()).data)
     }
@@ -297,7 +317,7 @@ pub fn assert_layout<T: SessionData>(samples: &[T], pinned: &str) {
     }
 }
 
-/// Something that holds cookies: a `Cookie`, a `CookieJar`, or the response of a local client.
+/// Something that holds cookies: a `Cookie`, some in an array, a `CookieJar`, or the response of a local client.
 pub trait HasCookie: sealed::HasCookie {}
 
 impl<C: sealed::HasCookie> HasCookie for C {}
@@ -318,6 +338,12 @@ mod sealed {
     impl HasCookie for Cookie<'_> {
         fn value_of(&self, name: &str) -> Option<String> {
             (self.name() == name).then(|| self.value().to_owned())
+        }
+    }
+
+    impl<const N: usize> HasCookie for [Cookie<'_>; N] {
+        fn value_of(&self, name: &str) -> Option<String> {
+            self.iter().find_map(|cookie| cookie.value_of(name))
         }
     }
 
@@ -347,16 +373,52 @@ fn managed<T: SessionData>(rocket: &Rocket<Orbit>) -> &Managed<T> {
     })
 }
 
-/// The session of a request that brings this cookie.
-async fn request<T: SessionData>(
-    managed: &Managed<T>,
-    header: Option<String>,
-) -> RequestSession<T> {
-    let request = RequestSession::new(Arc::clone(&managed.engine), false);
-    let candidates =
-        || header.map_or_else(Candidates::default, |h| managed.cookie.candidates([&h]));
-    told(request.open(candidates).await);
-    request
+/// The `Cookie` headers of a request that brings these cookies: that of `T`, and of its parents.
+fn headers<T: SessionData>(rocket: &Rocket<Orbit>, cookies: &dyn HasCookie) -> Vec<String> {
+    let name = &managed::<T>(rocket).cookie.name;
+    let header = cookies.value_of(name);
+    let mut headers = Vec::from_iter(header.map(|value| format!("{name}={value}")));
+    if T::has_parent() {
+        headers.extend(self::headers::<T::Parent>(rocket, cookies));
+    }
+    headers
+}
+
+async fn seed<T: SessionData>(
+    rocket: &Rocket<Orbit>,
+    headers: &[String],
+    data: T,
+) -> Cookie<'static> {
+    let managed = managed::<T>(rocket);
+    let request = request::<T>(rocket, headers).await;
+    let engine = request.engine();
+    let before = told(T::SCHEMA.encode(&T::SCHEMA.defaults()));
+    let changes = told(engine.changes(None, &before, &data));
+    told(request.keep(changes));
+    told(request.save().await);
+    match request.answer(false).await.cookie {
+        CookieChange::Set { token, max_age } => managed.cookie.carrying(&token, max_age),
+        CookieChange::Keep | CookieChange::Remove => {
+            panic!("nothing differs from the defaults, so there is no session to store")
+        }
+    }
+}
+
+/// The session of a request with these `Cookie` headers. Boxed, since a parent may have one too.
+fn request<'r, T: SessionData>(
+    rocket: &'r Rocket<Orbit>,
+    headers: &'r [String],
+) -> BoxFuture<'r, RequestSession<T>> {
+    Box::pin(async move {
+        let managed = managed::<T>(rocket);
+        let mut request = RequestSession::new(Arc::clone(&managed.engine), false);
+        if T::has_parent() {
+            let parent = self::request::<T::Parent>(rocket, headers).await;
+            request = request.with_parent(Arc::new(parent));
+        }
+        told(request.open(|| managed.cookie.candidates(headers)).await);
+        request
+    })
 }
 
 fn told<R>(result: Result<R, Error>) -> R {

@@ -16,7 +16,7 @@ use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
 use crate::expiry::Lifetime;
-use crate::fields::Fields;
+use crate::fields::{Fields, PARENT};
 use crate::options::Options;
 use crate::plan::{CookieChange, End, Live, Loaded, NoSession, Pending, Renews};
 use crate::record::{Metadata, Record};
@@ -26,6 +26,8 @@ use crate::token::{SessionId, Token};
 use crate::users::{Limit, WhenFull};
 
 pub mod users;
+
+use self::users::Parents;
 
 /// For this long after a new token, a request with the old one counts as a parallel request of the
 /// same browser, not as a thief's.
@@ -52,6 +54,8 @@ pub struct Engine<T: SessionData> {
     is_indexed: bool,
     limit: Option<Limit>,
     wanted: Wanted,
+    /// The sessions with which these end.
+    parent: Option<Arc<dyn Parents>>,
     complaints: Mutex<HashSet<(SessionId, String)>>,
     data: PhantomData<fn() -> T>,
 }
@@ -68,7 +72,14 @@ impl<T: SessionData> Engine<T> {
             max_size: Options::MAX_SIZE,
             is_indexed: true,
             limit: None,
-            wanted: T::SCHEMA.wanted(),
+            wanted: match T::SCHEMA.wanted() {
+                Wanted::Fields(mut names) if T::has_parent() => {
+                    names.push(PARENT.into());
+                    Wanted::Fields(names)
+                }
+                wanted => wanted,
+            },
+            parent: None,
             complaints: Mutex::default(),
             data: PhantomData,
         }
@@ -99,6 +110,13 @@ impl<T: SessionData> Engine<T> {
     #[must_use]
     pub fn limit(self, limit: Option<Limit>) -> Self {
         Self { limit, ..self }
+    }
+
+    /// The same sessions, which end with these.
+    #[must_use]
+    pub fn parent(self, parent: Option<Arc<Engine<T::Parent>>>) -> Self {
+        let parent = parent.map(|parent| -> Arc<dyn Parents> { parent });
+        Self { parent, ..self }
     }
 
     /// How many sessions a user may have, in words for operators; empty: any number.

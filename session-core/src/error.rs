@@ -91,6 +91,16 @@ impl Error {
         )
     }
 
+    /// A session was to begin that ends with one of this type, and the visitor has none.
+    #[must_use]
+    pub(crate) fn no_parent(parent: &str) -> Self {
+        let message = format!(
+            "the session ends with one of type `{parent}`, and the visitor has none that is stored: \
+             begin that one first, and `save` it if both begin in one request"
+        );
+        Self::new(Kind::Usage, message)
+    }
+
     /// Another request changed what a transaction had read before the transaction could commit.
     #[must_use]
     pub fn conflict() -> Self {

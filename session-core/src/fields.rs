@@ -7,8 +7,11 @@ use std::fmt;
 pub type Name = Cow<'static, str>;
 
 /// The prefix of the names under which the deadlines of fields are stored. No field has another
-/// name that begins with `@`, so a store may use those for itself.
+/// name that begins with `@` than these and [`PARENT`], so a store may use the others for itself.
 pub const DEADLINE_PREFIX: &str = "@until:";
+
+/// The name under which a session says with which other session it ends.
+pub const PARENT: &str = "@parent";
 
 /// Stored names and their encoded values, sorted by name.
 #[derive(Clone, Default, Eq, Hash, PartialEq)]

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use log::{error, warn};
 use tokio::sync::OnceCell;
@@ -24,14 +24,21 @@ use crate::users::{Mark, UserKey};
 mod act;
 mod commit;
 mod csrf;
+mod parent;
 mod view;
 
 pub use csrf::CsrfMask;
+pub(crate) use parent::Link;
+use parent::Parent;
 
 /// The session of one request. Each guard has its own copy of the data and hands over what it
 /// changed; no lock is held while an application's code runs.
 pub struct RequestSession<T: SessionData> {
     engine: Arc<Engine<T>>,
+    /// The session with which this one ends.
+    parent: Option<Arc<dyn Parent>>,
+    /// What sessions that end with this one were linked to when the request opened it.
+    opened_as: OnceLock<Option<Link>>,
     /// When the request first asked for its session.
     opened_at: Timestamp,
     /// When the request began, in the order of what is done to users.
@@ -131,6 +138,8 @@ impl<T: SessionData> RequestSession<T> {
             opened_at: engine.now(),
             began_at: engine.present(),
             engine,
+            parent: None,
+            opened_as: OnceLock::new(),
             opening: OnceCell::new(),
             epoch: AtomicU64::new(0),
             logins: AtomicU64::new(0),
@@ -156,6 +165,15 @@ impl<T: SessionData> RequestSession<T> {
     #[must_use]
     pub fn begun_at(self, began_at: Mark) -> Self {
         Self { began_at, ..self }
+    }
+
+    /// The same session, which ends with this one of the same request.
+    #[must_use]
+    pub fn with_parent(self, parent: Arc<RequestSession<T::Parent>>) -> Self {
+        Self {
+            parent: Some(parent),
+            ..self
+        }
     }
 
     /// Calls the session that a login of this request begins so, in lists. Default: nothing.
@@ -188,15 +206,25 @@ impl<T: SessionData> RequestSession<T> {
         &self.engine
     }
 
-    /// Loads the session the first time; later calls get the same answer.
+    /// Loads the session the first time; later calls get the same answer. Its parent must be open.
     ///
     /// # Errors
     ///
     /// If the store fails. No session is no error.
     pub async fn open(&self, candidates: impl FnOnce() -> Candidates) -> Result<(), Error> {
+        self.open_beside(self.parent_link(), candidates).await
+    }
+
+    /// Loads the session, if it is linked so.
+    async fn open_beside(
+        &self,
+        parent: Option<Link>,
+        candidates: impl FnOnce() -> Candidates,
+    ) -> Result<(), Error> {
         let opening = self.opening.get_or_init(|| async {
-            let loaded = self.load_one_of(&candidates()).await?;
+            let loaded = self.load_one_of(&candidates(), parent).await?;
             self.state().loaded = loaded;
+            self.opened_as.get_or_init(|| self.link());
             Ok(())
         });
         opening.await.clone()
@@ -204,7 +232,11 @@ impl<T: SessionData> RequestSession<T> {
 
     /// Loads the session that exactly one of these tokens opens. If two do, somebody may have
     /// planted one: neither is believed, but a logout ends both.
-    async fn load_one_of(&self, candidates: &Candidates) -> Result<Loaded, Error> {
+    async fn load_one_of(
+        &self,
+        candidates: &Candidates,
+        parent: Option<Link>,
+    ) -> Result<Loaded, Error> {
         let name = T::SCHEMA.name();
         if candidates.tampered {
             warn!(
@@ -220,7 +252,7 @@ impl<T: SessionData> RequestSession<T> {
         let mut living: Vec<Live> = Vec::new();
         let mut others = Vec::new();
         for token in &candidates.tokens {
-            match self.engine.load(token).await? {
+            match self.load(token, parent).await? {
                 Loaded::Live(live) => living.push(live),
                 Loaded::None(none) => others.push((token.id(), none)),
             }

@@ -1,5 +1,6 @@
 //! What a session type declares: the trait that `#[session]` implements, and its data.
 
+use std::any::TypeId;
 use std::fmt;
 
 use crate::changes::{Changes, Expired};
@@ -22,8 +23,28 @@ use crate::value::IdentityValue;
     note = "put `#[session]` on the struct: `#[session] struct {Self} {{ … }}`"
 )]
 pub trait SessionData: Default + Sized + Send + Sync + 'static {
+    /// The type with whose sessions these end, or [`NoParent`].
+    type Parent: SessionData;
+
     /// Everything that was declared.
     const SCHEMA: &'static Schema<Self>;
+
+    /// Whether these sessions end with those of another type.
+    #[must_use]
+    fn has_parent() -> bool {
+        TypeId::of::<Self::Parent>() != TypeId::of::<NoParent>()
+    }
+}
+
+/// Stands for no session type: what declares no `parent` ends with no other session.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct NoParent;
+
+impl SessionData for NoParent {
+    type Parent = Self;
+
+    const SCHEMA: &'static Schema<Self> = &Schema::new("", Options::new(), &[]);
 }
 
 /// A session type that declares who is logged in. Implemented by `#[session]`.

@@ -57,7 +57,8 @@ pub mod redis;
 /// - **Every call answers within [`timeout`](Self::timeout)**, under load and in an outage too.
 /// - **Touch only the named fields.** All others stay: an older or newer build may own them. A name
 ///   is any text and a value any bytes. Names that begin with `@` are free for your own use, except
-///   those with [`DEADLINE_PREFIX`](crate::fields::DEADLINE_PREFIX); never load your own.
+///   those with [`DEADLINE_PREFIX`](crate::fields::DEADLINE_PREFIX) and
+///   [`PARENT`](crate::fields::PARENT); never load your own.
 /// - **Remove every record** at some time after [`Record::remove_at`]. It has slack over the
 ///   session's end, which the engine checks on every load.
 /// - Keys and digests are not secret: they open nothing. Fields are somebody's data, and belong in

@@ -33,16 +33,17 @@ const OF_FIELD: &[&str] = &[
     "skip",
 ];
 
-/// Each option of the struct but `name`: its type, and how it is read. The rest is in
+/// Each option of the struct but `name`, `parent` and `guard`: its type, and how it is read. The rest is in
 /// `session-core`.
 macro_rules! struct_attrs {
     ($($option:ident: $type:ty = $read:ident($($example:literal)?)),* $(,)?) => {
-        const OF_STRUCT: &[&str] = &["name", "guard", $(stringify!($option)),*];
+        const OF_STRUCT: &[&str] = &["name", "parent", "guard", $(stringify!($option)),*];
 
         /// The options on the struct.
         #[derive(Default)]
         pub(crate) struct StructAttrs {
             pub(crate) name: Attr<String>,
+            pub(crate) parent: Attr<ExprPath>,
             pub(crate) guards: Vec<Given<Guard>>,
             $($option: Attr<$type>,)*
         }
@@ -51,6 +52,7 @@ macro_rules! struct_attrs {
             fn set(&mut self, entry: &Entry, errors: &mut Errors) {
                 match entry.key.to_string().as_str() {
                     "name" => self.name.set(entry, entry.text("visit", errors), errors),
+                    "parent" => self.parent.set(entry, entry.session_type(errors), errors),
                     // The one option that may stand more than once.
                     "guard" => self.guards.extend(Guard::read(entry, errors)),
                     $(stringify!($option) => {

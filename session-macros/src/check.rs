@@ -7,7 +7,7 @@
 //! - the fields among each other: one identity, each stored name once (`fields`).
 
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Path, Token};
+use syn::{Attribute, ExprPath, Path, Token};
 
 use crate::attr::StructAttrs;
 use crate::errors::Errors;
@@ -27,6 +27,7 @@ pub(crate) fn check(session: &Session<'_>, errors: &mut Errors) {
     derived_default(session, errors);
     session_name(&session.name, errors);
     options(&session.attrs, errors);
+    parent(session, errors);
     users(session, errors);
 
     for field in &session.fields {
@@ -67,6 +68,16 @@ fn options(attrs: &StructAttrs, errors: &mut Errors) {
         if let Some(span) = attrs.span(fault.option).filter(|_| is_known) {
             errors.report(span, &Mistake::OfOption(&fault.message));
         }
+    }
+}
+
+/// No other mistake of this kind can be seen here: a longer circle stops the launch.
+fn parent(session: &Session<'_>, errors: &mut Errors) {
+    let parent = session.attrs.parent.get();
+    let is_itself =
+        |path: &ExprPath| path.path.is_ident(&session.item.ident) || path.path.is_ident("Self");
+    if let Some(parent) = parent.filter(|parent| is_itself(&parent.value)) {
+        errors.report(parent.span, &Mistake::ParentOfItself);
     }
 }
 

@@ -193,11 +193,20 @@ impl Entry {
 
     /// `key = path::to::function`.
     pub(crate) fn function(&self, errors: &mut Errors) -> Option<Given<ExprPath>> {
+        self.path_of("a function", "path::to::function", errors)
+    }
+
+    /// `key = path::to::Type`.
+    pub(crate) fn session_type(&self, errors: &mut Errors) -> Option<Given<ExprPath>> {
+        self.path_of("a session type", "path::to::Type", errors)
+    }
+
+    fn path_of(&self, what: &str, example: &str, errors: &mut Errors) -> Option<Given<ExprPath>> {
         match self.path() {
             Some(path) => Some(self.given(path.clone(), path.span())),
             None => {
-                let example = format!("{} = path::to::function", self.key);
-                self.refuse("the path of a function", &example, errors)
+                let example = format!("{} = {example}", self.key);
+                self.refuse(&format!("the path of {what}"), &example, errors)
             }
         }
     }

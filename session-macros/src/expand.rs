@@ -58,9 +58,17 @@ pub(crate) fn impls(
     let implement = |name: &TokenStream, items: &TokenStream| {
         implement(item, &quote!(#krate::__private::#name for), items)
     };
+    let parent = session.attrs.parent.value().filter(|_| is_checked);
+    let parent = parent.map_or_else(
+        || quote!(#krate::__private::NoParent),
+        ToTokens::to_token_stream,
+    );
     let data = implement(
         &quote!(SessionData),
-        &quote!(const SCHEMA: &'static #krate::__private::Schema<Self> = &#schema;),
+        &quote! {
+            type Parent = #parent;
+            const SCHEMA: &'static #krate::__private::Schema<Self> = &#schema;
+        },
     );
     let derives_default = check::derives_of_default(&item.attrs).next().is_some();
     let default = (!derives_default).then(|| {

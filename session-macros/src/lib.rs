@@ -60,7 +60,7 @@ mod type_name;
 ///
 /// # Options on the struct
 ///
-/// All are optional. `Rocket.toml` can override all except `name` and `guard`, under
+/// All are optional. `Rocket.toml` can override all except `name`, `parent` and `guard`, under
 /// `[default.sessions.<name>]`. An option that is declared twice, contradicts another, or would
 /// make browsers refuse the cookie is a compile error. Write durations like `"90s"`, `"30m"`, `"1h
 /// 30m"` and `"7days"`, and sizes like `"64KiB"` and `"1MB"`.
@@ -83,6 +83,7 @@ mod type_name;
 /// | `max_sessions = 5` | How many sessions a user may have, however many log in at once. Needs an `identity`. | any number |
 /// | `when_full = "refuse"` | What happens to one more: `"end_oldest"`, or `"refuse"`: the login fails with 409. | `"end_oldest"` |
 /// | `indexed`, `indexed = false` | Whether the store knows which sessions a user has. Without it, `Sessions` and the options above do not work, and a login costs one command less. | indexed, if there is an `identity` |
+/// | `parent = Visit` | Each of these sessions ends with a session of that type. See [below](#a-session-that-ends-with-another). | ends by itself |
 /// | `guard(Admin = is_admin)` | Generates the request guard `Admin`, which admits a session that satisfies the function. May be repeated. See [below](#guards). | none |
 ///
 /// # Options on a field
@@ -215,6 +216,33 @@ mod type_name;
 /// }
 /// ```
 ///
+/// # A session that ends with another
+///
+/// ```text
+/// #[session]
+/// struct Visit {
+///     #[session(identity)]
+///     user: Option<UserId>,
+/// }
+///
+/// #[session(parent = Visit, idle = "10m", path = "/admin", same_site = "Strict")]
+/// struct AdminVisit {
+///     #[session(identity, guard = Admin)]
+///     admin: Option<UserId>,
+/// }
+///
+/// rocket::build().attach(Visit::fairing()).attach(AdminVisit::fairing())
+/// ```
+///
+/// A session of `AdminVisit` opens only beside the session of `Visit` beside which it began, and only
+/// while the same user is logged in there. So it ends with a logout, `end_all`, or change of user
+/// there, and when that session is over. Nobody can use its cookie alone.
+///
+/// It begins only where a session of `Visit` is stored; otherwise the request fails with 500. Where both begin
+/// in one handler, that is so at the end of the request; a `save()` of the second one needs a `save()` of
+/// the first. A login in a `Visit` of nobody ends it too. Its requests also use the `Visit`: each
+/// costs the load of both, and extends both.
+///
 /// A `#[cfg(…)]` on a field applies to what is generated for it, too.
 #[proc_macro_attribute]
 pub fn session(
@@ -259,6 +287,7 @@ mod tests {
         "idle = \"18446744073709551615s 1000ms\", touch = \"584542046090y\"",
         "idle = 1h30m, absolute = -1, touch = {}",
         "idle(\"1h\"), [idle], {idle}",
+        "parent, parent = 1, parent = S, parent = Self, parent = a::b::<c>, parent = \"S\", parent = &S",
         "r#idle = \"1h\", fn = \"1h\", _ = 1, 'a = 2",
         "idle = \"1h\" \"2h\" absolute = \"3h\"",
         "same_site = \"\", max_size = \"99999999999999999999YB\", remember = \"\", secure = 'x', persistent = b\"\"",

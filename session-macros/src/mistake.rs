@@ -35,6 +35,7 @@ pub(crate) enum Mistake<'a> {
     OfOption(&'a str),
     OnUnreadableUnknown(&'a str),
     OptionOfField(&'a str, &'a str),
+    ParentOfItself,
     OptionOfStruct(&'a str),
     OptionUnknown(&'a str, &'a [&'a str]),
     OptionUnknownNear(&'a str, &'a str),
@@ -112,6 +113,10 @@ impl fmt::Display for Mistake<'_> {
             Self::NameOfSession(name) => write!(
                 f,
                 "`{name}` cannot be part of a key in the store; write a `name = \"…\"` of lowercase letters, digits and `_`"
+            ),
+            Self::ParentOfItself => write!(
+                f,
+                "a session always ends with itself; write another session type, or remove `parent`"
             ),
             Self::NameOfSessionEmpty => write!(
                 f,

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use rocket::futures::future::BoxFuture;
 use rocket::http::Method;
 use rocket::{Build, Request, Rocket, Route};
 use session_core::error::Error as EngineError;
@@ -11,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::csrf::decide::{Decision, Facts, Intent, Refusal, Values, decide};
 use crate::csrf::origin::Origin;
-use crate::managed::Managed;
+use crate::managed::{Managed, parent_of};
 
 /// The header that carries a token.
 const HEADER: &str = "X-CSRF-Token";
@@ -93,7 +94,8 @@ fn intent(request: &Request<'_>) -> Intent {
     }
 }
 
-/// Refuses a request that may come from another site, if the session type is protected.
+/// Refuses a request that may come from another site, if the session type is protected. One that
+/// ends with another is protected as that one is, unless it has a fairing of its own.
 ///
 /// # Errors
 ///
@@ -103,7 +105,10 @@ pub(crate) async fn check<T: SessionData>(
     managed: &Managed<T>,
 ) -> Result<(), EngineError> {
     let Some(csrf) = request.rocket().state::<Csrf<T>>() else {
-        return Ok(());
+        return match parent_of::<T>(request) {
+            Some(parent) => check_parent(request, parent).await,
+            None => Ok(()),
+        };
     };
     // A request that forwards may come to a route that is not exempt.
     if csrf.exempts(request.route()) {
@@ -113,6 +118,14 @@ pub(crate) async fn check<T: SessionData>(
         Decision::Pass => Ok(()),
         Decision::NeedsToken => check_token(request, managed).await,
     }
+}
+
+/// Boxed, since a parent may have one too.
+fn check_parent<'r, T: SessionData>(
+    request: &'r Request<'_>,
+    managed: &'r Managed<T>,
+) -> BoxFuture<'r, Result<(), EngineError>> {
+    Box::pin(check(request, managed))
 }
 
 async fn check_token<T: SessionData>(
@@ -129,7 +142,7 @@ async fn check_token<T: SessionData>(
     let checked = request.local_cache(|| Checked::<T>(OnceCell::new(), PhantomData));
     let is_right = checked.0.get_or_try_init(|| async {
         let session = managed.unused_session(request);
-        session.open(|| managed.candidates(request)).await?;
+        managed.open(request, &session).await?;
         let is_right = tokens.iter().any(|token| session.accepts_csrf(token));
         Ok::<_, EngineError>(is_right)
     });

@@ -49,3 +49,40 @@ async fn what_is_seeded_is_there_until_its_own_deadline_and_what_is_left_is_read
     let visit: Visit = kit.read(client.rocket(), &response).await.unwrap();
     assert_eq!(visit.views, 1);
 }
+
+#[session(cookie = "admin", parent = Visit)]
+struct Admin {
+    acts: u32,
+}
+
+#[get("/admin")]
+fn act(mut admin: Session<Admin>) -> String {
+    admin.acts += 1;
+    admin.acts.to_string()
+}
+
+#[tokio::test]
+async fn what_ends_with_another_session_is_seeded_beside_it() {
+    let kit = TestKit::new();
+    let fairings = quiet().attach(Visit::fairing()).attach(Admin::fairing());
+    let client = Client::untracked(kit.install(fairings.mount("/", routes![act]))).await;
+    let client = client.unwrap();
+    let views = 1;
+    let code = None;
+    let visit = kit.seed(client.rocket(), Visit { code, views }).await;
+    let acts = 7;
+    let admin = kit
+        .seed_beside(client.rocket(), &visit, Admin { acts })
+        .await;
+    let cookies = [visit, admin.clone()];
+    let response = client
+        .get("/admin")
+        .cookies(cookies.clone())
+        .dispatch()
+        .await;
+    assert_eq!(response.into_string().await.unwrap(), "8");
+    let read: Option<Admin> = kit.read(client.rocket(), &cookies).await;
+    assert_eq!(read.unwrap().acts, 8);
+    let alone: Option<Admin> = kit.read(client.rocket(), &admin).await;
+    assert!(alone.is_none());
+}

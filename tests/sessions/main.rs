@@ -40,6 +40,7 @@ mod model;
 mod operation;
 mod orders;
 mod outage;
+mod parents;
 mod races;
 mod redis;
 mod rename;

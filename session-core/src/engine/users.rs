@@ -15,10 +15,12 @@ use tokio::time::{Instant, sleep_until};
 use super::{Engine, within};
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::fields::Fields;
 use crate::plan::{End, Live};
 use crate::record::Metadata;
+use crate::request::Link;
 use crate::schema::SessionData;
-use crate::store::{Key, UserIndex, Wanted};
+use crate::store::{Key, UserIndex, Wanted, async_trait};
 use crate::token::SessionId;
 use crate::users::{Mark, Step, Stepped, UserKey, What, Whom};
 
@@ -210,7 +212,8 @@ impl<T: SessionData> Engine<T> {
             let metadata = record.metadata.clone();
             // It may be nobody's still, or became another user's after a login that was cut off.
             let is_theirs = T::SCHEMA.user_of(&record.fields) == Some(user);
-            if is_theirs && !self.lifetime.is_expired(&metadata, self.now()) {
+            let is_alive = is_theirs && !self.lifetime.is_expired(&metadata, self.now());
+            if is_alive && self.has_living_parent(&record.fields).await? {
                 let label = member.label;
                 found.push(Found {
                     id,
@@ -221,6 +224,17 @@ impl<T: SessionData> Engine<T> {
         }
         found.sort_by_key(|found| std::cmp::Reverse(found.metadata.touched_at));
         Ok(found)
+    }
+
+    /// Whether the session with which one with these fields ends goes on; yes, if it ends with none.
+    async fn has_living_parent(&self, fields: &Fields) -> Result<bool, Error> {
+        let Some(parent) = &self.parent else {
+            return Ok(true);
+        };
+        match Link::stored_in(fields) {
+            Some(link) => parent.is_alive(link).await,
+            None => Ok(false),
+        }
     }
 
     /// Deletes what is doomed, then forgets it, a few at a time, so that what is done stays done if it
@@ -301,6 +315,27 @@ impl<T: SessionData> Engine<T> {
             }
         }
         Err(Error::store("the store did not get to it in time"))
+    }
+}
+
+/// Sessions with which others end. Without a type, since each type may have a parent in turn.
+#[async_trait]
+pub(super) trait Parents: Send + Sync {
+    /// Whether what a session is linked to goes on.
+    async fn is_alive(&self, link: Link) -> Result<bool, Error>;
+}
+
+#[async_trait]
+impl<T: SessionData> Parents for Engine<T> {
+    async fn is_alive(&self, link: Link) -> Result<bool, Error> {
+        let key = Key::new(T::SCHEMA.name(), link.id);
+        let loading = self.store.load(key, &self.wanted);
+        let Some(record) = within(self.deadline(), loading).await? else {
+            return Ok(false);
+        };
+        let is_over = self.lifetime.is_expired(&record.metadata, self.now());
+        let is_alive = !is_over && Link::of::<T>(link.id, &record.fields) == link;
+        Ok(is_alive && self.has_living_parent(&record.fields).await?)
     }
 }
 

@@ -34,6 +34,9 @@ impl<T: SessionData> RequestSession<T> {
                 false => Err(in_doubt()),
             };
         }
+        if self.end_orphan(pending).await? {
+            return Ok(done(true));
+        }
         let deadline = self.engine.deadline();
         let acting = self.act(pending, expects, deadline);
         match pending.is_empty() {
@@ -79,7 +82,7 @@ impl<T: SessionData> RequestSession<T> {
                 }
                 (Commit::Begin { ends_others }, _) => {
                     // What is refused ends nothing: the data first, then the user.
-                    let fields = self.begin_with(&loaded, pending)?;
+                    let fields = self.linked(self.begin_with(&loaded, pending)?)?;
                     let entered = match T::SCHEMA.user_of(&fields).filter(|_| engine.is_indexed()) {
                         Some(user) => Some((user, self.enter_anew(user, pending, deadline).await?)),
                         None => None,
@@ -92,7 +95,7 @@ impl<T: SessionData> RequestSession<T> {
                         return Err(error);
                     }
                     let left = self.state().loaded.clone();
-                    let fields = self.begin_with(&left, pending)?;
+                    let fields = self.linked(self.begin_with(&left, pending)?)?;
                     if let Some((user, fresh)) = entered {
                         let login = Self::login_with(&fields, pending);
                         let write = Write {
@@ -136,7 +139,7 @@ impl<T: SessionData> RequestSession<T> {
                     if !(data && pending.logs_in()) {
                         return Err(Error::gone());
                     }
-                    let again = engine.load(&live.token).await?;
+                    let again = self.load(&live.token, self.parent_link()).await?;
                     self.state().loaded = again;
                 }
                 (Commit::Touch | Commit::Write { .. }, Loaded::None(_)) => {}
@@ -289,7 +292,7 @@ impl<T: SessionData> RequestSession<T> {
         self.begin_epoch();
     }
 
-    fn dropped(&self, key: Key) {
+    pub(super) fn dropped(&self, key: Key) {
         warn!(
             "session {key}: dropped what a request did, since another one had ended the session or \
              replaced its token in the meantime"

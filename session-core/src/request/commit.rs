@@ -189,7 +189,8 @@ impl<T: SessionData> RequestSession<T> {
         let loaded = self.state().loaded.clone();
         match &loaded {
             Loaded::Live(live) if !self.state().pending.destroyed => {
-                let again = self.engine.load(&live.token).await?;
+                self.reload_parent().await?;
+                let again = self.load(&live.token, self.parent_link()).await?;
                 self.state().doubt = None;
                 if again.live().is_none() {
                     self.over(live);

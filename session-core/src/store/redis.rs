@@ -14,7 +14,7 @@ use self::script::{Script, ScriptCall};
 use super::{Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted};
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::fields::{DEADLINE_PREFIX, Fields, Name};
+use crate::fields::{DEADLINE_PREFIX, Fields, Name, PARENT};
 use crate::merge::{Change, Extreme};
 use crate::record::{Metadata, Record, pack_millis, pack_seconds};
 use crate::token::Digests;
@@ -296,7 +296,7 @@ fn read_all(reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
 
 /// Whether a hash field is the store's own, not the session's.
 fn is_own(name: &str) -> bool {
-    name.starts_with(METADATA) && !name.starts_with(DEADLINE_PREFIX)
+    name.starts_with(METADATA) && !name.starts_with(DEADLINE_PREFIX) && name != PARENT
 }
 
 /// Reads the reply of an HMGET of the metadata and of these fields.

@@ -7,7 +7,7 @@ use crate::fields::Fields;
 use crate::merge::{Change, Counter, CounterRange};
 use crate::options::Options;
 use crate::plan::{Identity, Pending};
-use crate::schema::{Schema, SessionData};
+use crate::schema::{NoParent, Schema, SessionData};
 
 #[derive(Debug, Default)]
 pub(in super::super) struct Visit {
@@ -18,6 +18,8 @@ pub(in super::super) struct Visit {
 }
 
 impl SessionData for Visit {
+    type Parent = NoParent;
+
     const SCHEMA: &'static Schema<Self> = &Schema::new(
         "visit",
         Options::new(),

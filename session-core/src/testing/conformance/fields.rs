@@ -57,7 +57,7 @@ pub async fn set_and_unset_do_what_they_say(store: &StoreUnderTest) {
 
 /// A name may be an entry's key, which is whatever a user typed: in a store's language, a name is
 /// data, not a pattern, not a path and not a command. Only names that begin with `@` are special:
-/// `@until:` ones hold deadlines, all others belong to the store.
+/// `@until:` ones hold deadlines, `@parent` is the engine's, all others belong to the store.
 pub async fn any_name_is_kept(store: &StoreUnderTest) {
     let clause = store.advised(
         "a name is any text: keep it byte by byte, escape it where your store's language needs that, \
@@ -96,6 +96,7 @@ pub async fn any_name_is_kept(store: &StoreUnderTest) {
         "a.b.c",
         "__proto__",
         "@until:a",
+        "@parent",
         "a@",
         &long,
     ];

@@ -1,0 +1,226 @@
+//! Sessions that end with another one: how they are linked, and when they have ended.
+//!
+//! A session names its parent and the parent's user from its first byte on, and opens only beside
+//! that parent. So nothing must be done to it when the parent ends, and nothing can fail or come late.
+//! What this deletes all the same is tidied up, no more.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use log::warn;
+
+use super::{Candidates, RequestSession};
+use crate::error::Error;
+use crate::fields::{Fields, PARENT};
+use crate::plan::{CookieChange, Live, Loaded, NoSession, Pending};
+use crate::schema::SessionData;
+use crate::store::async_trait;
+use crate::token::{SessionId, Token};
+
+/// A session of a request, with which another one ends. Without a type, since each type may have a
+/// parent in turn.
+#[async_trait]
+pub(super) trait Parent: Send + Sync {
+    /// What sessions that end with this one are linked to; `None`: there is none now.
+    fn link(&self) -> Option<Link>;
+
+    /// The same, as it was when the request opened it.
+    fn opened_as(&self) -> Option<Link>;
+
+    /// Whether what the request does to it is dropped, since its token changed a moment ago.
+    fn stores_nothing(&self) -> bool;
+
+    /// Reads it again.
+    async fn reload(&self) -> Result<(), Error>;
+}
+
+#[async_trait]
+impl<T: SessionData> Parent for RequestSession<T> {
+    fn link(&self) -> Option<Link> {
+        let live = self.live()?;
+        Some(Link::of::<T>(live.key.id, &live.record.fields))
+    }
+
+    fn opened_as(&self) -> Option<Link> {
+        *self.opened_as.get()?
+    }
+
+    fn stores_nothing(&self) -> bool {
+        matches!(&self.state().loaded, Loaded::None(none) if none.stores_nothing)
+    }
+
+    async fn reload(&self) -> Result<(), Error> {
+        Self::reload(self).await
+    }
+}
+
+/// What a session ends with: a session of its parent type, or a change of its user.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Link {
+    pub(crate) id: SessionId,
+    /// The digest of the user; `None`: nobody is logged in.
+    pub(crate) user: Option<[u8; 16]>,
+}
+
+impl Link {
+    /// The link of a session that holds these fields.
+    pub(crate) fn of<T: SessionData>(id: SessionId, fields: &Fields) -> Self {
+        let user = T::SCHEMA.user_of(fields).map(|user| user.digest);
+        Self { id, user }
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        let user = self.user.map(|user| URL_SAFE_NO_PAD.encode(user));
+        let user = user.map_or_else(String::new, |user| format!("@{user}"));
+        format!("{}{user}", self.id).into_bytes()
+    }
+
+    /// The link that these fields hold; `None`: none that this build can read.
+    pub(crate) fn stored_in(fields: &Fields) -> Option<Self> {
+        let text = str::from_utf8(fields.get(PARENT)?).ok()?;
+        let (id, user) = match text.split_once('@') {
+            Some((id, user)) => (id, Some(URL_SAFE_NO_PAD.decode(user).ok()?)),
+            None => (text, None),
+        };
+        let user = match user {
+            Some(user) => Some(user.try_into().ok()?),
+            None => None,
+        };
+        let id = SessionId::parse(id)?;
+        Some(Self { id, user })
+    }
+}
+
+impl<T: SessionData> RequestSession<T> {
+    /// What this session must be linked to.
+    pub(super) fn parent_link(&self) -> Option<Link> {
+        self.parent.as_ref()?.link()
+    }
+
+    /// Loads the session that a token opens. One that is linked to anything else is over.
+    pub(super) async fn load(&self, token: &Token, parent: Option<Link>) -> Result<Loaded, Error> {
+        let loaded = self.engine.load(token).await?;
+        if !T::has_parent() {
+            return Ok(loaded);
+        }
+        Ok(match loaded {
+            Loaded::Live(live) if is_linked(&live, parent) => Loaded::Live(live),
+            Loaded::Live(_) | Loaded::None(_) if parent.is_none() => {
+                Loaded::None(self.beside_no_parent())
+            }
+            Loaded::Live(_) => Loaded::default(),
+            none @ Loaded::None(_) => none,
+        })
+    }
+
+    /// What is known of a session without a parent: where the parent stores nothing, nor does it.
+    fn beside_no_parent(&self) -> NoSession {
+        let parent = self.parent.as_ref();
+        NoSession {
+            stores_nothing: parent.is_some_and(|parent| parent.stores_nothing()),
+            ..NoSession::default()
+        }
+    }
+
+    /// Reads the parent again, before the session itself. That it has ended is told by the session.
+    pub(super) async fn reload_parent(&self) -> Result<(), Error> {
+        let Some(parent) = &self.parent else {
+            return Ok(());
+        };
+        match parent.reload().await {
+            Err(error) if error.is_gone() => Ok(()),
+            reloaded => reloaded,
+        }
+    }
+
+    /// Loads the session of a request that did not use it, if the request ended its parent: so that
+    /// its record and its cookie go too.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub async fn open_orphan(&self, candidates: impl FnOnce() -> Candidates) -> Result<(), Error> {
+        let parent = self.parent.as_ref();
+        let before = parent.and_then(|parent| parent.opened_as());
+        if before.is_none() || before == self.parent_link() {
+            return Ok(());
+        }
+        self.open_beside(before, candidates).await
+    }
+
+    /// Whether the request ended the parent of the session that it has, or changed the parent's user.
+    fn orphan(&self) -> Option<Live> {
+        if !T::has_parent() {
+            return None;
+        }
+        let parent = self.parent_link();
+        let state = self.state();
+        let live = state.loaded.live();
+        live.filter(|live| !is_linked(live, parent)).cloned()
+    }
+
+    /// Ends the session if its parent has ended. Answers whether there is nothing else to do, and
+    /// fails if what the request did is lost with it. A login goes on, in a session of its own.
+    pub(super) async fn end_orphan(&self, pending: &Pending) -> Result<bool, Error> {
+        let Some(live) = self.orphan() else {
+            return Ok(false);
+        };
+        let key = live.key;
+        self.over(&live);
+        if pending.logs_in() && !pending.failed && !pending.destroyed {
+            return Ok(false);
+        }
+        // Nothing depends on it: without its parent, it opens for nobody.
+        if let Err(error) = self.engine.end(&[live.end()], self.engine.deadline()).await {
+            warn!("session {key}: it has ended with its parent, but is still stored: {error}");
+        }
+        self.state().cookie = CookieChange::Remove;
+        if pending.destroyed || pending.is_empty() {
+            return Ok(true);
+        }
+        self.dropped(key);
+        Err(Error::gone())
+    }
+
+    /// What a session begins with: its link too, if it ends with another.
+    pub(super) fn linked(&self, mut fields: Fields) -> Result<Fields, Error> {
+        if T::has_parent() && !fields.is_empty() {
+            let parent = self.parent_link();
+            let parent = parent.ok_or_else(|| Error::no_parent(T::Parent::SCHEMA.name()))?;
+            fields.insert(PARENT.into(), parent.to_bytes());
+        }
+        Ok(fields)
+    }
+}
+
+fn is_linked(live: &Live, parent: Option<Link>) -> bool {
+    let stored = live.record.fields.get(PARENT);
+    stored == parent.map(Link::to_bytes).as_deref() && stored.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_read_as_it_was_written() {
+        let id = Token::generate().unwrap().id();
+        for user in [None, Some([7; 16])] {
+            let link = Link { id, user };
+            let mut fields = Fields::new();
+            fields.insert(PARENT.into(), link.to_bytes());
+            assert_eq!(Link::stored_in(&fields), Some(link));
+        }
+        for text in [
+            "",
+            "@",
+            "x",
+            &format!("{id}@"),
+            &format!("{id}@x"),
+            &format!("{id} "),
+        ] {
+            let mut fields = Fields::new();
+            fields.insert(PARENT.into(), text.as_bytes().to_vec());
+            assert_eq!(Link::stored_in(&fields), None, "{text}");
+        }
+    }
+}
