@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::warn;
 use rocket::Config;
 use rocket::figment::Figment;
 use rocket::figment::value::{Dict, Value};
@@ -13,6 +14,7 @@ use session_core::nearest::nearest;
 use session_core::options::{Options, Prefix, SameSite};
 use session_core::options::{parse_duration, parse_same_site, parse_size, parse_when_full};
 use session_core::schema::SessionData;
+use session_core::seal::{Keyring, parse_key};
 use session_core::store::Store;
 use session_core::users::Limit;
 
@@ -40,8 +42,10 @@ pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// The keys for the store that the fairing makes; no struct declares them.
-const OF_STORE: &[&str] = &["capacity", "prefix", "timeout"];
+/// The keys that no struct declares: those for the store that the fairing makes, and secrets.
+const OF_CONFIGURATION: &[&str] = &["capacity", "prefix", "timeout", ENCRYPTION_KEYS];
+
+const ENCRYPTION_KEYS: &str = "encryption_keys";
 
 /// The keys that may also stand in `[default.sessions]`, for all types. No two types have one cookie.
 const OF_ALL: &[&str] = &[
@@ -54,6 +58,7 @@ const OF_ALL: &[&str] = &[
     "capacity",
     "prefix",
     "timeout",
+    ENCRYPTION_KEYS,
 ];
 
 /// Nobody waits longer for a page.
@@ -146,6 +151,57 @@ impl Settings {
     }
 }
 
+/// The keys with which the session type `name` encrypts its fields: its own, those for all types, or
+/// Rocket's `secret_key`. In the debug profile without any, they are random.
+///
+/// # Errors
+///
+/// What is wrong in words that name the key and the fix. They do not repeat a secret.
+pub(crate) fn keyring(figment: &Figment, name: &str) -> Result<Option<Keyring>, String> {
+    let keys = Keys { figment, name };
+    let configured = keys.read(ENCRYPTION_KEYS, |texts: Vec<String>| {
+        let keys = texts.iter().map(|text| parse_key(text));
+        keys.collect::<Result<Vec<_>, _>>()
+    })?;
+    let materials = match configured {
+        Some(materials) => materials,
+        None => secret_key(figment)?.into_iter().collect(),
+    };
+    let keyring = Keyring::new(materials.iter().map(Vec::as_slice));
+    if keyring.is_some() {
+        return Ok(keyring);
+    }
+    let advice = format!(
+        "there is no key to encrypt with; set `sessions.{ENCRYPTION_KEYS} = [\"…\"]`, or Rocket's \
+         `secret_key`, to what `openssl rand -base64 32` prints"
+    );
+    if figment.profile() != Config::DEBUG_PROFILE {
+        return Err(advice);
+    }
+    warn!("session type {name}: {advice}. Until then, what is encrypted is lost with each restart");
+    Keyring::random().map_err(|error| error.to_string())
+}
+
+/// Rocket's own secret, if one is configured: text, or the bytes that Rocket made of it.
+fn secret_key(figment: &Figment) -> Result<Option<Vec<u8>>, String> {
+    let Ok(value) = figment.find_value(SECRET_KEY) else {
+        return Ok(None);
+    };
+    let bytes = match value.as_str() {
+        Some(text) => parse_key(text).map_err(|fault| format!("`{SECRET_KEY}`: {fault}"))?,
+        None => {
+            let bytes = value.deserialize::<Vec<u8>>();
+            bytes.map_err(|_| format!("`{SECRET_KEY}` is no key; write it in base64 or hex"))?
+        }
+    };
+    // Rocket's way to say that there is none.
+    let is_none = bytes.iter().all(|byte| *byte == 0);
+    Ok((!is_none).then_some(bytes))
+}
+
+/// Rocket has a name for it only with its feature `secrets`.
+const SECRET_KEY: &str = "secret_key";
+
 fn cookie_settings(options: &Options<'_>, debugging: bool) -> CookieSettings {
     let path = options.path.unwrap_or("/");
     let secure = options.secure.unwrap_or(!debugging);
@@ -184,7 +240,7 @@ impl Keys<'_> {
                 "`{table}` must be a table; write `[default.{table}]`"
             ));
         };
-        let known = [Options::NAMES, OF_STORE].concat();
+        let known = [Options::NAMES, OF_CONFIGURATION].concat();
         match keys.keys().find(|key| !known.contains(&key.as_str())) {
             Some(key) => Err(format!(
                 "`{table}.{key}` is no option; {}",
@@ -215,7 +271,11 @@ impl Keys<'_> {
             return Ok(None);
         };
         let value = self.figment.extract_inner(&key);
-        let value = value.map_err(|error| error.to_string())?;
+        // An error shows the value that it found.
+        let value = value.map_err(|error| match option {
+            ENCRYPTION_KEYS => format!("`{key}` must be a list of keys: `[\"…\"]`"),
+            _ => error.to_string(),
+        })?;
         let parsed = parse(value).map_err(|fault| format!("`{key}`: {fault}"))?;
         Ok(Some(parsed))
     }

@@ -167,14 +167,19 @@ impl<T: SessionData> SessionFairing<T> {
             registry.register::<T>(&settings.cookie.name)?;
         }
         let parent = parent::<T>(rocket)?;
+        let encrypts = T::SCHEMA.encrypted().next().is_some();
+        let keyring = match encrypts {
+            true => config::keyring(rocket.figment(), name)?,
+            false => None,
+        };
+        let engine = |store| settings.engine(store).parent(parent).keyring(keyring);
         #[cfg(feature = "testing")]
         if let Some(kit) = rocket.state::<crate::testing::TestKit>() {
-            let engine = settings.engine(kit.store()).parent(parent);
+            let engine = engine(kit.store());
             return Ok(Managed::new(engine, settings));
         }
         let store = self.make_store(rocket, &settings).await?;
-        let engine = settings.engine(store).parent(parent);
-        let engine = engine.clock(self.clock.clone());
+        let engine = engine(store).clock(self.clock.clone());
         if settings.limit.is_some() && !engine.is_indexed() {
             return Err(
                 "`max_sessions` needs a field marked `identity`, and a store that knows which \
@@ -327,7 +332,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         // Under Rocket's own target, so that a release build shows it too.
         warn!(
             target: "rocket::launch",
-            "Session {}: {}; cookie `{}`{}; ends after {} idle, {} at most{}{}",
+            "Session {}: {}; cookie `{}`{}; ends after {} idle, {} at most{}{}{}",
             T::SCHEMA.name(),
             managed.engine.describe_store(),
             cookie.name,
@@ -339,6 +344,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
                 true => format!(", and with its `{}`", T::Parent::SCHEMA.name()),
                 false => String::new(),
             },
+            managed.engine.describe_encryption(),
         );
         if managed.engine.lacks_index() {
             warn!(

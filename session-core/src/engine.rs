@@ -21,10 +21,12 @@ use crate::options::Options;
 use crate::plan::{CookieChange, End, Live, Loaded, NoSession, Pending, Renews};
 use crate::record::{Metadata, Record};
 use crate::schema::SessionData;
+use crate::seal::Keyring;
 use crate::store::{Created, Delete, Deleted, Key, Rotation, Store, Update, Updated, Wanted};
 use crate::token::{SessionId, Token};
 use crate::users::{Limit, WhenFull};
 
+mod sealing;
 pub mod users;
 
 use self::users::Parents;
@@ -53,6 +55,7 @@ pub struct Engine<T: SessionData> {
     max_size: usize,
     is_indexed: bool,
     limit: Option<Limit>,
+    keyring: Option<Keyring>,
     wanted: Wanted,
     /// The sessions with which these end.
     parent: Option<Arc<dyn Parents>>,
@@ -72,6 +75,7 @@ impl<T: SessionData> Engine<T> {
             max_size: Options::MAX_SIZE,
             is_indexed: true,
             limit: None,
+            keyring: None,
             wanted: match T::SCHEMA.wanted() {
                 Wanted::Fields(mut names) if T::has_parent() => {
                     names.push(PARENT.into());
@@ -112,6 +116,12 @@ impl<T: SessionData> Engine<T> {
         Self { limit, ..self }
     }
 
+    /// The same sessions, whose encrypted fields are sealed with these keys.
+    #[must_use]
+    pub fn keyring(self, keyring: Option<Keyring>) -> Self {
+        Self { keyring, ..self }
+    }
+
     /// The same sessions, which end with these.
     #[must_use]
     pub fn parent(self, parent: Option<Arc<Engine<T::Parent>>>) -> Self {
@@ -129,6 +139,17 @@ impl<T: SessionData> Engine<T> {
             };
             format!("; at most {} for each user, {then}", limit.max)
         })
+    }
+
+    /// Which fields are encrypted, in words for operators; empty: none.
+    #[must_use]
+    pub fn describe_encryption(&self) -> String {
+        let names: Vec<&str> = T::SCHEMA.encrypted().collect();
+        match self.keyring.as_ref().map_or(0, Keyring::len) {
+            _ if names.is_empty() => String::new(),
+            1 => format!("; `{}` encrypted", names.join("`, `")),
+            keys => format!("; `{}` encrypted, {keys} keys open", names.join("`, `")),
+        }
     }
 
     /// The same sessions, which live this long once they remember their visitor. Default: 30 days.
@@ -216,8 +237,7 @@ impl<T: SessionData> Engine<T> {
     /// Loads the session that a token opens, with one call to the store.
     pub(crate) async fn load(&self, token: &Token) -> Result<Loaded, Error> {
         let key = self.key(token);
-        let loading = self.store.load(key, &self.wanted);
-        let Some(record) = within(self.deadline(), loading).await? else {
+        let Some((record, sealed)) = self.fetch(key, self.deadline()).await? else {
             return Ok(Loaded::None(NoSession::default()));
         };
         let (metadata, now) = (&record.metadata, self.now());
@@ -226,7 +246,7 @@ impl<T: SessionData> Engine<T> {
         }
         let digests = token.digests();
         if metadata.digests.matches(&digests) {
-            return Ok(Loaded::Live(self.live(token.clone(), record)));
+            return Ok(Loaded::Live(self.live(token.clone(), record, sealed)));
         }
         let is_recent = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < GRACE);
         let is_same_login = metadata.digests.login_matches(&digests);
@@ -251,13 +271,14 @@ impl<T: SessionData> Engine<T> {
         }))
     }
 
-    fn live(&self, token: Token, record: Arc<Record>) -> Live {
+    fn live(&self, token: Token, record: Arc<Record>, sealed: Fields) -> Live {
         let is_identified =
             record.metadata.authenticated_at.is_some() || T::SCHEMA.is_identified(&record.fields);
         Live {
             key: self.key(&token),
             token,
             record,
+            sealed,
             is_identified,
         }
     }
@@ -293,11 +314,13 @@ impl<T: SessionData> Engine<T> {
             record.metadata.authenticated_at = is_identified.then_some(now);
             record.metadata.digests = token.digests();
             record.remove_at = self.store.now().plus(self.ttl(&record.metadata));
-            let creating = self.store.create(self.key(&token), record.clone());
+            let key = self.key(&token);
+            let creating = self.store.create(key, self.sealed_record(key, &record)?);
             result = match within(deadline, creating).await {
                 Ok(Created::Done) => {
                     let cookie = self.cookie(&token, &record.metadata);
-                    return Ok((self.live(token, Arc::new(record)), cookie));
+                    let live = self.live(token, Arc::new(record), Fields::new());
+                    return Ok((live, cookie));
                 }
                 Ok(Created::Refused) => result,
                 Err(error) if error.is_unknown() && Instant::now() < deadline => Err(error),
@@ -378,11 +401,14 @@ impl<T: SessionData> Engine<T> {
         update: &mut Update,
         deadline: Instant,
     ) -> Result<Updated, Error> {
+        let mut sealed = self.sealed_update(key, update)?;
+        let update = sealed.as_mut().unwrap_or(update);
         for _ in 0..ATTEMPTS {
             update.not_after = self.not_after(deadline);
             match within(deadline, self.store.update(key, update)).await {
                 Ok(Updated::Late(_)) if Instant::now() < deadline => {}
                 Ok(Updated::Late(_)) => break,
+                Ok(Updated::Done(answer)) => return Ok(Updated::Done(self.opened(key, answer))),
                 Ok(updated) => return Ok(updated),
                 Err(error) => {
                     if error.is_unknown() {
@@ -412,7 +438,9 @@ impl<T: SessionData> Engine<T> {
         let mut fields = live.record.fields.clone();
         update.changes.overlay(&mut fields, answer);
         let record = Record::new(metadata, fields, live.record.remove_at);
-        (self.live(token, Arc::new(record)), cookie)
+        // How they are stored now, a transaction reads again first.
+        let sealed = Fields::new();
+        (self.live(token, Arc::new(record), sealed), cookie)
     }
 
     /// Extends a session; `false`: it is to end. A failure is only logged: it costs the session a

@@ -24,6 +24,7 @@ pub struct Field<T: 'static> {
     pub(crate) on_unreadable: OnUnreadable,
     pub(crate) is_identity: bool,
     pub(crate) is_once: bool,
+    pub(crate) is_encrypted: bool,
     codec: &'static dyn Codec<T>,
 }
 
@@ -62,6 +63,7 @@ impl<T> Field<T> {
             on_unreadable: OnUnreadable::Default,
             is_identity: false,
             is_once: false,
+            is_encrypted: false,
             codec,
         }
     }
@@ -109,6 +111,15 @@ impl<T> Field<T> {
     pub const fn once<V: OnceValue>(self) -> Self {
         Self {
             is_once: true,
+            ..self
+        }
+    }
+
+    /// The same field, which is stored encrypted.
+    #[must_use]
+    pub const fn encrypted(self) -> Self {
+        Self {
+            is_encrypted: true,
             ..self
         }
     }
@@ -245,6 +256,7 @@ impl<T> fmt::Debug for Field<T> {
             .field("on_unreadable", &self.on_unreadable)
             .field("is_identity", &self.is_identity)
             .field("is_once", &self.is_once)
+            .field("is_encrypted", &self.is_encrypted)
             .finish_non_exhaustive()
     }
 }

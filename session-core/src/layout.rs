@@ -105,6 +105,9 @@ fn layout_of<'s, T: 's>(field: &Field<T>, values: impl Iterator<Item = &'s T>) -
     if field.is_once {
         line += ", once";
     }
+    if field.is_encrypted {
+        line += ", encrypted";
+    }
     for alias in field.aliases {
         line += &format!(", alias {alias}");
     }

@@ -53,4 +53,6 @@ pub mod request;
 #[doc(hidden)]
 pub mod schema;
 #[doc(hidden)]
+pub mod seal;
+#[doc(hidden)]
 pub mod value;

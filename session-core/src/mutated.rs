@@ -9,11 +9,17 @@ use crate::expiry::Lifetime;
 use crate::fields::Fields;
 use crate::options::{parse_duration, parse_size};
 use crate::record::{Metadata, Record};
+use crate::seal::{Keyring, parse_key};
+use crate::store::Key;
 use crate::token::{SessionId, Token};
 use crate::users::{Roster, UserKey};
 
 /// A parser's name, an input that it reads, and the parser.
 type Parser = (&'static str, Vec<u8>, fn(&[u8]));
+
+fn ring() -> Keyring {
+    Keyring::new([&[1; 32][..]]).unwrap()
+}
 
 fn parsers() -> Vec<Parser> {
     let token = Token::generate().unwrap();
@@ -27,6 +33,9 @@ fn parsers() -> Vec<Parser> {
         r#"{{"members":{{"{id}":{{"entered_at":1,"remove_at":2,"is_doomed":false,"label":"x"}}}},"ended_at":3,"ended_until":4}}"#
     );
 
+    // What it is sealed for is another field: no mutation makes it that.
+    let sealed = ring().seal(Key::new("visit", id), "b", b"1").unwrap();
+
     vec![
         ("token", token.expose().into_bytes(), |bytes| {
             let _ = Token::parse(bytes).map(|token| token.digests());
@@ -39,6 +48,16 @@ fn parsers() -> Vec<Parser> {
             if let Some(metadata) = Metadata::unpack(bytes) {
                 assert!(metadata.pack().starts_with(&bytes[..bytes.len().min(51)]));
             }
+        }),
+        ("sealed value", sealed, |bytes| {
+            assert!(
+                ring()
+                    .open(Key::new("visit", SessionId::MIN), "a", bytes)
+                    .is_none()
+            );
+        }),
+        ("key", b"0123456789abcdef".repeat(4), |bytes| {
+            let _ = parse_key(&String::from_utf8_lossy(bytes));
         }),
         ("record", record.to_bytes(), |bytes| {
             if let Some(record) = Record::from_bytes(bytes) {

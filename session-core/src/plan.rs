@@ -27,6 +27,9 @@ pub(crate) struct Live {
     pub(crate) key: Key,
     /// What the store holds, as far as this request knows.
     pub(crate) record: Arc<Record>,
+    /// What the store holds of encrypted fields, as it was loaded. What is not in `record` too does not
+    /// open.
+    pub(crate) sealed: Fields,
     /// Whether somebody is logged in.
     pub(crate) is_identified: bool,
 }

@@ -7,7 +7,7 @@ use crate::changes::{Changes, Expired};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::field::{Field, OnUnreadable};
-use crate::fields::{Fields, Name};
+use crate::fields::{DEADLINE_PREFIX, Fields, Name};
 use crate::merge::{Change, Counter, Rule};
 use crate::options::Options;
 use crate::plan::Identity;
@@ -285,6 +285,36 @@ impl<T> Schema<T> {
             changes.insert(deadline, Change::Unset);
         }
         Ok(changes)
+    }
+
+    /// The names of the fields that are stored encrypted.
+    pub fn encrypted(&self) -> impl Iterator<Item = &'static str> {
+        let encrypted = self.fields.iter().filter(|field| field.is_encrypted);
+        encrypted.map(|field| field.name)
+    }
+
+    /// Whether what is stored under this name is encrypted.
+    pub(crate) fn is_encrypted(&self, name: &str) -> bool {
+        let mut encrypted = self.fields.iter().filter(|field| field.is_encrypted);
+        !name.starts_with(DEADLINE_PREFIX) && encrypted.any(|field| field.owns(name))
+    }
+
+    /// What is sealed and not among the opened fields, and what to do about it.
+    pub(crate) fn unopened(
+        &self,
+        sealed: &Fields,
+        opened: &Fields,
+        now: Timestamp,
+    ) -> Vec<(String, OnUnreadable)> {
+        let names = sealed.iter().map(|(name, _)| name);
+        let names = names.filter(|name| opened.get(name).is_none());
+        let faults = names.filter_map(|name| {
+            let mut fields = self.fields.iter();
+            let field = fields.find(|field| field.owns(name))?;
+            let is_over = expired(field, opened, now).is_some();
+            (!is_over).then(|| (name.to_string(), field.on_unreadable))
+        });
+        faults.collect()
     }
 
     /// Whether a value of the field `name` is stored, and not past its deadline.

@@ -287,6 +287,7 @@ fn rules(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let marks = marks.iter().flatten();
     let identity = attrs.identity.is_written().then(|| quote!(.identity()));
     let keep = attrs.keep.is_written().then(|| quote!(.keep()));
+    let encrypted = attrs.encrypted.is_written().then(|| quote!(.encrypted()));
     let ttl = attrs.ttl.value().map(|ttl| ttl.code(krate));
     let ttl = ttl.map(|ttl| quote!(.ttl(#ttl)));
     let max_size = attrs.max_size.value().map(|size| quote!(.max_size(#size)));
@@ -294,7 +295,7 @@ fn rules(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let on_unreadable = on_unreadable.map(|what| quote!(.on_unreadable(#what)));
     let aliases = attrs.aliases.iter().map(|alias| &alias.value);
     let aliases = (!attrs.aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
-    quote!(#(#marks)* #identity #keep #ttl #max_size #on_unreadable #aliases)
+    quote!(#(#marks)* #identity #keep #encrypted #ttl #max_size #on_unreadable #aliases)
 }
 
 /// A field's initialiser in a session in which nothing was stored yet.

@@ -100,6 +100,7 @@ mod type_name;
 /// | `identity` | Says who is logged in; for one `Option` of a type with `PartialEq`, as visible as the struct. When somebody logs in, the token changes and the old one is dead. When the user changes, the session ends and another one begins. |
 /// | `guard = Member` | With `identity`: generates the request guard `Member`, which admits whoever is logged in. See [below](#guards). |
 /// | `keep` | The field survives a change of user: a theme, a language. Without it, the next user finds the default. |
+/// | `encrypted` | The value is stored encrypted, with XChaCha20-Poly1305. See [below](#fields-that-are-encrypted). |
 /// | `max_size = "128KiB"` | How many bytes the field may take; in a map of `entries`, each entry. Without it, 64 KiB. A larger value is answered 413, and nothing is stored. |
 /// | `ttl = "5m"` | The field's own deadline, counted from its last change. Afterwards the field has its default. |
 /// | `default = expr` | The value in a new session, and wherever nothing is stored. Without it, the type's `Default`. |
@@ -114,7 +115,8 @@ mod type_name;
 /// | option | excludes |
 /// |---|---|
 /// | `counter`, `max`, `min`, `entries`, `once` | each other |
-/// | `identity` | all of the above, `keep`, `ttl` and `default` |
+/// | `identity` | all of the above, `keep`, `encrypted`, `ttl` and `default` |
+/// | `encrypted` | `counter`, `max` and `min` |
 /// | `entries` | `ttl`, `default`, `on_unreadable` and `migrate` too |
 /// | `once` | `keep` and `default` too |
 /// | `skip` | everything but `default` |
@@ -163,6 +165,31 @@ mod type_name;
 ///
 /// Assign to the field to store a new value. You may read it, but that promises nothing: another
 /// request may be taking what you see.
+///
+/// ## Fields that are encrypted
+///
+/// ```text
+/// #[session]
+/// struct Visit {
+///     #[session(encrypted)]
+///     access_token: Option<String>,
+/// }
+/// ```
+///
+/// ```toml
+/// [default.sessions]
+/// encryption_keys = ["…"] # what `openssl rand -base64 32` prints
+/// ```
+///
+/// The first key encrypts, and all of them decrypt. Without `encryption_keys`, Rocket's `secret_key` is
+/// the one key. Without either, the launch fails, except in the debug profile, where a random key serves until
+/// the next restart. To replace a key without losing a value, put the new one behind the old one on
+/// all machines, then before it, and remove the old one when the sessions of that time are over.
+///
+/// A value is bound to the session type, the session and the field: moved to another place, it is
+/// not read. What cannot be decrypted counts as unreadable (`on_unreadable`); so does what was stored before the
+/// field was `encrypted`. Names, keys of entries and sizes stay readable, and a value takes 41 bytes more,
+/// which `max_size` does not count.
 ///
 /// # Guards
 ///

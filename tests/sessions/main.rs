@@ -19,6 +19,7 @@ mod crowds;
 mod csrf;
 mod deploy;
 mod differential;
+mod encrypted;
 mod everywhere;
 mod example;
 mod failures;

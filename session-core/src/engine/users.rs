@@ -205,8 +205,7 @@ impl<T: SessionData> Engine<T> {
         let mut found = Vec::new();
         for (id, member) in members {
             let key = Key::new(T::SCHEMA.name(), id);
-            let loading = self.store.load(key, &self.wanted);
-            let Some(record) = within(self.deadline(), loading).await? else {
+            let Some((record, _)) = self.fetch(key, self.deadline()).await? else {
                 continue;
             };
             let metadata = record.metadata.clone();
@@ -266,8 +265,7 @@ impl<T: SessionData> Engine<T> {
     ) -> Result<(), Error> {
         let key = Key::new(T::SCHEMA.name(), id);
         for _ in 0..super::ATTEMPTS {
-            let loading = self.store.load(key, &self.wanted);
-            let Some(record) = within(deadline, loading).await? else {
+            let Some((record, _)) = self.fetch(key, deadline).await? else {
                 return Ok(());
             };
             let is_anothers = record.metadata.authenticated_at.is_some()
@@ -329,8 +327,7 @@ pub(super) trait Parents: Send + Sync {
 impl<T: SessionData> Parents for Engine<T> {
     async fn is_alive(&self, link: Link) -> Result<bool, Error> {
         let key = Key::new(T::SCHEMA.name(), link.id);
-        let loading = self.store.load(key, &self.wanted);
-        let Some(record) = within(self.deadline(), loading).await? else {
+        let Some((record, _)) = self.fetch(key, self.deadline()).await? else {
             return Ok(false);
         };
         let is_over = self.lifetime.is_expired(&record.metadata, self.now());

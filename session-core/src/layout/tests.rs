@@ -49,7 +49,8 @@ const SCHEMA: &Schema<Visit> = &Schema::new(
             "tags",
             "Vec<Option<String>>",
             &const { accessor::<Vec<Option<String>>, Visit>(|v| &v.tags, |v| &mut v.tags) },
-        ),
+        )
+        .encrypted(),
     ],
 );
 
@@ -67,7 +68,7 @@ fn without_samples_only_the_default_has_a_shape() {
         "views: u64 = number, counter\n\
          look: Option<Look> = null, alias theme\n\
          cart: BTreeMap<String,Item>, entries\n\
-         tags: Vec<Option<String>> = []"
+         tags: Vec<Option<String>> = [], encrypted"
     );
 }
 
@@ -93,7 +94,7 @@ fn samples_show_what_maps_options_and_variants_hold() {
          look: Option<Look> = null | string | \
          {Number?: number, Own?: {color: string, size: number}}, alias theme\n\
          cart: BTreeMap<String,Item> = {number}, entries\n\
-         tags: Vec<Option<String>> = [null | string]"
+         tags: Vec<Option<String>> = [null | string], encrypted"
     );
     let mut reversed = samples;
     reversed.reverse();

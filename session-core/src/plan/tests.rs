@@ -40,6 +40,7 @@ fn live(is_identified: bool) -> Loaded {
     let token = Token::generate().unwrap();
     let record = Record::new(Metadata::default(), Fields::new(), Timestamp::default());
     Loaded::Live(Live {
+        sealed: Fields::new(),
         key: Key::new("visit", token.id()),
         token,
         record: Arc::new(record),

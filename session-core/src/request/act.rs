@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::{Committed, Doubt, RequestSession};
 use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::engine::users::Login;
 use crate::error::Error;
 use crate::fields::Fields;
@@ -253,7 +254,7 @@ impl<T: SessionData> RequestSession<T> {
     ) -> Result<(), Error> {
         let mut update = Update::new(live.record.metadata.digests, Timestamp::default());
         update.ends = true;
-        update.expected = expects.then(|| T::SCHEMA.expected(&live.record.fields));
+        update.expected = expects.then(|| Engine::<T>::expected(live));
         match self.engine.send(live.key, &mut update, deadline).await? {
             Updated::Done(fields) => {
                 {
@@ -348,9 +349,7 @@ impl<T: SessionData> RequestSession<T> {
     ) -> Result<Option<Fields>, Error> {
         let engine = &*self.engine;
         let (token, mut update) = engine.update(live, pending, write.renews, write.data)?;
-        update.expected = write
-            .expects
-            .then(|| T::SCHEMA.expected(&live.record.fields));
+        update.expected = write.expects.then(|| Engine::<T>::expected(live));
         let is_login = write.renews == Renews::Login && write.data;
         let (may_go_on, user) = match write.entered {
             Some(user) => (true, Some(user)),

@@ -46,8 +46,15 @@ impl<T: SessionData> RequestSession<T> {
             }
             _ => view(&self.begin_with(&loaded, &pending)?),
         };
+        let mut faults = decoded.faults;
+        if let Some(live) = live {
+            let (sealed, opened) = (&live.sealed, &live.record.fields);
+            let unopened = T::SCHEMA.unopened(sealed, opened, self.engine.now());
+            let was_written = |name: &str| pending.changes.get(name).is_some();
+            faults.extend(unopened.into_iter().filter(|(name, _)| !was_written(name)));
+        }
         if let Some(live) = live
-            && self.handle_unreadable(&decoded.faults, live)?
+            && self.handle_unreadable(&faults, live)?
         {
             self.state().loaded = Loaded::None(NoSession {
                 ends: vec![live.end()],

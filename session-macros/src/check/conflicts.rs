@@ -35,6 +35,13 @@ impl Conflict {
             ),
             ("identity", "keep") => ("what is kept is what the next user finds", remove_second()),
             ("once", "keep") => ("a value for one user is not for the next", remove_second()),
+            ("identity", "encrypted") => (
+                "a user's sessions are found by it",
+                "remove it, and store what is secret in another field".to_owned(),
+            ),
+            ("counter" | "max" | "min", "encrypted") => {
+                ("the store cannot merge what it cannot read", remove_one())
+            }
             ("identity", "default") => ("a new session is nobody's", remove_second()),
 
             ("counter" | "max" | "min" | "entries", "max" | "min" | "entries" | "once") => {
@@ -88,6 +95,7 @@ fn written(field: &Field<'_>) -> Vec<(&'static str, Span)> {
         ("entries", attrs.entries.key()),
         ("once", attrs.once.key()),
         ("keep", attrs.keep.key()),
+        ("encrypted", attrs.encrypted.key()),
         ("max_size", attrs.max_size.key()),
         ("ttl", attrs.ttl.key()),
         ("on_unreadable", attrs.on_unreadable.key()),

@@ -1,0 +1,111 @@
+//! Encrypted fields: only the store sees them sealed. Everything else works on the plain values, so
+//! changes are found, merged and checked as those of any field.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Engine, within};
+use crate::changes::Changes;
+use crate::error::Error;
+use crate::fields::Fields;
+use crate::merge::Change;
+use crate::plan::Live;
+use crate::record::Record;
+use crate::schema::SessionData;
+use crate::seal::Keyring;
+use crate::store::{Expected, Key, Update};
+
+impl<T: SessionData> Engine<T> {
+    /// Loads a record with its encrypted fields opened, and these as they are stored. What does not open
+    /// is not in the record.
+    pub(super) async fn fetch(
+        &self,
+        key: Key,
+        deadline: Instant,
+    ) -> Result<Option<(Arc<Record>, Fields)>, Error> {
+        let record = within(deadline, self.store.load(key, &self.wanted)).await?;
+        Ok(record.map(|record| {
+            let sealed = Self::sealed_in(&record.fields);
+            if sealed.is_empty() {
+                return (record, sealed);
+            }
+            let mut opened = Record::clone(&record);
+            opened.fields = self.opened(key, opened.fields);
+            (Arc::new(opened), sealed)
+        }))
+    }
+
+    fn sealed_in(fields: &Fields) -> Fields {
+        if T::SCHEMA.encrypted().next().is_none() {
+            return Fields::new();
+        }
+        let sealed = fields
+            .iter()
+            .filter(|(name, _)| T::SCHEMA.is_encrypted(name));
+        sealed
+            .map(|(name, value)| (name.clone(), value.to_vec()))
+            .collect()
+    }
+
+    /// These fields as the engine reads them. What does not open is left out.
+    pub(super) fn opened(&self, key: Key, mut fields: Fields) -> Fields {
+        for (name, sealed) in Self::sealed_in(&fields).iter() {
+            let keyring = self.keyring.as_ref();
+            match keyring.and_then(|keyring| keyring.open(key, name, sealed)) {
+                Some(value) => fields.insert(name.clone(), value),
+                None => fields.remove(name),
+            }
+        }
+        fields
+    }
+
+    /// The record as it is stored.
+    pub(super) fn sealed_record(&self, key: Key, record: &Record) -> Result<Record, Error> {
+        let mut record = record.clone();
+        for (name, value) in Self::sealed_in(&record.fields).iter() {
+            let sealed = self.ring()?.seal(key, name, value)?;
+            record.fields.insert(name.clone(), sealed);
+        }
+        Ok(record)
+    }
+
+    /// The update as it is stored; `None`: as it is.
+    pub(super) fn sealed_update(&self, key: Key, update: &Update) -> Result<Option<Update>, Error> {
+        let mut sealed = Changes::new();
+        for (name, change) in update.changes.iter() {
+            if let Change::Set(value) = change
+                && T::SCHEMA.is_encrypted(name)
+            {
+                let value = self.ring()?.seal(key, name, value)?;
+                sealed.insert(name.clone(), Change::Set(value));
+            }
+        }
+        if sealed.is_empty() {
+            return Ok(None);
+        }
+        let mut update = update.clone();
+        for (name, change) in sealed.iter() {
+            update.changes.insert(name.clone(), change.clone());
+        }
+        Ok(Some(update))
+    }
+
+    /// What a transaction expects to be stored still: everything that was read, as it was stored.
+    pub(crate) fn expected(live: &Live) -> Expected {
+        let mut expected = T::SCHEMA.expected(&live.record.fields);
+        for (name, sealed) in live.sealed.iter() {
+            let name_and_value = (name.clone(), Some(sealed.to_vec()));
+            match expected.fields.iter_mut().find(|(known, _)| known == name) {
+                Some(known) => *known = name_and_value,
+                None => expected.fields.push(name_and_value),
+            }
+        }
+        expected
+    }
+
+    fn ring(&self) -> Result<&Keyring, Error> {
+        let keyring = self.keyring.as_ref();
+        keyring.ok_or_else(|| Error::usage("the session type encrypts fields, and has no keys"))
+    }
+}
