@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
+use serde::Serialize;
 use session_core::engine::Engine;
 use session_core::engine::users::Found;
 use session_core::error::Error as EngineError;
@@ -25,8 +26,8 @@ use crate::session::{Session, date_time};
 /// everywhere", an administrator who ends the sessions of somebody who has left.
 ///
 /// ```rust
-/// use rocket::{get, post, response::Redirect, serde::json::{Json, Value, serde_json::json}};
-/// use rocket_typed_session::{Error, SessionId, Sessions, session};
+/// use rocket::{get, post, response::Redirect, serde::json::Json};
+/// use rocket_typed_session::{Error, SessionId, Sessions, UserSession, session};
 ///
 /// #[session(devices)]
 /// struct Visit {
@@ -35,12 +36,11 @@ use crate::session::{Session, date_time};
 /// }
 ///
 /// #[get("/devices")]
-/// async fn devices(member: Member, sessions: Sessions<Visit>) -> Result<Json<Value>, Error> {
-///     let devices = sessions.of(member.clone()).list().await?;
-///     let devices = devices.iter().map(|device| {
-///         json!({ "id": device.id, "name": device.label, "here": device.is_current })
-///     });
-///     Ok(Json(devices.collect()))
+/// async fn devices(
+///     member: Member,
+///     sessions: Sessions<Visit>,
+/// ) -> Result<Json<Vec<UserSession>>, Error> {
+///     Ok(Json(sessions.of(member.clone()).list().await?))
 /// }
 ///
 /// #[post("/devices/<id>/end")]
@@ -101,8 +101,9 @@ pub struct UserSessions<'s, T: SessionData> {
     user: Option<UserKey>,
 }
 
-/// A session of a user, in a list.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A session of a user, in a list. It goes into a template or into JSON as it is: by the names of its
+/// fields, instants in RFC 3339.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct UserSession {
     /// Its public handle: it opens nothing.

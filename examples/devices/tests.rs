@@ -105,3 +105,30 @@ fn another_site_can_neither_log_in_nor_out() {
     }
     assert!(page(&client, &ann).is_some());
 }
+
+#[test]
+fn who_mistypes_the_password_is_asked_again_and_goes_on_to_the_same_page() {
+    let client = start();
+    let request = client.post("/login").header(ContentType::Form);
+    let request = request.body("user=ann&password=wrong&next=/%3Fa=b");
+    let response = request.header(same_origin()).dispatch();
+    assert!(response.cookies().get("id").is_none());
+    let next = response.headers().get_one("Location").expect("a place");
+    let response = client.get(next.to_owned()).dispatch();
+    let location = response.headers().get_one("Location");
+    assert_eq!(location, Some("/login?next=%2F%3Fa%3Db"));
+}
+
+/// All lines of `main.rs`, formatted by rustfmt, but blank ones, comments, and `use`: the attributes,
+/// the signatures, the closing brackets, and the two lines that bring in these tests do count. The HTML
+/// does not.
+#[test]
+fn an_application_with_all_of_this_has_at_most_sixty_lines() {
+    let lines = include_str!("main.rs").lines().map(str::trim);
+    let is_code = |line: &&str| {
+        let others = ["//", "use "];
+        !line.is_empty() && !others.iter().any(|other| line.starts_with(other))
+    };
+    let count = lines.filter(is_code).count();
+    assert!(count <= 60, "{count} lines");
+}

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::error::ErrorKind;
+use rocket::serde::json::{Json, serde_json::json};
 use rocket::{Build, Rocket, State, get, post, routes};
 use rocket_typed_session::store::MemoryStore;
-use rocket_typed_session::{Error, Session, SessionId, Sessions, session};
+use rocket_typed_session::{Error, Session, SessionId, Sessions, UserSession, session};
 use session_core::clock::Timestamp;
 use session_core::error::Error as EngineError;
 use session_core::record::Record;
@@ -84,6 +85,11 @@ async fn devices(member: Member, sessions: Sessions<Visit>) -> Result<String, Er
     Ok(list.collect::<Vec<_>>().join(" "))
 }
 
+#[get("/list")]
+async fn list(member: Member, sessions: Sessions<Visit>) -> Result<Json<Vec<UserSession>>, Error> {
+    Ok(Json(sessions.of(member.clone()).list().await?))
+}
+
 #[get("/id")]
 fn id(visit: Session<Visit>) -> String {
     visit.id().map_or("-".into(), |id| id.to_string())
@@ -155,7 +161,9 @@ fn app(rocket: Rocket<Build>) -> Rocket<Build> {
         .attach(Fewer::fairing())
         .mount(
             "/",
-            routes![read, note, login, slow_login, logout, devices, id, count],
+            routes![
+                read, note, login, slow_login, logout, devices, list, id, count
+            ],
         )
         .mount("/", routes![end, end_all, end_others, change_password])
         .mount(
@@ -215,6 +223,33 @@ async fn a_user_sees_all_devices_and_ends_one() {
         laptop.post("/logout", &[]).await;
         assert_eq!(laptop.get("/count/alice").await.text(), "0");
         assert_eq!(laptop.get("/devices").await.status, 401);
+    })
+    .await;
+}
+
+/// These names, and instants in RFC 3339, are what scripts of a page rely on.
+#[tokio::test]
+async fn a_list_goes_into_json_as_it_is() {
+    on_both(async |server, _| {
+        let mut phone = logged_in(server, "/login/alice?label=phone").await;
+        let id = phone.get("/id").await.text();
+        let list = phone.get("/list").await.json();
+        let mut device = list[0].as_object().unwrap().clone();
+        for name in [
+            "created_at",
+            "authenticated_at",
+            "last_seen_at",
+            "expires_at",
+        ] {
+            let instant = device.remove(name).unwrap();
+            let instant = instant.as_str().unwrap();
+            assert!(
+                &instant[10..11] == "T" && instant.ends_with('Z'),
+                "{instant}"
+            );
+        }
+        let rest = json!({ "id": id, "label": "phone", "is_current": true });
+        assert_eq!(json!(device), rest);
     })
     .await;
 }
