@@ -48,6 +48,7 @@ mod rename;
 mod responses;
 mod rosters;
 mod rules;
+mod secrets;
 mod streams;
 mod support;
 mod tokens;

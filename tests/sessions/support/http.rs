@@ -259,6 +259,10 @@ impl Jar {
         self.cookies.get(name).map(String::as_str)
     }
 
+    pub(crate) fn values(&self) -> impl Iterator<Item = &str> {
+        self.cookies.values().map(String::as_str)
+    }
+
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.cookies.insert(name.into(), value.into());
     }
