@@ -11,6 +11,7 @@
 mod app;
 mod cancel;
 mod clocks;
+mod cluster;
 mod commits;
 mod conformance;
 mod contract;

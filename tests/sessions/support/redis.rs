@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use deadpool_redis::Runtime;
-use deadpool_redis::redis::{self, FromRedisValue, Parser, Value};
+use deadpool_redis::redis::{self, FromRedisValue, Parser, RedisResult, Value};
 use session_core::store::redis::RedisStore;
 
 use super::process::{Folder, PATIENCE, Process, free_port, wait_for};
@@ -29,14 +29,39 @@ const PORT_ATTEMPTS: usize = 10;
 pub(crate) struct RedisServer {
     port: u16,
     folder: Folder,
+    mode: Mode,
     process: Option<Process>,
     connection: Mutex<Option<TcpStream>>,
     /// Our own addresses, so that a monitor can leave out what the test itself asks.
     own: Arc<Mutex<HashSet<SocketAddr>>>,
 }
 
+/// How a server runs.
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    Alone,
+    /// As a node of a cluster.
+    Cluster,
+}
+
 impl RedisServer {
     pub(crate) fn start() -> Self {
+        Self::start_in(Mode::Alone)
+    }
+
+    /// A cluster of one node, which has all slots. It refuses a script with keys of two slots, as larger
+    /// ones do.
+    pub(crate) fn start_cluster() -> Self {
+        let server = Self::start_in(Mode::Cluster);
+        let _: String = server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        wait_for("the cluster", || {
+            let info: String = server.command(&["CLUSTER", "INFO"]);
+            info.contains("cluster_state:ok").then_some(())
+        });
+        server
+    }
+
+    fn start_in(mode: Mode) -> Self {
         let found = Command::new("redis-server")
             .arg("--version")
             .stdout(Stdio::null())
@@ -45,10 +70,11 @@ impl RedisServer {
         let folder = Folder::new("redis");
         for _ in 0..PORT_ATTEMPTS {
             let port = free_port();
-            if let Some(process) = launch(port, &folder) {
+            if let Some(process) = launch(port, &folder, mode) {
                 return Self {
                     port,
                     folder,
+                    mode,
                     process: Some(process),
                     connection: Mutex::default(),
                     own: Arc::default(),
@@ -85,6 +111,12 @@ impl RedisServer {
         self.ask(words)
     }
 
+    /// Sends a command that the server refuses, and gives its reason.
+    pub(crate) fn refusal(&self, words: &[&str]) -> String {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        self.answer(&words).unwrap_err().to_string()
+    }
+
     /// The keys of all sessions, in order.
     pub(crate) fn keys(&self) -> Vec<String> {
         let mut keys = self.all_keys();
@@ -93,7 +125,7 @@ impl RedisServer {
     }
 
     /// All keys, those of users too.
-    fn all_keys(&self) -> Vec<String> {
+    pub(crate) fn all_keys(&self) -> Vec<String> {
         let mut keys = Vec::new();
         let mut cursor = String::from("0");
         loop {
@@ -180,8 +212,8 @@ impl RedisServer {
     /// Starts the server again, empty, on the same port.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        let (port, folder) = (self.port, &self.folder);
-        let process = wait_for("the port of before", || launch(port, folder));
+        let (port, folder, mode) = (self.port, &self.folder, self.mode);
+        let process = wait_for("the port of before", || launch(port, folder, mode));
         self.process = Some(process);
     }
 
@@ -201,10 +233,13 @@ impl RedisServer {
     }
 
     fn ask<T: FromRedisValue>(&self, words: &[&[u8]]) -> T {
+        redis::from_redis_value(self.answer(words).unwrap()).unwrap()
+    }
+
+    fn answer(&self, words: &[&[u8]]) -> RedisResult<Value> {
         let mut connection = lock(&self.connection);
         let stream = connection.get_or_insert_with(|| self.connect());
-        let answer = ask(stream, words).unwrap();
-        redis::from_redis_value(answer.extract_error().unwrap()).unwrap()
+        ask(stream, words).unwrap().extract_error()
     }
 }
 
@@ -240,6 +275,13 @@ impl Monitor<'_> {
     /// The commands of clients since the last time, in order: a script counts once, whatever it
     /// calls; what the test asked through [`RedisServer`] is left out.
     pub(crate) fn take(&self) -> Vec<Received> {
+        let mut commands = self.take_all();
+        commands.retain(|command| !command.is_in_script());
+        commands
+    }
+
+    /// The same, and behind each script what it called.
+    pub(crate) fn take_all(&self) -> Vec<Received> {
         let marker = format!("marker {:?}", std::time::Instant::now());
         let _: String = self.server.command(&["ECHO", &marker]);
         let mut commands = Vec::new();
@@ -248,7 +290,7 @@ impl Monitor<'_> {
             if command.words == ["ECHO", &*marker] {
                 return commands;
             }
-            if !self.is_own(&command) && !command.in_script() {
+            if !self.is_own(&command) {
                 commands.push(command);
             }
         }
@@ -287,7 +329,8 @@ impl Received {
         ["AUTH", "CLIENT", "HELLO", "PING", "SELECT", "UNWATCH"].contains(&self.name())
     }
 
-    fn in_script(&self) -> bool {
+    /// Whether a script called it.
+    pub(crate) fn is_in_script(&self) -> bool {
         self.client == "lua"
     }
 
@@ -338,13 +381,18 @@ fn parse_word(rest: &mut impl Iterator<Item = u8>) -> Option<String> {
 }
 
 /// Starts a server and waits until it answers. `None`: the port is taken.
-fn launch(port: u16, folder: &Folder) -> Option<Process> {
+fn launch(port: u16, folder: &Folder, mode: Mode) -> Option<Process> {
     let mut command = Command::new("redis-server");
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
         .arg("--dir")
         .arg(folder.path());
+    if let Mode::Cluster = mode {
+        // Where it would hear of other nodes; by itself, it takes its port and 10000.
+        let bus = free_port().to_string();
+        command.args(["--cluster-enabled", "yes", "--cluster-port", &bus]);
+    }
     let mut process = Process::start(&command, folder.path().join("log"));
     let ready = wait_for("redis-server", || {
         // Whoever answers on this port may be a stranger.
