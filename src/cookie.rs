@@ -8,6 +8,9 @@ use session_core::options::{Prefix, SameSite};
 use session_core::request::Candidates;
 use session_core::token::Token;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
+
 /// How many different tokens of one request are looked up, at most. More than one appear when a
 /// cookie of the same name was also set for another path or by another subdomain.
 const MAX_CANDIDATES: usize = 4;

@@ -29,6 +29,16 @@ pub fn csrf<T: SessionData>() -> CsrfFairing<T> {
     CsrfFairing::new()
 }
 
+/// The body of the fuzz target `cookie`.
+///
+/// # Panics
+///
+/// If what was read is wrong.
+#[cfg(fuzzing)]
+pub fn read_cookies(bytes: &[u8]) {
+    crate::cookie::fuzzed::read(bytes);
+}
+
 /// What a field is in a new session, unless that is declared.
 ///
 /// This is the one place that asks whether there is a default, so that the compiler underlines the

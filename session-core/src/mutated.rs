@@ -2,7 +2,7 @@
 //!
 //! `INPUTS=10000000 cargo test --release -p session-core mutated -- --nocapture` tries as many.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::expiry::Lifetime;
@@ -11,6 +11,7 @@ use crate::options::{parse_duration, parse_size};
 use crate::record::{Metadata, Record};
 use crate::seal::{Keyring, parse_key};
 use crate::store::Key;
+use crate::testing::mutations::Mutations;
 use crate::token::{SessionId, Token};
 use crate::users::{Roster, UserKey};
 
@@ -81,64 +82,13 @@ fn parsers() -> Vec<Parser> {
     ]
 }
 
-/// Cheap, and the same in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 16).unwrap_or_default() % bound.max(1)
-    }
-
-    fn byte(&mut self) -> u8 {
-        const USUAL: &[u8] = b"\0\xff{}[]\":,0123456789-_=; \x7f\x80";
-        match self.below(2) {
-            0 => USUAL[self.below(USUAL.len())],
-            _ => u8::try_from(self.below(256)).unwrap_or_default(),
-        }
-    }
-
-    /// A few bytes changed, added, removed, doubled or cut off.
-    fn mutate(&mut self, bytes: &mut Vec<u8>) {
-        for _ in 0..=self.below(4) {
-            let (at, byte) = (self.below(bytes.len() + 1), self.byte());
-            match self.below(6) {
-                0 => bytes.insert(at, byte),
-                1 if at < bytes.len() => drop(bytes.remove(at)),
-                2 => bytes.truncate(at),
-                3 if bytes.len() < 4096 => {
-                    let part = bytes[at..].to_vec();
-                    bytes.extend(part);
-                }
-                _ if at < bytes.len() => bytes[at] = byte,
-                _ => bytes.push(byte),
-            }
-        }
-    }
-}
-
 #[test]
 fn mutated_inputs_make_no_parser_panic() {
-    let inputs = std::env::var("INPUTS").map_or(40_000, |inputs| inputs.parse().unwrap());
     let parsers = parsers();
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let inputs = Mutations::wanted() / parsers.len();
+    let mut mutations = Mutations::new();
     for (name, seed, parse) in &parsers {
-        let mut longest = Duration::ZERO;
-        let mut bytes = seed.clone();
-        for number in 0..inputs / parsers.len() {
-            if number % 8 == 0 {
-                bytes.clone_from(seed);
-            }
-            random.mutate(&mut bytes);
-            let began = Instant::now();
-            parse(&bytes);
-            longest = longest.max(began.elapsed());
-        }
-        println!(
-            "{name}: {} inputs, the longest took {longest:?}",
-            inputs / parsers.len()
-        );
+        let longest = mutations.feed(seed, inputs, parse);
+        println!("{name}: {inputs} inputs, the longest took {longest:?}");
     }
 }

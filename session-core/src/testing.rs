@@ -4,6 +4,9 @@
 mod clock;
 pub mod conformance;
 mod faulty;
+// For the tests of `rocket_typed_session` alone:
+#[doc(hidden)]
+pub mod mutations;
 
 // The public interface is:
 pub use self::clock::ManualClock;
