@@ -293,30 +293,29 @@ impl explore::World for World {
         steps
     }
 
-    fn after(&self, state: &State, step: Step) -> Result<State, Claim> {
-        let mut after = state.clone();
+    fn take(&self, state: &mut State, step: Step) -> Result<(), Claim> {
         match step {
-            Step::Begin(who) => self.begin(&mut after, who),
-            Step::Commit(who) => self.commit(&mut after, who)?,
-            Step::Arrive(who, which) => self.arrive(&mut after, who, which)?,
-            Step::Hear(who) => self.hear(&mut after, who)?,
-            Step::Break(who) => self.break_off(&mut after, who)?,
-            Step::Refuse(who) => self.refuse(&mut after, who)?,
-            Step::Wake(who) => self.fail(&mut after, who)?,
+            Step::Begin(who) => self.begin(state, who),
+            Step::Commit(who) => self.commit(state, who)?,
+            Step::Arrive(who, which) => self.arrive(state, who, which)?,
+            Step::Hear(who) => self.hear(state, who)?,
+            Step::Break(who) => self.break_off(state, who)?,
+            Step::Refuse(who) => self.refuse(state, who)?,
+            Step::Wake(who) => self.fail(state, who)?,
             Step::Crash(who) => {
-                after.has_crashed = true;
-                after.requests[who].at = At::Over(Outcome::Crashed);
+                state.has_crashed = true;
+                state.requests[who].at = At::Over(Outcome::Crashed);
             }
-            Step::Tick => after.now += 1,
-            Step::Remember => after.snapshot = Some(after.store),
+            Step::Tick => state.now += 1,
+            Step::Remember => state.snapshot = Some(state.store),
             Step::RollBack => {
-                after.store = after.snapshot.take().unwrap_or(after.store);
-                after.was_rolled_back = true;
-                after.ended = 0;
+                state.store = state.snapshot.take().unwrap_or(state.store);
+                state.was_rolled_back = true;
+                state.ended = 0;
             }
         }
-        self.forget_what_has_no_effect(&mut after);
-        Ok(after)
+        self.forget_what_has_no_effect(state);
+        Ok(())
     }
 }
 

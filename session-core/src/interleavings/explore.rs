@@ -16,8 +16,8 @@ pub(super) trait World {
     /// What may happen next.
     fn steps(&self, state: &Self::State) -> Vec<Self::Step>;
 
-    /// What a step leads to, or the claim that it breaks.
-    fn after(&self, state: &Self::State, step: Self::Step) -> Result<Self::State, Claim>;
+    /// Takes a step; an error is the claim that it breaks.
+    fn take(&self, state: &mut Self::State, step: Self::Step) -> Result<(), Claim>;
 }
 
 /// What a world claims, in a few words.
@@ -41,8 +41,9 @@ pub(super) fn explore<W: World>(world: &W) -> Explored<W::Step> {
     known.insert(start);
     while let Some((from, state)) = queue.pop_front() {
         for step in world.steps(&state) {
-            match world.after(&state, step) {
-                Ok(after) => {
+            let mut after = state.clone();
+            match world.take(&mut after, step) {
+                Ok(()) => {
                     if !known.contains(&after) {
                         queue.push_back((reached_by.len(), after.clone()));
                         reached_by.push(Some((from, step)));
@@ -68,6 +69,31 @@ pub(super) fn explore<W: World>(world: &W) -> Explored<W::Step> {
     Explored {
         states: known.len(),
         broken: None,
+    }
+}
+
+/// A claim is broken. If one is watched, only that counts.
+pub(super) fn broken(watched: Option<Claim>, claim: Claim) -> Result<(), Claim> {
+    match watched.is_none_or(|watched| watched == claim) {
+        true => Err(claim),
+        false => Ok(()),
+    }
+}
+
+/// Fails unless each rule or limit, where it is left out, breaks its claim in one of the worlds.
+pub(super) fn assert_each_breaks<L, W, N>(left_out: &[(L, Claim)], worlds: impl Fn(L, Claim) -> N)
+where
+    L: Copy + fmt::Debug,
+    W: World,
+    N: Iterator<Item = (&'static str, W)>,
+{
+    for (left_out, claim) in left_out {
+        let found = worlds(*left_out, claim).find_map(|(name, world)| {
+            let (_, trace) = explore(&world).broken?;
+            Some((name, trace))
+        });
+        println!("{left_out:?}: not \"{claim}\": {found:?}");
+        assert!(found.is_some(), "{left_out:?}, and still \"{claim}\"");
     }
 }
 
@@ -139,12 +165,13 @@ mod tests {
                 .collect()
         }
 
-        fn after(&self, &(a, b): &(u8, u8), step: char) -> Result<(u8, u8), Claim> {
-            match (a, b, step) {
-                (1, 2, 'b') => Err("never two past three"),
-                (_, _, 'a') => Ok((a + 1, b)),
-                _ => Ok((a, b + 1)),
+        fn take(&self, (a, b): &mut (u8, u8), step: char) -> Result<(), Claim> {
+            match (*a, *b, step) {
+                (1, 2, 'b') => return Err("never two past three"),
+                (_, _, 'a') => *a += 1,
+                _ => *b += 1,
             }
+            Ok(())
         }
     }
 

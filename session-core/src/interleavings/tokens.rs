@@ -208,18 +208,21 @@ impl explore::World for World {
         steps
     }
 
-    fn after(&self, state: &State, step: Step) -> Result<State, Claim> {
-        let mut after = state.clone();
+    fn take(&self, state: &mut State, step: Step) -> Result<(), Claim> {
         match step {
-            Step::Begin(who) => self.begin(&mut after, who, self.browser[who], state.browser),
-            Step::Steal(who, attack, which) => {
-                self.begin(&mut after, who, attack.doing(), state.thief[which]);
+            Step::Begin(who) => {
+                let cookie = state.browser;
+                self.begin(state, who, self.browser[who], cookie);
             }
-            Step::Commit(who) => self.commit(&mut after, who)?,
-            Step::Deliver(who) => self.deliver(&mut after, who)?,
-            Step::Tick => after.now += 1,
+            Step::Steal(who, attack, which) => {
+                let cookie = state.thief[which];
+                self.begin(state, who, attack.doing(), cookie);
+            }
+            Step::Commit(who) => self.commit(state, who)?,
+            Step::Deliver(who) => self.deliver(state, who)?,
+            Step::Tick => state.now += 1,
         }
-        Ok(after)
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@
 mod tests;
 
 use self::tests::Mutant;
-use super::explore::{self, Claim};
+use super::explore::{self, Claim, broken};
 use crate::clock::Timestamp;
 use crate::token::SessionId;
 use crate::users::{Limit, Mark, Member, Roster, Step as Change, Stepped, What, WhenFull, Whom};
@@ -131,17 +131,15 @@ impl explore::World for World {
         steps
     }
 
-    fn after(&self, state: &State, step: Step) -> Result<State, Claim> {
-        let mut after = state.clone();
+    fn take(&self, state: &mut State, step: Step) -> Result<(), Claim> {
         match step {
             Step::Crash(who) => {
-                after.requests[who] = At::Crashed;
-                after.crashes += 1;
+                state.requests[who] = At::Crashed;
+                state.crashes += 1;
             }
-            Step::Next(who) => self.next(&mut after, who)?,
+            Step::Next(who) => self.next(state, who)?,
         }
-        self.check(&after)?;
-        Ok(after)
+        self.check(state)
     }
 }
 
@@ -151,10 +149,7 @@ impl World {
     }
 
     fn broken(&self, claim: Claim) -> Result<(), Claim> {
-        match self.watched.is_none_or(|watched| watched == claim) {
-            true => Err(claim),
-            false => Ok(()),
-        }
+        broken(self.watched, claim)
     }
 
     fn next(&self, state: &mut State, who: usize) -> Result<(), Claim> {

@@ -1,5 +1,6 @@
 //! What must hold, whatever happens in whichever order.
 
+use super::super::explore::broken;
 use super::super::real::{ABSENT, Cookie, Stored, User};
 use super::tests::Mutant;
 use super::{At, Call, Claim, Heard, Message, Outcome, State, World};
@@ -94,10 +95,7 @@ impl World {
     }
 
     fn broken(&self, claim: Claim) -> Result<(), Claim> {
-        match self.watched.is_none_or(|watched| watched == claim) {
-            true => Err(claim),
-            false => Ok(()),
-        }
+        broken(self.watched, claim)
     }
 
     /// The client is told that it is done.

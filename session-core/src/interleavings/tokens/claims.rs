@@ -1,5 +1,6 @@
 //! What must hold, whatever a thief does and however late a response is.
 
+use super::super::explore::broken;
 use super::super::real::{Cookie, Stored, User};
 use super::act::is_thief;
 use super::tests::Limit;
@@ -196,10 +197,7 @@ impl World {
     }
 
     fn broken(&self, claim: Claim) -> Result<(), Claim> {
-        match self.watched.is_none_or(|watched| watched == claim) {
-            true => Err(claim),
-            false => Ok(()),
-        }
+        broken(self.watched, claim)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::super::explore::{Claim, explore};
+use super::super::explore::{Claim, assert_each_breaks, explore};
 use super::super::is_deep;
 use super::super::real::{Doing, Real, User};
 use super::World;
@@ -217,19 +217,14 @@ fn each_rule_that_is_left_out_breaks_a_claim() {
         (RotatedTokenStores, OVERWRITTEN),
         (StaleLoginIsDropped, NOT_LOGGED_IN),
     ];
-    for (mutant, claim) in rules {
-        let found = WORLDS.iter().find_map(|named| {
-            let (mutant, watched) = (Some(*mutant), Some(*claim));
-            let explored = explore(&World {
-                mutant,
-                watched,
-                ..world(named)
-            });
-            explored.broken.map(|(_, trace)| (named.0, trace))
-        });
-        println!("{mutant:?}: not \"{claim}\": {found:?}");
-        assert!(found.is_some(), "{mutant:?}, and still \"{claim}\"");
-    }
+    assert_each_breaks(rules, |mutant, claim| {
+        let without = move |named| World {
+            mutant: Some(mutant),
+            watched: Some(claim),
+            ..world(named)
+        };
+        WORLDS.iter().map(move |named| (named.0, without(named)))
+    });
 }
 
 #[test]
@@ -240,17 +235,12 @@ fn each_limit_is_one() {
         (RotationUnderWay, OVERWRITTEN),
         (StrangersLogin, BLOCKED),
     ];
-    for (limit, claim) in limits {
-        let found = WORLDS.iter().find_map(|named| {
-            let (held, watched) = (Some(*limit), Some(*claim));
-            let explored = explore(&World {
-                held,
-                watched,
-                ..world(named)
-            });
-            explored.broken.map(|(_, trace)| (named.0, trace))
-        });
-        println!("{limit:?}: not \"{claim}\": {found:?}");
-        assert!(found.is_some(), "{limit:?} is none any more");
-    }
+    assert_each_breaks(limits, |limit, claim| {
+        let without = move |named| World {
+            held: Some(limit),
+            watched: Some(claim),
+            ..world(named)
+        };
+        WORLDS.iter().map(move |named| (named.0, without(named)))
+    });
 }
