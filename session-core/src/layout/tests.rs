@@ -107,7 +107,7 @@ fn a_changed_shape_is_told() {
         look: Option<Look> = null, alias theme
         views: u64 = number, counter
         cart: BTreeMap<String,Item>, entries
-        tags: Vec<Option<String>> = []
+        tags: Vec<Option<String>> = [], encrypted
     ";
     assert_eq!(SCHEMA.compare_layout(&[], pinned), Ok(()));
     let advice = SCHEMA.compare_layout(&[looks(Look::Dark)], pinned);
