@@ -2,11 +2,11 @@
 
 use std::panic::AssertUnwindSafe;
 
-use log::error;
 use rocket::catcher::Catcher;
 use rocket::futures::FutureExt as _;
 use rocket::http::Status;
 use rocket::{Request, Response};
+use tracing::error;
 
 /// The response of the catcher that Rocket would call for this status. Where it fails or panics, the
 /// one for 500, and at last Rocket's own.

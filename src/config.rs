@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::warn;
 use rocket::Config;
 use rocket::figment::Figment;
 use rocket::figment::value::{Dict, Value};
@@ -17,6 +16,7 @@ use session_core::schema::SessionData;
 use session_core::seal::{Keyring, parse_key};
 use session_core::store::Store;
 use session_core::users::Limit;
+use tracing::warn;
 
 use crate::cookie::CookieSettings;
 

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use log::error;
 use rocket::fairing::{self, AdHoc, Fairing, Info, Kind};
 use rocket::{Build, Data, Request, Rocket};
 use session_core::schema::SessionData;
+use tracing::error;
 
 use crate::csrf::check::{Csrf, InForm};
 use crate::csrf::origin::Origin;

@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::{Level, log};
 use rocket::Request;
 use rocket::http::Status;
 use rocket::response::{self, Responder};
 use session_core::error::Error as EngineError;
+use session_core::event::{EventKind, Reason, TARGET};
 use session_core::plan::Pending;
 use session_core::request::RequestSession;
 use session_core::schema::SessionData;
+use tracing::{error, warn};
 
 /// Why a session could not be read or stored.
 ///
@@ -205,25 +206,29 @@ impl From<EngineError> for Error {
 }
 
 /// Logs an error: at most one line for each request; in an outage, and of refused requests, one line
-/// for each interval. A refused request is a warning: the application works.
-pub(crate) fn report(request: &Request<'_>, what: &str, error: &Error) {
+/// for each interval. A refused request is a warning: the application works. Answers whether it is the
+/// request's first.
+pub(crate) fn report(request: &Request<'_>, what: &str, error: &Error) -> bool {
     let Reported(reported) = request.local_cache(Reported::default);
     if reported.swap(true, Ordering::SeqCst) {
-        return;
+        return false;
     }
-    let level = match error.is_csrf() {
-        true => Level::Warn,
-        false => Level::Error,
-    };
     let limits = request.rocket().state::<LogLimits>();
-    match limits.and_then(|limits| limits.of(error)).map(Limit::say) {
-        None | Some(Some(0)) => log!(level, "{what}: {error}"),
-        Some(Some(unsaid)) => log!(
-            level,
-            "{what}: {error} ({unsaid} more requests failed meanwhile)"
-        ),
-        Some(None) => {}
+    let unsaid = match limits.and_then(|limits| limits.of(error)).map(Limit::say) {
+        None | Some(Some(0)) => String::new(),
+        Some(Some(unsaid)) => format!(" ({unsaid} more requests failed meanwhile)"),
+        Some(None) => return true,
+    };
+    let (kind, reason) = error.error.event().unzip();
+    let (event, reason) = (
+        kind.map(EventKind::name),
+        reason.flatten().map(Reason::name),
+    );
+    match error.is_csrf() {
+        true => warn!(target: TARGET, event, reason, "{what}: {error}{unsaid}"),
+        false => error!(target: TARGET, event, reason, "{what}: {error}{unsaid}"),
     }
+    true
 }
 
 /// Whether an error of a request was logged.

@@ -5,19 +5,20 @@ use std::io::Cursor;
 use std::marker::PhantomData;
 use std::sync::{Arc, Once};
 
-use log::{error, warn};
 use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::futures::future::BoxFuture;
 use rocket::http::{Cookie, Header, Status};
 use rocket::{Build, Config, Data, Orbit, Request, Response, Rocket};
 use session_core::clock::Clock;
 use session_core::engine::Engine;
+use session_core::event::{Event, Hook};
 use session_core::plan::CookieChange;
 use session_core::schema::SessionData;
 use session_core::store::Store;
 use session_core::store::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use session_core::store::redis::RedisStore;
+use tracing::{error, warn};
 
 use crate::catch::catch;
 use crate::config::{self, Settings};
@@ -47,6 +48,7 @@ const DATABASE: &str = "databases.sessions";
 pub struct SessionFairing<T: SessionData> {
     clock: Option<Arc<dyn Clock>>,
     choice: Choice,
+    hook: Hook,
     data: PhantomData<fn() -> T>,
 }
 
@@ -98,6 +100,7 @@ impl<T: SessionData> SessionFairing<T> {
         Self {
             clock: None,
             choice: Choice::Configured,
+            hook: Hook::default(),
             data: PhantomData,
         }
     }
@@ -157,6 +160,29 @@ impl<T: SessionData> SessionFairing<T> {
         }
     }
 
+    /// Calls this function with each [`Event`] of the sessions: for an audit trail, or an alert.
+    ///
+    /// It is called during the request, so it must not block. Each event is also a line of the log, by
+    /// `tracing`, with the target `rocket_typed_session`; with the feature `metrics`, the counter
+    /// `session_events_total` counts it.
+    ///
+    /// ```rust
+    /// # use rocket_typed_session::session;
+    /// use rocket_typed_session::{EventKind, Reason};
+    ///
+    /// # #[session] struct Visit { #[session(identity)] user: Option<String> }
+    /// let fairing = Visit::fairing().on_event(|event| {
+    ///     if event.kind == EventKind::StaleToken {
+    ///         // A token that is replayed, or stolen: tell somebody.
+    ///     }
+    /// });
+    /// # rocket::build().attach(fairing);
+    /// ```
+    pub fn on_event(self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        let hook = Hook::new(hook);
+        Self { hook, ..self }
+    }
+
     async fn sessions(&self, rocket: &Rocket<Build>) -> Result<Managed<T>, String> {
         let name = T::SCHEMA.name();
         if rocket.state::<Managed<T>>().is_some() {
@@ -172,7 +198,10 @@ impl<T: SessionData> SessionFairing<T> {
             true => config::keyring(rocket.figment(), name)?,
             false => None,
         };
-        let engine = |store| settings.engine(store).parent(parent).keyring(keyring);
+        let engine = |store| {
+            let engine = settings.engine(store).parent(parent).keyring(keyring);
+            engine.on_event(self.hook.clone())
+        };
         #[cfg(feature = "testing")]
         if let Some(kit) = rocket.state::<crate::testing::TestKit>() {
             let engine = engine(kit.store());
@@ -305,6 +334,8 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         }
         match self.sessions(&rocket).await {
             Ok(managed) => {
+                #[cfg(feature = "metrics")]
+                session_core::event::describe_metrics();
                 let sessions = Sessions::new(Arc::clone(&managed.engine));
                 Ok(rocket.manage(sessions).manage(managed))
             }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use log::error;
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 use session_core::error::Error as EngineError;
 use session_core::request::RequestSession;
 use session_core::schema::SessionData;
+use tracing::error;
 
 use crate::csrf;
 use crate::error::{Error, report};
@@ -38,23 +38,26 @@ pub(crate) async fn open<T: SessionData, G>(
     };
     // Before the session is handed out: whatever `Error::destroy` can end is behind this too.
     if let Err(error) = csrf::check(request, managed).await {
-        return refuse::<T, G>(request, error.into());
+        let event = error.event().filter(|_| error.is_csrf());
+        let (is_first, outcome) = refuse::<T, G>(request, error.into());
+        if let Some((kind, reason)) = event.filter(|_| is_first) {
+            managed.engine.notify(kind, reason, None);
+        }
+        return outcome;
     }
     let session = managed.session(request);
     let opened = managed.open(request, &session).await;
     match opened.and_then(|()| guard(Arc::clone(&session))) {
         Ok(guard) => Outcome::Success(guard),
-        Err(error) => refuse::<T, G>(request, Error::of_guard(error, session)),
+        Err(error) => refuse::<T, G>(request, Error::of_guard(error, session)).1,
     }
 }
 
-fn refuse<T: SessionData, G>(request: &Request<'_>, error: Error) -> Outcome<G, Error> {
-    report(
-        request,
-        &format!("session type {}", T::SCHEMA.name()),
-        &error,
-    );
-    Outcome::Error((error.status(), error))
+/// The outcome of a guard that failed, and whether it is the first failure of its request.
+fn refuse<T: SessionData, G>(request: &Request<'_>, error: Error) -> (bool, Outcome<G, Error>) {
+    let what = format!("session type {}", T::SCHEMA.name());
+    let is_first = report(request, &what, &error);
+    (is_first, Outcome::Error((error.status(), error)))
 }
 
 /// Aborts the launch where a route takes a session whose fairing is not attached.

@@ -43,7 +43,7 @@
 //! - [`Session`]: what a handler does with it, when it is stored, and what happens when the store
 //!   is down.
 //! - [`Error`] and [`TransactError`]: what can go wrong, and how a response says so.
-//! - [`SessionFairing`]: choose a store, by configuration or in code.
+//! - [`SessionFairing`]: choose a store, by configuration or in code; be told of each [`Event`].
 //! - [`CsrfFairing`] and [`CsrfToken`]: refuse requests of other sites.
 //! - [`store`]: the stores, and the contract of a [`Store`](store::Store) of your own.
 //! - `testing` (feature `testing`): a kit for the tests of your application, and what tests of a
@@ -66,6 +66,7 @@
 //! # Features
 //!
 //! - `redis` (default): `RedisStore`, `RedisPool`, and [`SessionFairing`]'s `database`.
+//! - `metrics`: counters of events and latencies of the store, by the facade of that name.
 //! - `testing`: the module `testing`.
 
 mod catch;
@@ -87,6 +88,7 @@ pub mod store;
 pub mod testing;
 
 // The public interface is:
+pub use session_core::event::{Event, EventKind, Reason};
 pub use session_core::expiry::Lifetime;
 pub use session_core::schema::{Identified, SessionData};
 pub use session_core::token::SessionId;

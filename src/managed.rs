@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use log::warn;
 use rocket::Request;
 use rocket::futures::future::BoxFuture;
 use rocket::http::Cookie;
@@ -13,6 +12,7 @@ use session_core::error::Error as EngineError;
 use session_core::request::{Candidates, RequestSession};
 use session_core::schema::SessionData;
 use session_core::users::Mark;
+use tracing::warn;
 
 use crate::config::Settings;
 use crate::cookie::CookieSettings;

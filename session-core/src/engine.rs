@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use log::warn;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tracing::{trace, warn};
 
 use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
+use crate::event::{Event, EventKind, Hook, Reason};
 use crate::expiry::Lifetime;
 use crate::fields::{Fields, PARENT};
 use crate::options::Options;
@@ -56,6 +57,7 @@ pub struct Engine<T: SessionData> {
     is_indexed: bool,
     limit: Option<Limit>,
     keyring: Option<Keyring>,
+    hook: Hook,
     wanted: Wanted,
     /// The sessions with which these end.
     parent: Option<Arc<dyn Parents>>,
@@ -76,6 +78,7 @@ impl<T: SessionData> Engine<T> {
             is_indexed: true,
             limit: None,
             keyring: None,
+            hook: Hook::default(),
             wanted: match T::SCHEMA.wanted() {
                 Wanted::Fields(mut names) if T::has_parent() => {
                     names.push(PARENT.into());
@@ -114,6 +117,12 @@ impl<T: SessionData> Engine<T> {
     #[must_use]
     pub fn limit(self, limit: Option<Limit>) -> Self {
         Self { limit, ..self }
+    }
+
+    /// The same sessions, whose events this is told.
+    #[must_use]
+    pub fn on_event(self, hook: Hook) -> Self {
+        Self { hook, ..self }
     }
 
     /// The same sessions, whose encrypted fields are sealed with these keys.
@@ -251,13 +260,13 @@ impl<T: SessionData> Engine<T> {
         let is_recent = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < GRACE);
         let is_same_login = metadata.digests.login_matches(&digests);
         let stores_nothing = is_recent(metadata.rotated_at);
-        if metadata.rotated_at.is_none() {
-            warn!("session {key}: a request brought a token with this id that nobody issued");
-        } else if !stores_nothing {
-            warn!(
-                "session {key}: a request brought a token that was replaced long ago: it is \
-                 replayed, or stolen"
-            );
+        let reason = match metadata.rotated_at {
+            None => Some(Reason::NeverIssued),
+            Some(_) if !stores_nothing => Some(Reason::Replaced),
+            Some(_) => None,
+        };
+        if reason.is_some() {
+            self.tell(EventKind::StaleToken, reason, Some(key.id));
         }
         Ok(Loaded::None(NoSession {
             ends: Vec::from_iter(is_same_login.then(|| End {
@@ -316,7 +325,7 @@ impl<T: SessionData> Engine<T> {
             record.remove_at = self.store.now().plus(self.ttl(&record.metadata));
             let key = self.key(&token);
             let creating = self.store.create(key, self.sealed_record(key, &record)?);
-            result = match within(deadline, creating).await {
+            result = match self.call("create", key, deadline, creating).await {
                 Ok(Created::Done) => {
                     let cookie = self.cookie(&token, &record.metadata);
                     let live = self.live(token, Arc::new(record), Fields::new());
@@ -405,7 +414,8 @@ impl<T: SessionData> Engine<T> {
         let update = sealed.as_mut().unwrap_or(update);
         for _ in 0..ATTEMPTS {
             update.not_after = self.not_after(deadline);
-            match within(deadline, self.store.update(key, update)).await {
+            let updating = self.store.update(key, update);
+            match self.call("update", key, deadline, updating).await {
                 Ok(Updated::Late(_)) if Instant::now() < deadline => {}
                 Ok(Updated::Late(_)) => break,
                 Ok(Updated::Done(answer)) => return Ok(Updated::Done(self.opened(key, answer))),
@@ -457,7 +467,8 @@ impl<T: SessionData> Engine<T> {
             if !self.renew(live, self.remove_at(&update), deadline).await? {
                 return Ok(false);
             }
-            within(deadline, self.store.update(live.key, &update)).await?;
+            let updating = self.store.update(live.key, &update);
+            self.call("update", live.key, deadline, updating).await?;
             Ok::<_, Error>(true)
         };
         touching.await.unwrap_or_else(|error| {
@@ -474,8 +485,13 @@ impl<T: SessionData> Engine<T> {
 
     /// Ends these sessions. A delete may be sent again; where nobody knows whether one was done, it
     /// fails when none can be done any more. It tells whether all are ended: one that is of another
-    /// login by now is left alone.
-    pub(crate) async fn end(&self, ends: &[End], deadline: Instant) -> Result<bool, Error> {
+    /// login by now is left alone. Without a reason, nobody is told.
+    pub(crate) async fn end(
+        &self,
+        ends: &[End],
+        reason: Option<Reason>,
+        deadline: Instant,
+    ) -> Result<bool, Error> {
         let mut are_all = true;
         for end in ends {
             let mut is_unknown = false;
@@ -484,7 +500,7 @@ impl<T: SessionData> Engine<T> {
                 let not_after = self.not_after(deadline);
                 let delete = Delete::new(end.login, not_after);
                 let deleting = self.store.delete(end.key, &delete);
-                result = match within(deadline, deleting).await {
+                result = match self.call("delete", end.key, deadline, deleting).await {
                     Ok(Deleted::Done) => Ok(true),
                     Ok(Deleted::Other) => Ok(false),
                     Ok(Deleted::Late(_)) => result,
@@ -501,6 +517,9 @@ impl<T: SessionData> Engine<T> {
                 return Err(Error::unknown("nobody knows whether the session was ended"));
             }
             if result? {
+                if reason.is_some() {
+                    self.tell(EventKind::Ended, reason, Some(end.key.id));
+                }
                 self.forget(end, deadline).await;
             } else {
                 are_all = false;
@@ -542,6 +561,65 @@ impl<T: SessionData> Engine<T> {
         let now = self.store.now();
         let left = deadline.saturating_duration_since(Instant::now());
         Timestamp::from_millis(now.plus(left).as_millis().saturating_sub(1))
+    }
+}
+
+impl<T: SessionData> Engine<T> {
+    /// Tells that something happened, in the log too.
+    pub(crate) fn tell(&self, kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) {
+        Self::event(kind, reason, id).log();
+        self.notify(kind, reason, id);
+    }
+
+    /// Tells the application and its metrics that something happened. The log has a line of its own for
+    /// it.
+    pub fn notify(&self, kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) {
+        let event = Self::event(kind, reason, id);
+        event.count();
+        self.hook.call(&event);
+    }
+
+    fn event(kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) -> Event {
+        Event {
+            session_type: T::SCHEMA.name(),
+            id,
+            kind,
+            reason,
+        }
+    }
+
+    /// Calls the store, within the deadline. The log of an outage is the request's: one line for each
+    /// interval, and not one for each call.
+    async fn call<R>(
+        &self,
+        verb: &'static str,
+        subject: impl Into<Option<Key>>,
+        deadline: Instant,
+        call: impl Future<Output = Result<R, Error>>,
+    ) -> Result<R, Error> {
+        #[cfg(feature = "metrics")]
+        let began = std::time::Instant::now();
+        let result = within(deadline, call).await;
+        #[cfg(feature = "metrics")]
+        metrics::histogram!(
+            crate::event::STORE_SECONDS,
+            "session" => T::SCHEMA.name(),
+            "call" => verb,
+            "outcome" => match &result {
+                Ok(_) => "ok",
+                Err(error) if error.is_unknown() => "unknown",
+                Err(_) => "error",
+            },
+        )
+        .record(began.elapsed());
+        if let Err(error) = &result {
+            trace!("session type {}: {verb}: {error}", T::SCHEMA.name());
+            if let Some((kind, reason)) = error.event() {
+                let id = subject.into().map(|key| key.id);
+                self.notify(kind, reason, id);
+            }
+        }
+        result
     }
 }
 

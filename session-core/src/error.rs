@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 /// Why a session could not be read or written.
@@ -28,6 +28,7 @@ enum Kind {
     Encode,
     Full,
     Gone,
+    LoginEnded,
     Overflow,
     Refused,
     Store,
@@ -77,7 +78,7 @@ impl Error {
     #[must_use]
     pub(crate) fn login_ended() -> Self {
         Self::new(
-            Kind::Refused,
+            Kind::LoginEnded,
             "all sessions of the user were ended while this login was under way; log in again",
         )
     }
@@ -113,7 +114,7 @@ impl Error {
     /// A field declared with `on_unreadable = "error"` could not be read.
     #[must_use]
     pub fn decode(field: &str) -> Self {
-        let message = format!("field `{field}` cannot be read as what it is declared");
+        let message = format!("{} cannot be read as what it is declared", described(field));
         Self::new(Kind::Decode, message)
     }
 
@@ -200,7 +201,12 @@ impl Error {
     /// because all sessions of the user were ended while it was under way.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.0.kind == Kind::Refused
+        matches!(self.0.kind, Kind::LoginEnded | Kind::Refused)
+    }
+
+    /// Whether it is a login that was refused so.
+    pub(crate) fn is_login_ended(&self) -> bool {
+        self.0.kind == Kind::LoginEnded
     }
 
     /// Whether other requests changed the session each time a transaction was tried.
@@ -242,11 +248,30 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
+        let mut line = OneLine(f);
+        line.write_str(&self.0.message)?;
         match &self.0.source {
-            Some(source) => write!(f, ": {source}"),
+            Some(source) => write!(line, ": {source}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Escapes what could begin another line of a log: a store's server may say anything.
+struct OneLine<'f, 'b>(&'f mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(char::is_control) {
+            match part.char_indices().next_back() {
+                Some((at, last)) if last.is_control() => {
+                    self.0.write_str(&part[..at])?;
+                    write!(self.0, "{}", last.escape_default())?;
+                }
+                _ => self.0.write_str(part)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -260,5 +285,33 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         let source = self.0.source.as_deref()?;
         Some(source)
+    }
+}
+
+/// The field of a stored name, in words. What comes behind a colon is the key of an entry: data.
+pub(crate) fn described(stored: &str) -> String {
+    match stored.split_once(':') {
+        Some((field, _)) => format!("an entry of `{field}`"),
+        None => format!("field `{stored}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_whatever_a_server_says() {
+        let error = Error::store("it said\u{7}").with_source("no\r\nERROR: lies\n\u{1b}[31m, é");
+        assert_eq!(
+            error.to_string(),
+            "it said\\u{7}: no\\r\\nERROR: lies\\n\\u{1b}[31m, é"
+        );
+    }
+
+    #[test]
+    fn the_key_of_an_entry_is_not_told() {
+        assert_eq!(described("cart:tea:a"), "an entry of `cart`");
+        assert_eq!(described("cart"), "field `cart`");
     }
 }

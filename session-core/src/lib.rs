@@ -25,6 +25,7 @@ mod update;
 pub mod changes;
 pub mod clock;
 pub mod error;
+pub mod event;
 pub mod expiry;
 pub mod fields;
 pub mod merge;

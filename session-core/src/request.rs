@@ -5,14 +5,15 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use log::{error, warn};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+use tracing::error;
 
 use crate::changes::Changes;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::event::{EventKind, Reason};
 use crate::fields::Fields;
 use crate::merge::Change;
 use crate::plan::{Commit, CookieChange, Identity, Live, Loaded, NoSession, Pending, plan};
@@ -237,12 +238,8 @@ impl<T: SessionData> RequestSession<T> {
         candidates: &Candidates,
         parent: Option<Link>,
     ) -> Result<Loaded, Error> {
-        let name = T::SCHEMA.name();
         if candidates.tampered {
-            warn!(
-                "session type {name}: a request brought more cookies than a browser sends; none is \
-                 believed"
-            );
+            self.refuse_cookies();
             return Ok(Loaded::None(NoSession {
                 stores_nothing: true,
                 refuses_end: true,
@@ -264,18 +261,19 @@ impl<T: SessionData> RequestSession<T> {
         if living.len() == 1 && others.is_empty() {
             return Ok(living.pop().map_or_else(Loaded::default, Loaded::Live));
         }
-        let count = living.len() + others.len();
         let others = others.into_iter().map(|(_, none)| none);
         let mut none = others.fold(NoSession::default(), NoSession::and);
         if !living.is_empty() {
-            warn!(
-                "session type {name}: a request brought the cookies of {count} sessions; none is \
-                 believed"
-            );
+            self.refuse_cookies();
             none.ends.extend(living.iter().map(Live::end));
             none.stores_nothing = true;
         }
         Ok(Loaded::None(none))
+    }
+
+    fn refuse_cookies(&self) {
+        let reason = Some(Reason::AmbiguousCookies);
+        self.engine.tell(EventKind::Refused, reason, None);
     }
 
     /// Whether this request used its session.
@@ -467,7 +465,9 @@ impl<T: SessionData> RequestSession<T> {
             match state.assigned.iter_mut().find(|(known, _)| known == name) {
                 Some((_, at)) => {
                     if *at > seen {
-                        overwritten.push(name.to_string());
+                        // The key of an entry is data.
+                        let field = name.split(':').next().unwrap_or_default();
+                        overwritten.push(field.to_owned());
                     }
                     *at = now;
                 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::changes::{Changes, Expired};
 use crate::clock::Timestamp;
-use crate::error::Error;
+use crate::error::{Error, described};
 use crate::field::{Field, OnUnreadable};
 use crate::fields::{DEADLINE_PREFIX, Fields, Name};
 use crate::merge::{Change, Counter, Rule};
@@ -219,7 +219,7 @@ impl<T> Schema<T> {
                 if let Change::Set(value) = change
                     && value.len() > field.max_size
                 {
-                    let what = format!("field `{name}`");
+                    let what = described(name);
                     return Err(Error::too_large(&what, value.len(), field.max_size));
                 }
             }

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use log::error;
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 use session_core::request::{CsrfMask, RequestSession};
 use session_core::schema::SessionData;
+use tracing::error;
 
 use crate::csrf::check::Csrf;
 use crate::csrf::form::FIELD;

@@ -5,12 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::thread;
 
-use log::warn;
 use session_core::changes::Changes;
 use session_core::error::Error as EngineError;
 use session_core::plan::Pending;
 use session_core::request::View;
 use session_core::schema::SessionData;
+use tracing::warn;
 
 use super::Session;
 

@@ -21,6 +21,7 @@ mod csrf;
 mod deploy;
 mod differential;
 mod encrypted;
+mod events;
 mod everywhere;
 mod example;
 mod failures;

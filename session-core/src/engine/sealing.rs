@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Engine, within};
+use super::Engine;
 use crate::changes::Changes;
 use crate::error::Error;
 use crate::fields::Fields;
@@ -24,7 +24,8 @@ impl<T: SessionData> Engine<T> {
         key: Key,
         deadline: Instant,
     ) -> Result<Option<(Arc<Record>, Fields)>, Error> {
-        let record = within(deadline, self.store.load(key, &self.wanted)).await?;
+        let loading = self.store.load(key, &self.wanted);
+        let record = self.call("load", key, deadline, loading).await?;
         Ok(record.map(|record| {
             let sealed = Self::sealed_in(&record.fields);
             if sealed.is_empty() {

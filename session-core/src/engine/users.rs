@@ -9,12 +9,13 @@
 
 use std::fmt;
 
-use log::warn;
 use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
-use super::{Engine, within};
+use super::Engine;
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::event::Reason;
 use crate::fields::Fields;
 use crate::plan::{End, Live};
 use crate::record::Metadata;
@@ -87,13 +88,16 @@ impl<T: SessionData> Engine<T> {
         };
         match self.step(login.user, what, deadline).await? {
             Stepped::Done(doomed) => {
-                self.end_doomed(login.user, &doomed, Some(deadline)).await?;
+                let reason = Reason::MaxSessions;
+                self.end_doomed(login.user, &doomed, reason, Some(deadline))
+                    .await?;
                 Ok(true)
             }
             Stepped::Ended => Err(Error::login_ended()),
             Stepped::Full => Err(Error::full()),
             Stepped::Unknown => {
-                self.end_doomed(login.user, &[login.key.id], Some(deadline))
+                let id = login.key.id;
+                self.end_doomed(login.user, &[id], Reason::Revoked, Some(deadline))
                     .await?;
                 Ok(false)
             }
@@ -126,12 +130,8 @@ impl<T: SessionData> Engine<T> {
         match self.step(user, what, deadline).await? {
             Stepped::Done(_) => Ok(true),
             Stepped::Unknown => {
-                let key = live.key;
-                warn!(
-                    "session {key}: it ends, since it is not among the sessions of its user: all of \
-                     them were ended, or what is known of them was lost"
-                );
-                self.end_doomed(user, &[id], Some(deadline)).await?;
+                self.end_doomed(user, &[id], Reason::NotListed, Some(deadline))
+                    .await?;
                 Ok(false)
             }
             other => Err(unexpected(&other)),
@@ -149,7 +149,7 @@ impl<T: SessionData> Engine<T> {
 
     /// Removes a session that was begun for a login, which then failed: nobody has its token.
     pub(crate) async fn abandon(&self, user: UserKey, fresh: &Live, deadline: Instant) {
-        if let Err(error) = self.end(&[fresh.end()], deadline).await {
+        if let Err(error) = self.end(&[fresh.end()], None, deadline).await {
             let key = fresh.key;
             warn!("session {key}: a session that nobody uses is left until it ends: {error}");
         }
@@ -160,7 +160,8 @@ impl<T: SessionData> Engine<T> {
     /// may have logged the same user in to it.
     pub(crate) async fn leave_index(&self, user: UserKey, live: &Live, deadline: Instant) {
         let nothing = Wanted::Fields(Vec::new());
-        let is_there = within(deadline, self.store.load(live.key, &nothing)).await;
+        let loading = self.store.load(live.key, &nothing);
+        let is_there = self.call("load", live.key, deadline, loading).await;
         if matches!(is_there, Ok(None)) {
             self.forget_of(user, vec![live.key.id], deadline).await;
         }
@@ -185,7 +186,8 @@ impl<T: SessionData> Engine<T> {
         let deadline = self.deadline();
         match self.step(user, What::Doom(whom), deadline).await? {
             Stepped::Doomed(doomed, ended_at) => {
-                self.end_doomed(user, &doomed, None).await?;
+                self.end_doomed(user, &doomed, Reason::Revoked, None)
+                    .await?;
                 Ok((doomed.len(), ended_at))
             }
             other => Err(unexpected(&other)),
@@ -242,12 +244,13 @@ impl<T: SessionData> Engine<T> {
         &self,
         user: UserKey,
         doomed: &[SessionId],
+        reason: Reason,
         deadline: Option<Instant>,
     ) -> Result<(), Error> {
         for some in doomed.chunks(AT_ONCE) {
             for id in some {
                 let deadline = deadline.unwrap_or_else(|| self.deadline());
-                self.end_one_of(user, *id, deadline).await?;
+                self.end_one_of(user, *id, reason, deadline).await?;
             }
             let deadline = deadline.unwrap_or_else(|| self.deadline());
             self.forget_of(user, some.to_vec(), deadline).await;
@@ -261,6 +264,7 @@ impl<T: SessionData> Engine<T> {
         &self,
         user: UserKey,
         id: SessionId,
+        reason: Reason,
         deadline: Instant,
     ) -> Result<(), Error> {
         let key = Key::new(T::SCHEMA.name(), id);
@@ -281,7 +285,7 @@ impl<T: SessionData> Engine<T> {
                 record: None,
             };
             // If somebody logged in to it in the meantime, it is looked at again.
-            if self.end(&[end], deadline).await? {
+            if self.end(&[end], Some(reason), deadline).await? {
                 return Ok(());
             }
         }
@@ -301,7 +305,8 @@ impl<T: SessionData> Engine<T> {
         let mut step = Step::new(what, Timestamp::default());
         for _ in 0..super::ATTEMPTS {
             step.not_after = self.not_after(deadline);
-            match within(deadline, index.step(user, &step)).await {
+            let stepping = index.step(user, &step);
+            match self.call("index", None, deadline, stepping).await {
                 Ok(Stepped::Late(_)) if Instant::now() < deadline => {}
                 Ok(Stepped::Late(_)) => break,
                 Err(error) if error.is_unknown() => {

@@ -1,13 +1,14 @@
 //! What a commit does in the store: it acts on a plan, within one deadline.
 
-use log::warn;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::{Committed, Doubt, RequestSession};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::users::Login;
 use crate::error::Error;
+use crate::event::{EventKind, Reason};
 use crate::fields::Fields;
 use crate::merge::Change;
 use crate::plan::{Commit, CookieChange, Identity, Live, Loaded, NoSession, Pending, Renews, plan};
@@ -21,11 +22,26 @@ const LOGIN_ATTEMPTS: usize = 3;
 
 impl<T: SessionData> RequestSession<T> {
     /// Acts on the plan within one deadline, unless an earlier commit of this request may still land.
+    /// Tells what is refused.
     pub(super) async fn execute(
         &self,
         pending: &Pending,
         expects: bool,
     ) -> Result<Committed, Error> {
+        let result = self.execute_untold(pending, expects).await;
+        if let Err(error) = &result {
+            let id = self.id();
+            match error.event() {
+                _ if error.is_conflict() => self.engine.tell(EventKind::Conflict, None, id),
+                // The line in the log is that of the request which fails.
+                Some((kind @ EventKind::Refused, reason)) => self.engine.notify(kind, reason, id),
+                _ => {}
+            }
+        }
+        result
+    }
+
+    async fn execute_untold(&self, pending: &Pending, expects: bool) -> Result<Committed, Error> {
         let doubt = self.state().doubt;
         if let Some(doubt) = doubt
             && !pending.destroyed
@@ -118,6 +134,8 @@ impl<T: SessionData> RequestSession<T> {
                         continue;
                     }
                     if let Some((live, cookie)) = engine.begin(fields, pending, deadline).await? {
+                        let reason = live.is_identified.then_some(Reason::Login);
+                        engine.tell(EventKind::Created, reason, Some(live.key.id));
                         let mut state = self.state();
                         state.loaded = Loaded::Live(live);
                         state.cookie = cookie;
@@ -265,6 +283,8 @@ impl<T: SessionData> RequestSession<T> {
                     });
                     state.cookie = CookieChange::Remove;
                 }
+                let (reason, id) = (Reason::IdentityChanged, live.key.id);
+                self.engine.tell(EventKind::Ended, Some(reason), Some(id));
                 self.engine.forget(&live.end(), deadline).await;
                 Ok(())
             }
@@ -320,7 +340,11 @@ impl<T: SessionData> RequestSession<T> {
         deadline: Instant,
     ) -> Result<(), Error> {
         let ends = loaded.ends();
-        let mut are_all = self.engine.end(&ends, deadline).await?;
+        let reason = match pending.destroyed {
+            true => Reason::Logout,
+            false => Reason::Replaced,
+        };
+        let mut are_all = self.engine.end(&ends, Some(reason), deadline).await?;
         if let Loaded::None(none) = loaded {
             are_all &= !none.refuses_end;
         }
@@ -370,6 +394,15 @@ impl<T: SessionData> RequestSession<T> {
         match updated? {
             Updated::Done(answer) => {
                 let (live, cookie) = engine.written(live, token, &update, &answer);
+                let event = match (write.renews, write.entered) {
+                    (Renews::Nothing, _) => None,
+                    (Renews::Login, Some(_)) => Some((EventKind::Created, Reason::Login)),
+                    (Renews::Login, None) => Some((EventKind::Rotated, Reason::Login)),
+                    (Renews::Verifier, _) => Some((EventKind::Rotated, Reason::Requested)),
+                };
+                if let Some((kind, reason)) = event {
+                    engine.tell(kind, Some(reason), Some(live.key.id));
+                }
                 let mut state = self.state();
                 state.loaded = Loaded::Live(live);
                 if !matches!(cookie, CookieChange::Keep) {

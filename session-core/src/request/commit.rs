@@ -1,7 +1,7 @@
 //! When a request commits: at the end, or when it is asked to.
 
-use log::error;
 use tokio::time::sleep_until;
+use tracing::error;
 
 use super::act::in_doubt;
 use super::{Answer, Committed, RequestSession, State, View};

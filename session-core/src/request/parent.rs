@@ -6,10 +6,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use log::warn;
+use tracing::warn;
 
 use super::{Candidates, RequestSession};
 use crate::error::Error;
+use crate::event::Reason;
 use crate::fields::{Fields, PARENT};
 use crate::plan::{CookieChange, Live, Loaded, NoSession, Pending};
 use crate::schema::SessionData;
@@ -169,8 +170,10 @@ impl<T: SessionData> RequestSession<T> {
         if pending.logs_in() && !pending.failed && !pending.destroyed {
             return Ok(false);
         }
+        let (ends, reason) = ([live.end()], Some(Reason::ParentEnded));
+        let ended = self.engine.end(&ends, reason, self.engine.deadline());
         // Nothing depends on it: without its parent, it opens for nobody.
-        if let Err(error) = self.engine.end(&[live.end()], self.engine.deadline()).await {
+        if let Err(error) = ended.await {
             warn!("session {key}: it has ended with its parent, but is still stored: {error}");
         }
         self.state().cookie = CookieChange::Remove;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{RequestSession, View};
 use crate::changes::Changes;
-use crate::error::Error;
+use crate::error::{Error, described};
 use crate::field::OnUnreadable;
 use crate::fields::Fields;
 use crate::merge::Change;
@@ -130,7 +130,8 @@ impl<T: SessionData> RequestSession<T> {
     ) -> Result<bool, Error> {
         for (name, on_unreadable) in faults {
             let complain = |what: &str| {
-                let what = format!("`{name}` cannot be read as what it is declared; {what}");
+                let field = described(name);
+                let what = format!("{field} cannot be read as what it is declared; {what}");
                 self.engine.complain(live.key.id, what);
             };
             match on_unreadable {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use log::warn;
+use tracing::warn;
 
 use super::{Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted};
 use crate::clock::{Clock, SystemClock, Timestamp};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deadpool_redis::Pool;
 use deadpool_redis::redis::{self, Cmd, FromRedisValue as _, Value};
-use log::warn;
+use tracing::warn;
 
 use self::connection::{Call, Connections};
 use self::script::{Script, ScriptCall};

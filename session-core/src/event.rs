@@ -1,0 +1,272 @@
+//! What happened to sessions, for logs, alerts and metrics: public ids and fixed words, nothing else.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tracing::{debug, error, info, warn};
+
+use crate::error::Error;
+use crate::store::Key;
+use crate::token::SessionId;
+
+/// Something that happened to a session.
+///
+/// It holds no token, no data and nothing that a client sent, so you can log it as it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Event {
+    /// The name of the session type.
+    pub session_type: &'static str,
+    /// The public handle of the session; `None`: there is none, or nobody knows which is meant.
+    pub id: Option<SessionId>,
+    /// What happened.
+    pub kind: EventKind,
+    /// Why; `None`: the kind says it.
+    pub reason: Option<Reason>,
+}
+
+/// What happened to a session.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A transaction met another request. It is tried again.
+    Conflict,
+    /// A session began; with [`Reason::Login`], with somebody logged in.
+    Created,
+    /// A session ended: nothing is stored under its id any more. That its time is over is no event.
+    Ended,
+    /// A request was refused.
+    Refused,
+    /// The session has a new token.
+    Rotated,
+    /// A request brought a token that opens its session no more, or never did.
+    StaleToken,
+    /// The store failed; with [`Reason::UnknownOutcome`], what was asked may have been done.
+    StoreError,
+}
+
+/// Why something happened to a session.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The request brought cookies of several sessions, or more than a browser sends.
+    AmbiguousCookies,
+    /// A logout whose cookies do not say which session to end.
+    AmbiguousLogout,
+    /// All sessions of the user were ended while the login was under way.
+    EndedEverywhere,
+    /// Another user logged in to it, or its user was set to nobody.
+    IdentityChanged,
+    /// Somebody logged in.
+    Login,
+    /// The request ended it: a logout.
+    Logout,
+    /// The user has as many sessions as `max_sessions` allows.
+    MaxSessions,
+    /// Nobody ever issued that token.
+    NeverIssued,
+    /// It is not among the sessions of its user: all were ended, or the store lost the list.
+    NotListed,
+    /// The request may come from another site.
+    OtherSite,
+    /// The session with which it ends has ended.
+    ParentEnded,
+    /// A login began another session in its place; of a token: another one has taken its place.
+    Replaced,
+    /// The request asked for a new token.
+    Requested,
+    /// It was ended from outside, through the list of its user's sessions.
+    Revoked,
+    /// Nobody knows whether it was done.
+    UnknownOutcome,
+}
+
+impl EventKind {
+    /// Its name in logs and metrics, in snake case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Created => "created",
+            Self::Ended => "ended",
+            Self::Refused => "refused",
+            Self::Rotated => "rotated",
+            Self::StaleToken => "stale_token",
+            Self::StoreError => "store_error",
+        }
+    }
+}
+
+impl Reason {
+    /// Its name in logs and metrics, in snake case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AmbiguousCookies => "ambiguous_cookies",
+            Self::AmbiguousLogout => "ambiguous_logout",
+            Self::EndedEverywhere => "ended_everywhere",
+            Self::IdentityChanged => "identity_changed",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::MaxSessions => "max_sessions",
+            Self::NeverIssued => "never_issued",
+            Self::NotListed => "not_listed",
+            Self::OtherSite => "other_site",
+            Self::ParentEnded => "parent_ended",
+            Self::Replaced => "replaced",
+            Self::Requested => "requested",
+            Self::Revoked => "revoked",
+            Self::UnknownOutcome => "unknown_outcome",
+        }
+    }
+}
+
+impl Event {
+    /// What a line of the log says of it.
+    const fn text(&self) -> &'static str {
+        match (self.kind, self.reason) {
+            (EventKind::Conflict, _) => "a transaction met another request and is tried again",
+            (EventKind::Created, _) => "a session began",
+            (EventKind::Ended, Some(Reason::NotListed)) => {
+                "the session ends, since it is not among the sessions of its user: all of them were \
+                 ended, or what is known of them was lost"
+            }
+            (EventKind::Ended, _) => "a session ended",
+            (EventKind::Refused, Some(Reason::AmbiguousCookies)) => {
+                "a request brought the cookies of several sessions, or more than a browser sends; none \
+                 is believed"
+            }
+            (EventKind::Refused, _) => "a request was refused",
+            (EventKind::Rotated, _) => "a session has a new token",
+            (EventKind::StaleToken, Some(Reason::NeverIssued)) => {
+                "a request brought a token with this id that nobody issued"
+            }
+            (EventKind::StaleToken, _) => {
+                "a request brought a token that was replaced long ago: it is replayed, or stolen"
+            }
+            (EventKind::StoreError, _) => "the store failed",
+        }
+    }
+
+    /// Writes it to the log.
+    pub(crate) fn log(&self) {
+        let (text, session, event) = (self.text(), Subject(self), self.kind.name());
+        let reason = self.reason.map(Reason::name);
+        match (self.kind, self.reason) {
+            (EventKind::Refused | EventKind::StaleToken, _)
+            | (EventKind::Ended, Some(Reason::NotListed)) => {
+                warn!(target: TARGET, %session, event, reason, "{text}");
+            }
+            (EventKind::StoreError, _) => {
+                error!(target: TARGET, %session, event, reason, "{text}");
+            }
+            (EventKind::Created, None) | (EventKind::Conflict, _) => {
+                debug!(target: TARGET, %session, event, reason, "{text}");
+            }
+            (EventKind::Created | EventKind::Ended | EventKind::Rotated, _) => {
+                info!(target: TARGET, %session, event, reason, "{text}");
+            }
+        }
+    }
+
+    /// Counts it.
+    pub(crate) fn count(&self) {
+        #[cfg(feature = "metrics")]
+        metrics::counter!(
+            EVENTS,
+            "session" => self.session_type,
+            "event" => self.kind.name(),
+            "reason" => self.reason.map_or("", Reason::name),
+        )
+        .increment(1);
+    }
+}
+
+/// The target of all events in the log, whichever crate they come from.
+pub const TARGET: &str = "rocket_typed_session";
+
+/// The counter of events.
+#[cfg(feature = "metrics")]
+pub const EVENTS: &str = "session_events_total";
+
+/// The histogram of how long calls of the store took, in seconds.
+#[cfg(feature = "metrics")]
+pub const STORE_SECONDS: &str = "session_store_seconds";
+
+/// Tells the recorder of metrics what each of them is.
+#[cfg(feature = "metrics")]
+pub fn describe_metrics() {
+    metrics::describe_counter!(EVENTS, "What happened to sessions, and why.");
+    let unit = metrics::Unit::Seconds;
+    metrics::describe_histogram!(
+        STORE_SECONDS,
+        unit,
+        "How long calls of the session store took."
+    );
+}
+
+/// The session as a store's key shows it, or its type alone.
+struct Subject<'e>(&'e Event);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.id {
+            Some(id) => Key::new(self.0.session_type, id).fmt(f),
+            None => f.write_str(self.0.session_type),
+        }
+    }
+}
+
+impl Error {
+    /// Which event this error is, if it is one.
+    #[must_use]
+    pub fn event(&self) -> Option<(EventKind, Option<Reason>)> {
+        let refused = |reason| Some((EventKind::Refused, Some(reason)));
+        if self.is_login_ended() {
+            refused(Reason::EndedEverywhere)
+        } else if self.is_refused() {
+            refused(Reason::AmbiguousLogout)
+        } else if self.is_full() {
+            refused(Reason::MaxSessions)
+        } else if self.is_csrf() {
+            refused(Reason::OtherSite)
+        } else if self.is_unknown() {
+            Some((EventKind::StoreError, Some(Reason::UnknownOutcome)))
+        } else if self.is_store() {
+            Some((EventKind::StoreError, None))
+        } else {
+            None
+        }
+    }
+}
+
+/// What an application does with events.
+#[derive(Clone, Default)]
+pub struct Hook(Option<Arc<Call>>);
+
+type Call = dyn Fn(&Event) + Send + Sync;
+
+impl Hook {
+    /// Calls this function with each event.
+    #[must_use]
+    pub fn new(hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hook)))
+    }
+
+    /// Calls it. Sessions do not depend on what it does: a panic of it is logged.
+    pub(crate) fn call(&self, event: &Event) {
+        let Some(hook) = &self.0 else {
+            return;
+        };
+        if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
+            error!("session type {}: `on_event` panicked", event.session_type);
+        }
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hook").finish_non_exhaustive()
+    }
+}
