@@ -100,18 +100,22 @@ impl Changes {
         rule: impl Fn(&str) -> Rule,
     ) -> Result<Self, Error> {
         let mut changes = Self::new();
+        // Both are sorted by name, so one walk finds the pairs.
+        let mut before = before.iter().peekable();
         for (name, value) in after.iter() {
-            let old = before.get(name);
+            while let Some((gone, _)) = before.next_if(|(old, _)| *old < name) {
+                changes.insert(gone.clone(), Change::Unset);
+            }
+            let old = before.next_if(|(old, _)| *old == name);
+            let old = old.map(|(_, old)| old);
             if old != Some(value) {
                 let change = rule(name).difference(old, value);
                 let change = change.map_err(|Overflow| Error::overflow(name))?;
                 changes.insert(name.clone(), change);
             }
         }
-        for (name, _) in before.iter() {
-            if after.get(name).is_none() {
-                changes.insert(name.clone(), Change::Unset);
-            }
+        for (gone, _) in before {
+            changes.insert(gone.clone(), Change::Unset);
         }
         Ok(changes)
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub struct Engine<T: SessionData> {
     wanted: Wanted,
     /// The sessions with which these end.
     parent: Option<Arc<dyn Parents>>,
+    /// Whether other sessions end with these.
+    has_children: AtomicBool,
     complaints: Mutex<HashSet<(SessionId, String)>>,
     data: PhantomData<fn() -> T>,
 }
@@ -87,6 +90,7 @@ impl<T: SessionData> Engine<T> {
                 wanted => wanted,
             },
             parent: None,
+            has_children: AtomicBool::new(false),
             complaints: Mutex::default(),
             data: PhantomData,
         }
@@ -134,8 +138,15 @@ impl<T: SessionData> Engine<T> {
     /// The same sessions, which end with these.
     #[must_use]
     pub fn parent(self, parent: Option<Arc<Engine<T::Parent>>>) -> Self {
-        let parent = parent.map(|parent| -> Arc<dyn Parents> { parent });
+        let parent = parent.map(|parent| -> Arc<dyn Parents> {
+            parent.has_children.store(true, Ordering::SeqCst);
+            parent
+        });
         Self { parent, ..self }
+    }
+
+    pub(crate) fn has_children(&self) -> bool {
+        self.has_children.load(Ordering::SeqCst)
     }
 
     /// How many sessions a user may have, in words for operators; empty: any number.
@@ -255,7 +266,7 @@ impl<T: SessionData> Engine<T> {
         }
         let digests = token.digests();
         if metadata.digests.matches(&digests) {
-            return Ok(Loaded::Live(self.live(token.clone(), record, sealed)));
+            return Ok(Loaded::Live(Self::live(token.clone(), record, sealed)));
         }
         let is_recent = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < GRACE);
         let is_same_login = metadata.digests.login_matches(&digests);
@@ -280,11 +291,11 @@ impl<T: SessionData> Engine<T> {
         }))
     }
 
-    fn live(&self, token: Token, record: Arc<Record>, sealed: Fields) -> Live {
+    fn live(token: Token, record: Arc<Record>, sealed: Fields) -> Live {
         let is_identified =
             record.metadata.authenticated_at.is_some() || T::SCHEMA.is_identified(&record.fields);
         Live {
-            key: self.key(&token),
+            key: Key::new(T::SCHEMA.name(), token.id()),
             token,
             record,
             sealed,
@@ -328,7 +339,7 @@ impl<T: SessionData> Engine<T> {
             result = match self.call("create", key, deadline, creating).await {
                 Ok(Created::Done) => {
                     let cookie = self.cookie(&token, &record.metadata);
-                    let live = self.live(token, Arc::new(record), Fields::new());
+                    let live = Self::live(token, Arc::new(record), Fields::new());
                     return Ok((live, cookie));
                 }
                 Ok(Created::Refused) => result,
@@ -396,7 +407,8 @@ impl<T: SessionData> Engine<T> {
         if renews == Renews::Login && self.is_indexed() {
             update.loaded_lifetime = Some(before.pack_lifetime());
         }
-        if renews != Renews::Login && !self.may_extend(live) {
+        let extends = update.touched_at.is_some() && renews != Renews::Login;
+        if extends && !self.may_extend(live) {
             (update.touched_at, update.ttl) = (None, Duration::ZERO);
         }
         Ok((token, update))
@@ -431,26 +443,34 @@ impl<T: SessionData> Engine<T> {
         Err(Error::store("the store did not get to it in time"))
     }
 
-    /// The session after an update was done and answered, and its cookie if that changes.
+    /// The session after an update was done and answered: what this request read, what it wrote, and
+    /// what the store said. It changes the record in place, if nobody else needs it as it was.
     pub(crate) fn written(
-        &self,
-        live: &Live,
+        live: Live,
         token: Token,
+        metadata: Metadata,
         update: &Update,
         answer: &Fields,
-    ) -> (Live, CookieChange) {
-        let metadata = update.metadata_after(&live.record.metadata);
-        let cookie = match update.rotation.is_some() || update.lifetime.is_some() {
-            true => self.cookie(&token, &metadata),
-            false => CookieChange::Keep,
-        };
-        // What this request knows: what it read, what it wrote, and what the store said.
-        let mut fields = live.record.fields.clone();
-        update.changes.overlay(&mut fields, answer);
-        let record = Record::new(metadata, fields, live.record.remove_at);
+    ) -> Live {
+        let mut record = Arc::unwrap_or_clone(live.record);
+        update.changes.overlay(&mut record.fields, answer);
+        record.metadata = metadata;
         // How they are stored now, a transaction reads again first.
         let sealed = Fields::new();
-        (self.live(token, Arc::new(record), sealed), cookie)
+        Self::live(token, Arc::new(record), sealed)
+    }
+
+    /// The cookie after an update of a session, if it changes.
+    pub(crate) fn cookie_after(
+        &self,
+        token: &Token,
+        metadata: &Metadata,
+        update: &Update,
+    ) -> CookieChange {
+        match update.rotation.is_some() || update.lifetime.is_some() {
+            true => self.cookie(token, metadata),
+            false => CookieChange::Keep,
+        }
     }
 
     /// Extends a session; `false`: it is to end. A failure is only logged: it costs the session a

@@ -207,9 +207,17 @@ impl<T> Field<T> {
         faults: &mut Vec<(String, OnUnreadable)>,
     ) {
         if !self.is_entries() {
-            let values: Vec<_> = self.names().filter_map(|name| stored.get(name)).collect();
-            let value = self.rule.combined(&values);
-            if value.is_some_and(|value| !self.codec.decode(data, "", &value)) {
+            let is_read = match self.aliases {
+                [] => stored
+                    .get(self.name)
+                    .map(|value| self.codec.decode(data, "", value)),
+                _ => {
+                    let values: Vec<_> = self.names().filter_map(|name| stored.get(name)).collect();
+                    let value = self.rule.combined(&values);
+                    value.map(|value| self.codec.decode(data, "", &value))
+                }
+            };
+            if is_read == Some(false) {
                 faults.push((self.name.to_owned(), self.on_unreadable));
             }
             return;

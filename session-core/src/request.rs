@@ -225,7 +225,9 @@ impl<T: SessionData> RequestSession<T> {
         let opening = self.opening.get_or_init(|| async {
             let loaded = self.load_one_of(&candidates(), parent).await?;
             self.state().loaded = loaded;
-            self.opened_as.get_or_init(|| self.link());
+            if self.engine.has_children() {
+                self.opened_as.get_or_init(|| self.link());
+            }
             Ok(())
         });
         opening.await.clone()

@@ -137,12 +137,17 @@ impl<T: SessionData> Session<T> {
 
     /// What changed since the guard began, or since the last time that was taken.
     pub(super) fn changes(&self) -> Result<Changes, EngineError> {
-        let mut changes = self.earlier.clone();
-        if let Some(before) = &self.before {
-            let before = before.as_ref().map_err(Clone::clone)?;
-            let engine = self.request.engine();
-            changes.merge(engine.changes(self.record.as_deref(), before, &self.data)?)?;
+        let Some(before) = &self.before else {
+            return Ok(self.earlier.clone());
+        };
+        let before = before.as_ref().map_err(Clone::clone)?;
+        let engine = self.request.engine();
+        let later = engine.changes(self.record.as_deref(), before, &self.data)?;
+        if self.earlier.is_empty() {
+            return Ok(later);
         }
+        let mut changes = self.earlier.clone();
+        changes.merge(later)?;
         Ok(changes)
     }
 

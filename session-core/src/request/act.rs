@@ -54,12 +54,27 @@ impl<T: SessionData> RequestSession<T> {
         if self.end_orphan(pending).await? {
             return Ok(done(true));
         }
+        if self.plan_now(pending) == (Commit::Nothing { drops: false }) {
+            return Ok(done(false));
+        }
         let deadline = self.engine.deadline();
-        let acting = self.act(pending, expects, deadline);
+        // Boxed, since it is large, and each caller would move it.
+        let acting = Box::pin(self.act(pending, expects, deadline));
         match pending.is_empty() {
             true => acting.await,
             false => self.in_doubt(deadline, acting).await,
         }
+    }
+
+    fn plan_now(&self, pending: &Pending) -> Commit {
+        let loaded = self.state().loaded.clone();
+        self.plan(&loaded, pending)
+    }
+
+    fn plan(&self, loaded: &Loaded, pending: &Pending) -> Commit {
+        let live = loaded.live();
+        let touch_due = live.is_some_and(|live| self.engine.touch_due(live));
+        plan(loaded, pending, touch_due)
     }
 
     /// Acts on the plan. A login that meets another request's commit begins again.
@@ -72,9 +87,7 @@ impl<T: SessionData> RequestSession<T> {
         let engine = &*self.engine;
         for _ in 0..LOGIN_ATTEMPTS {
             let loaded = self.state().loaded.clone();
-            let touch_due = loaded.live().is_some_and(|live| engine.touch_due(live));
-            let commit = plan(&loaded, pending, touch_due);
-            match (commit, &loaded) {
+            match (self.plan(&loaded, pending), loaded) {
                 (Commit::Nothing { drops: false }, _) => return Ok(done(false)),
                 (Commit::Nothing { drops: true }, _) => {
                     warn!(
@@ -88,16 +101,16 @@ impl<T: SessionData> RequestSession<T> {
                     return Err(Error::refused());
                 }
                 (Commit::Touch, Loaded::Live(live)) => {
-                    if !engine.touch(live).await {
-                        self.over(live);
+                    if !engine.touch(&live).await {
+                        self.over(&live);
                     }
                     return Ok(done(false));
                 }
-                (Commit::End, _) => {
+                (Commit::End, loaded) => {
                     self.end(&loaded, pending, deadline).await?;
                     return Ok(done(true));
                 }
-                (Commit::Begin { ends_others }, _) => {
+                (Commit::Begin { ends_others }, loaded) => {
                     // What is refused ends nothing: the data first, then the user.
                     let fields = self.linked(self.begin_with(&loaded, pending)?)?;
                     let entered = match T::SCHEMA.user_of(&fields).filter(|_| engine.is_indexed()) {
@@ -121,7 +134,7 @@ impl<T: SessionData> RequestSession<T> {
                             expects: false,
                             entered: Some(user),
                         };
-                        match self.write(&fresh, &login, write, deadline).await {
+                        match self.write(fresh.clone(), &login, write, deadline).await {
                             Ok(Some(_)) => return Ok(done(true)),
                             Ok(None) => self.state().loaded = left,
                             Err(error) => {
@@ -149,6 +162,7 @@ impl<T: SessionData> RequestSession<T> {
                         expects,
                         entered: None,
                     };
+                    let token = live.token.clone();
                     if let Some(answer) = self.write(live, pending, write, deadline).await? {
                         return Ok(Committed {
                             answer,
@@ -158,7 +172,7 @@ impl<T: SessionData> RequestSession<T> {
                     if !(data && pending.logs_in()) {
                         return Err(Error::gone());
                     }
-                    let again = self.load(&live.token, self.parent_link()).await?;
+                    let again = self.load(&token, self.parent_link()).await?;
                     self.state().loaded = again;
                 }
                 (Commit::Touch | Commit::Write { .. }, Loaded::None(_)) => {}
@@ -366,21 +380,21 @@ impl<T: SessionData> RequestSession<T> {
     /// Writes to the living session; `None`: it is gone.
     async fn write(
         &self,
-        live: &Live,
+        live: Live,
         pending: &Pending,
         write: Write,
         deadline: Instant,
     ) -> Result<Option<Fields>, Error> {
         let engine = &*self.engine;
-        let (token, mut update) = engine.update(live, pending, write.renews, write.data)?;
-        update.expected = write.expects.then(|| Engine::<T>::expected(live));
+        let (token, mut update) = engine.update(&live, pending, write.renews, write.data)?;
+        update.expected = write.expects.then(|| Engine::<T>::expected(&live));
         let is_login = write.renews == Renews::Login && write.data;
         let (may_go_on, user) = match write.entered {
             Some(user) => (true, Some(user)),
-            None => self.enter(live, &update, is_login, deadline).await?,
+            None => self.enter(&live, &update, is_login, deadline).await?,
         };
         if !may_go_on {
-            self.over(live);
+            self.over(&live);
             return Ok(None);
         }
         let updated = engine.send(live.key, &mut update, deadline).await;
@@ -389,11 +403,22 @@ impl<T: SessionData> RequestSession<T> {
             Err(error) => !error.is_unknown(),
         };
         if let Some(user) = user.filter(|_| is_lost) {
-            engine.leave_index(user, live, deadline).await;
+            engine.leave_index(user, &live, deadline).await;
         }
         match updated? {
             Updated::Done(answer) => {
-                let (live, cookie) = engine.written(live, token, &update, &answer);
+                let metadata = update.metadata_after(&live.record.metadata);
+                let cookie = engine.cookie_after(&token, &metadata, &update);
+                let id = live.key.id;
+                {
+                    let mut state = self.state();
+                    state.loaded = Loaded::default();
+                    let live = Engine::<T>::written(live, token, metadata, &update, &answer);
+                    state.loaded = Loaded::Live(live);
+                    if !matches!(cookie, CookieChange::Keep) {
+                        state.cookie = cookie;
+                    }
+                }
                 let event = match (write.renews, write.entered) {
                     (Renews::Nothing, _) => None,
                     (Renews::Login, Some(_)) => Some((EventKind::Created, Reason::Login)),
@@ -401,12 +426,7 @@ impl<T: SessionData> RequestSession<T> {
                     (Renews::Verifier, _) => Some((EventKind::Rotated, Reason::Requested)),
                 };
                 if let Some((kind, reason)) = event {
-                    engine.tell(kind, Some(reason), Some(live.key.id));
-                }
-                let mut state = self.state();
-                state.loaded = Loaded::Live(live);
-                if !matches!(cookie, CookieChange::Keep) {
-                    state.cookie = cookie;
+                    engine.tell(kind, Some(reason), Some(id));
                 }
                 Ok(Some(answer))
             }
@@ -414,7 +434,7 @@ impl<T: SessionData> RequestSession<T> {
                 if !pending.logs_in() {
                     self.dropped(live.key);
                 }
-                self.over(live);
+                self.over(&live);
                 Ok(None)
             }
             refused => Err(Self::refusal(&refused)),

@@ -116,13 +116,20 @@ impl Store for MemoryStore {
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
         let now = self.now();
         let mut sessions = self.lock();
-        // Out and in again, since its place in the order may be another one.
-        let Some(mut record) = sessions.remove(key) else {
+        let Sessions { records, order, .. } = &mut *sessions;
+        let Some(record) = records.get_mut(&key) else {
             return Ok(Updated::Gone);
         };
-        let updated = update.apply_to(Arc::make_mut(&mut record), now);
-        if !record.is_over(now) {
-            sessions.insert(key, record);
+        let before = rank(key, record);
+        let updated = update.apply_to(Arc::make_mut(record), now);
+        let (after, is_over) = (rank(key, record), record.is_over(now));
+        if is_over || after != before {
+            order.remove(&before);
+        }
+        if is_over {
+            records.remove(&key);
+        } else if after != before {
+            order.insert(after);
         }
         Ok(updated)
     }
