@@ -9,6 +9,7 @@
 )]
 
 mod app;
+mod attack;
 mod cancel;
 mod clocks;
 mod cluster;

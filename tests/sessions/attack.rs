@@ -1,0 +1,518 @@
+//! What a hostile client tries with sessions that end with others, and with encrypted fields.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rocket::{Build, Rocket, State, get, post, routes};
+use rocket_typed_session::{Error, Session, TransactError, session};
+use session_core::testing::Verb;
+
+use crate::app::Gate;
+use crate::support::http::{Browser, Server};
+use crate::support::own::{REFUSED, configured, faulty, on_both_stores, quiet};
+use crate::support::redis::RedisServer;
+
+#[session(cookie = "visit")]
+struct Visit {
+    #[session(identity)]
+    user: Option<String>,
+    note: String,
+    #[session(on_unreadable = "drop_session")]
+    level: u8,
+}
+
+#[session(cookie = "admin", parent = Visit)]
+struct Admin {
+    #[session(identity)]
+    admin: Option<String>,
+    #[session(counter)]
+    acts: u64,
+}
+
+#[post("/login/<user>")]
+fn login(mut visit: Session<Visit>, user: String) {
+    visit.log_in(user);
+}
+
+#[post("/rotate")]
+fn rotate(mut visit: Session<Visit>) {
+    visit.rotate_token();
+}
+
+#[post("/logout")]
+fn logout(mut visit: Session<Visit>) {
+    visit.destroy();
+}
+
+#[post("/note/<text>")]
+fn note(mut visit: Session<Visit>, text: String) {
+    visit.note = text;
+}
+
+#[post("/level/<level>")]
+fn level(mut visit: Session<Visit>, level: u8) {
+    visit.level = level;
+}
+
+#[post("/slow/note/<text>")]
+async fn slow_note(mut visit: Session<Visit>, gate: &State<Arc<Gate>>, text: String) {
+    gate.pass_if(true).await;
+    visit.note = text;
+}
+
+#[post("/slow/both")]
+async fn slow_both(mut visit: Session<Visit>, mut admin: Session<Admin>, gate: &State<Arc<Gate>>) {
+    gate.pass_if(true).await;
+    visit.note = "both".into();
+    admin.acts += 1;
+}
+
+#[post("/slow/both/login")]
+async fn slow_login(mut visit: Session<Visit>, mut admin: Session<Admin>, gate: &State<Arc<Gate>>) {
+    gate.pass_if(true).await;
+    visit.note = "both".into();
+    admin.log_in("root".into());
+}
+
+#[post("/slow/both/logout")]
+async fn slow_logout(
+    mut visit: Session<Visit>,
+    mut admin: Session<Admin>,
+    gate: &State<Arc<Gate>>,
+) {
+    gate.pass_if(true).await;
+    visit.note = "both".into();
+    admin.destroy();
+}
+
+#[get("/visit")]
+fn visit(visit: Session<Visit>) -> String {
+    format!("{} {}", visit.user.as_deref().unwrap_or("-"), visit.note)
+}
+
+#[post("/admin/login/<admin>")]
+fn admin_login(mut session: Session<Admin>, admin: String) {
+    session.log_in(admin);
+}
+
+#[post("/admin/act")]
+fn act(mut admin: Session<Admin>) {
+    admin.acts += 1;
+}
+
+#[get("/admin")]
+fn admin(admin: Session<Admin>) -> String {
+    let name = admin.admin.as_deref().unwrap_or("-");
+    format!("{name} {}", admin.acts)
+}
+
+#[post("/admin/logout")]
+fn admin_logout(mut admin: Session<Admin>) {
+    admin.destroy();
+}
+
+#[post("/both-saved/<user>")]
+async fn both_saved(
+    mut visit: Session<Visit>,
+    mut admin: Session<Admin>,
+    user: String,
+) -> Result<(), Error> {
+    visit.log_in(user.clone());
+    admin.log_in(user);
+    admin.save().await?;
+    Ok(())
+}
+
+fn app(rocket: Rocket<Build>) -> Rocket<Build> {
+    gated(&Arc::new(Gate::new()))(rocket)
+}
+
+fn mounted(rocket: Rocket<Build>) -> Rocket<Build> {
+    let rocket = rocket.mount(
+        "/",
+        routes![login, rotate, logout, note, level, visit, both_saved],
+    );
+    let rocket = rocket.mount("/", routes![slow_note, slow_both, slow_login, slow_logout]);
+    rocket.mount("/", routes![admin_login, act, admin, admin_logout])
+}
+
+/// The application, and the gate at which its slow handlers wait.
+fn gated(gate: &Arc<Gate>) -> impl Fn(Rocket<Build>) -> Rocket<Build> {
+    let gate = Arc::clone(gate);
+    move |rocket| mounted(fairings(rocket).manage(Arc::clone(&gate)))
+}
+
+fn fairings(rocket: Rocket<Build>) -> Rocket<Build> {
+    rocket.attach(Visit::fairing()).attach(Admin::fairing())
+}
+
+async fn logged_in(server: &Server) -> Browser {
+    let mut browser = server.browser();
+    browser.post("/login/alice", &[]).await;
+    browser.post("/admin/login/root", &[]).await;
+    assert_eq!(browser.get("/admin").await.text(), "root 0");
+    browser
+}
+
+/// A request that waits in its handler while another one does this; then what it answers.
+async fn meanwhile(
+    gate: &Gate,
+    browser: &Browser,
+    slow: &'static str,
+    other: &str,
+    mut by: Browser,
+) -> (crate::support::http::Response, Browser) {
+    let mut slow_browser = browser.clone();
+    let waiting = tokio::spawn(async move { slow_browser.post(slow, &[]).await });
+    gate.entered().await;
+    assert_eq!(by.post(other, &[]).await.status, 200);
+    gate.release();
+    (waiting.await.unwrap(), by)
+}
+
+/// README, guarantee 11: however often a thief rotates a stolen token, the user can log out, and that
+/// ends the thief's session. Guarantee 2: a logout is final.
+#[tokio::test]
+async fn a_thief_who_rotates_the_parent_does_not_outlive_a_logout() {
+    on_both_stores(app, async |server| {
+        let mut victim = logged_in(&server).await;
+        let mut thief = server.browser();
+        thief.jar = victim.jar.clone();
+        thief.post("/rotate", &[]).await;
+        assert_eq!(thief.get("/admin").await.text(), "root 0");
+        let status = victim.post("/admin/logout", &[]).await.status;
+        let left = thief.get("/admin").await.text();
+        assert!(status == 503 || left == "- 0", "{status} {left}");
+    })
+    .await;
+}
+
+/// SECURITY.md: the response never claims a logout that did not happen.
+#[tokio::test]
+async fn planted_cookies_of_the_parent_do_not_fake_a_logout() {
+    on_both_stores(app, async |server| {
+        let victim = logged_in(&server).await;
+        let mut other = server.browser();
+        other.post("/note/mine", &[]).await;
+        let planted = other.jar.get("visit").unwrap();
+        let own = victim.jar.get("visit").unwrap();
+        let mut attacked = victim.clone();
+        attacked
+            .jar
+            .set("visit", &format!("{planted}; visit={own}"));
+        let status = attacked.post("/admin/logout", &[]).await.status;
+        let mut thief = victim.clone();
+        let left = thief.get("/admin").await.text();
+        assert!(status == 503 || left == "- 0", "{status} {left}");
+    })
+    .await;
+}
+
+/// A planted cookie of the child does not keep the real one from counting.
+#[tokio::test]
+async fn a_planted_child_does_not_count() {
+    on_both_stores(app, async |server| {
+        let mut victim = logged_in(&server).await;
+        let mallory = logged_in(&server).await;
+        let own = victim.jar.get("admin").unwrap().to_owned();
+        let planted = mallory.jar.get("admin").unwrap();
+        victim.jar.set("admin", &format!("{planted}; admin={own}"));
+        assert_eq!(victim.get("/admin").await.text(), "root 0");
+        let mut mallory = mallory.clone();
+        assert_eq!(victim.post("/admin/act", &[]).await.status, 200);
+        assert_eq!(mallory.get("/admin").await.text(), "root 0");
+        // With nothing beside it, a logout ends what it brought.
+        victim.jar.set("admin", planted);
+        assert_eq!(victim.get("/admin").await.text(), "- 0");
+    })
+    .await;
+}
+
+/// Its parent goes on: another request only gave it a new token.
+#[tokio::test]
+async fn a_rotation_beside_a_write_to_the_parent_leaves_the_child_alone() {
+    let gate = Arc::new(Gate::new());
+    on_both_stores(gated(&gate), async |server| {
+        for slow in ["/slow/note/x", "/slow/both"] {
+            for other in ["/rotate", "/login/alice"] {
+                let browser = logged_in(&server).await;
+                let (response, mut browser) =
+                    meanwhile(&gate, &browser, slow, other, browser.clone()).await;
+                assert_eq!(response.status, 200, "{slow} {other}");
+                let cookies = response.set_cookies();
+                assert!(cookies.is_empty(), "{slow} {other}: {cookies:?}");
+                let read = browser.get("/admin").await.text();
+                assert!(read.starts_with("root"), "{slow} {other}: {read}");
+            }
+        }
+    })
+    .await;
+}
+
+/// README: at the end of a request, `is_gone` is no error. SECURITY.md: a late request stores nothing.
+#[tokio::test]
+async fn a_late_request_that_begins_a_child_is_no_error() {
+    let gate = Arc::new(Gate::new());
+    on_both_stores(gated(&gate), async |server| {
+        // It comes with the token of a moment ago.
+        let mut browser = server.browser();
+        browser.post("/login/alice", &[]).await;
+        let mut late = browser.clone();
+        browser.post("/rotate", &[]).await;
+        let response = late.post("/admin/act", &[]).await;
+        assert_eq!((response.status, response.set_cookies().len()), (200, 0));
+        let response = late.post("/admin/login/root", &[]).await;
+        assert_eq!((response.status, response.set_cookies().len()), (503, 0));
+        // The token is replaced, or the visit ends, while it is under way.
+        for (slow, other, status) in [
+            ("/slow/both", "/rotate", 200),
+            ("/slow/both", "/logout", 200),
+            ("/slow/both/login", "/rotate", 503),
+        ] {
+            let mut browser = server.browser();
+            browser.post("/login/alice", &[]).await;
+            let (response, _) = meanwhile(&gate, &browser, slow, other, browser.clone()).await;
+            assert_eq!(response.status, status, "{slow} {other}");
+            assert!(response.set_cookies().is_empty(), "{slow} {other}");
+        }
+    })
+    .await;
+}
+
+/// SECURITY.md: if a logout's outcome is unknown, or it was not done, the response is 503.
+#[tokio::test]
+async fn a_logout_that_was_not_stored_beside_a_rotation_is_no_logout() {
+    let gate = Arc::new(Gate::new());
+    let admins = faulty();
+    let rocket = quiet()
+        .attach(Visit::fairing())
+        .attach(Admin::fairing().store(admins.clone()))
+        .manage(Arc::clone(&gate))
+        .mount("/", routes![login, rotate, admin_login, admin, slow_logout]);
+    let server = Server::launch(rocket).await;
+    let browser = logged_in(&server).await;
+    for nth in 1..=3 {
+        admins.on(Verb::Delete, nth, REFUSED);
+    }
+    let (response, mut browser) = meanwhile(
+        &gate,
+        &browser,
+        "/slow/both/logout",
+        "/rotate",
+        browser.clone(),
+    )
+    .await;
+    let left = browser.get("/admin").await.text();
+    assert!(
+        response.status == 503 || left == "- 0",
+        "{} {left}",
+        response.status
+    );
+    server.stop().await;
+}
+
+/// README, guarantee 6: the cookie stays, so nobody is logged out.
+#[tokio::test]
+async fn an_outage_of_the_parents_store_leaves_the_child_alone() {
+    let visits = faulty();
+    let rocket = quiet().attach(Visit::fairing().store(visits.clone()));
+    let rocket = rocket
+        .attach(Admin::fairing())
+        .manage(Arc::new(Gate::new()));
+    let server = Server::launch(mounted(rocket)).await;
+    let mut browser = logged_in(&server).await;
+    for nth in 1..=3 {
+        visits.on(Verb::Delete, nth, REFUSED);
+    }
+    let response = browser.post("/logout", &[]).await;
+    assert_eq!((response.status, response.set_cookies()), (503, vec![]));
+    assert_eq!(browser.get("/visit").await.text(), "alice ");
+    assert_eq!(browser.get("/admin").await.text(), "root 0");
+    server.stop().await;
+}
+
+/// README: `drop_session`: the session counts as absent. So nothing opens beside it.
+#[tokio::test]
+async fn a_parent_that_counts_as_absent_opens_no_child() {
+    let redis = RedisServer::start();
+    let server = Server::launch(app(configured(
+        quiet(),
+        "databases.sessions.url",
+        &redis.url(),
+    )))
+    .await;
+    let mut browser = logged_in(&server).await;
+    let keys = redis.keys();
+    let visit = keys
+        .iter()
+        .find(|key| key.starts_with("session:visit:"))
+        .unwrap();
+    let _: i64 = redis.command(&["HSET", visit, "level", "\"high\""]);
+    assert_eq!(browser.get("/admin").await.text(), "- 0");
+    // Only for this build: it goes on where the field can be read.
+    let response = browser.get("/visit").await;
+    assert_eq!(
+        (response.text().as_str(), response.set_cookies()),
+        ("- ", vec![])
+    );
+    let _: i64 = redis.command(&["HDEL", visit, "level"]);
+    assert_eq!(browser.get("/admin").await.text(), "root 0");
+    server.stop().await;
+}
+
+/// README: only while the same user is logged in there.
+#[tokio::test]
+async fn a_user_who_cannot_be_read_is_not_nobody() {
+    let redis = RedisServer::start();
+    let server = Server::launch(app(configured(
+        quiet(),
+        "databases.sessions.url",
+        &redis.url(),
+    )))
+    .await;
+    let mut browser = server.browser();
+    browser.post("/note/planted", &[]).await;
+    browser.post("/admin/login/mallory", &[]).await;
+    // Somebody logs in to it with a newer build, which writes the user in another form.
+    let planted = browser.jar.get("admin").unwrap().to_owned();
+    browser.jar.set("admin", "");
+    browser.post("/login/alice", &[]).await;
+    browser.jar.set("admin", &planted);
+    let keys = redis.keys();
+    let visit = keys
+        .iter()
+        .find(|key| key.starts_with("session:visit:"))
+        .unwrap();
+    let _: i64 = redis.command(&["HSET", visit, "user", "{\"name\":\"alice\"}"]);
+    assert_eq!(browser.get("/admin").await.text(), "- 0");
+    server.stop().await;
+}
+
+/// A login that `save` stored is not lost with the rest of its own request.
+#[tokio::test]
+async fn what_was_saved_in_the_request_that_logs_in_stays() {
+    on_both_stores(app, async |server| {
+        let mut browser = server.browser();
+        browser.post("/note/anonymous", &[]).await;
+        for user in ["alice", "bob"] {
+            let status = browser
+                .post(&format!("/both-saved/{user}"), &[])
+                .await
+                .status;
+            let read = browser.get("/admin").await.text();
+            assert!(
+                status != 200 || read == format!("{user} 0"),
+                "{status} {read}"
+            );
+        }
+    })
+    .await;
+}
+
+#[session(cookie = "old", name = "sealed")]
+struct Old {
+    #[session(encrypted, once)]
+    code: Option<u32>,
+    #[session(encrypted, entries)]
+    grants: BTreeMap<String, String>,
+    #[session(encrypted)]
+    token: String,
+}
+
+#[session(cookie = "old", name = "sealed")]
+struct New {
+    #[session(encrypted, once, alias = "code")]
+    challenge: Option<u32>,
+    #[session(encrypted, entries)]
+    grants: BTreeMap<String, String>,
+    #[session(encrypted)]
+    token: String,
+}
+
+#[post("/put/<code>")]
+fn put(mut old: Session<Old>, code: u32) {
+    old.code = Some(code);
+    old.grants.insert("mail".into(), "yes".into());
+}
+
+#[post("/take")]
+async fn take(mut new: Session<New>) -> Result<String, Error> {
+    Ok(format!("{:?}", New::take_challenge(&mut new).await?))
+}
+
+#[get("/peek")]
+fn peek(new: Session<New>) -> String {
+    format!("{:?} {:?} {}", new.challenge, new.grants, new.token)
+}
+
+#[post("/append")]
+async fn append(mut new: Session<New>) -> Result<(), TransactError<Error>> {
+    new.transact(|new| {
+        new.token.push('x');
+        Ok(())
+    })
+    .await
+}
+
+fn key(letter: char) -> String {
+    format!("{}=", letter.to_string().repeat(43))
+}
+
+async fn build(
+    redis: &RedisServer,
+    keys: &[char],
+    make: impl Fn(Rocket<Build>) -> Rocket<Build>,
+) -> Server {
+    let keys: Vec<String> = keys.iter().copied().map(key).collect();
+    let rocket = configured(quiet(), "databases.sessions.url", &redis.url());
+    let figment = rocket.figment().clone();
+    let figment = figment.merge(("sessions.encryption_keys", keys));
+    Server::launch(make(rocket.configure(figment))).await
+}
+
+fn old(rocket: Rocket<Build>) -> Rocket<Build> {
+    rocket.attach(Old::fairing()).mount("/", routes![put])
+}
+
+fn new(rocket: Rocket<Build>) -> Rocket<Build> {
+    rocket
+        .attach(New::fairing())
+        .mount("/", routes![take, peek, append])
+}
+
+/// README: `once`: exactly one gets the value. With an alias, the new build reads what is under either
+/// name.
+#[tokio::test]
+async fn a_take_opens_what_an_older_build_sealed() {
+    let redis = RedisServer::start();
+    let (old, new) = (
+        build(&redis, &['A'], old).await,
+        build(&redis, &['A'], new).await,
+    );
+    let mut browser = old.browser();
+    browser.post("/put/7", &[]).await;
+    browser.go_to(new.address());
+    assert!(browser.get("/peek").await.text().starts_with("Some(7)"));
+    assert_eq!(browser.post("/take", &[]).await.text(), "Some(7)");
+    assert_eq!(browser.post("/take", &[]).await.text(), "None");
+    old.stop().await;
+    new.stop().await;
+}
+
+/// README: a transaction commits if everything that it read is still stored like that.
+#[tokio::test]
+async fn a_transaction_goes_on_beside_an_entry_that_does_not_open() {
+    let redis = RedisServer::start();
+    let (old, new) = (
+        build(&redis, &['A'], old).await,
+        build(&redis, &['E'], new).await,
+    );
+    let mut browser = old.browser();
+    browser.post("/put/7", &[]).await;
+    browser.go_to(new.address());
+    assert_eq!(browser.get("/peek").await.text(), "None {} ");
+    assert_eq!(browser.post("/append", &[]).await.status, 200);
+    assert_eq!(browser.get("/peek").await.text(), "None {} x");
+    old.stop().await;
+    new.stop().await;
+}
