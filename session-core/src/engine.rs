@@ -430,7 +430,10 @@ impl<T: SessionData> Engine<T> {
             match self.call("update", key, deadline, updating).await {
                 Ok(Updated::Late(_)) if Instant::now() < deadline => {}
                 Ok(Updated::Late(_)) => break,
-                Ok(Updated::Done(answer)) => return Ok(Updated::Done(self.opened(key, answer))),
+                Ok(Updated::Done(answer)) => {
+                    let answer = self.opened(key, answer, &update.changes);
+                    return Ok(Updated::Done(answer));
+                }
                 Ok(updated) => return Ok(updated),
                 Err(error) => {
                     if error.is_unknown() {

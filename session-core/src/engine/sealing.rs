@@ -32,7 +32,7 @@ impl<T: SessionData> Engine<T> {
                 return (record, sealed);
             }
             let mut opened = Record::clone(&record);
-            opened.fields = self.opened(key, opened.fields);
+            opened.fields = self.opened(key, opened.fields, &Changes::new());
             (Arc::new(opened), sealed)
         }))
     }
@@ -49,16 +49,28 @@ impl<T: SessionData> Engine<T> {
             .collect()
     }
 
-    /// These fields as the engine reads them. What does not open is left out.
-    pub(super) fn opened(&self, key: Key, mut fields: Fields) -> Fields {
-        for (name, sealed) in Self::sealed_in(&fields).iter() {
-            let keyring = self.keyring.as_ref();
-            match keyring.and_then(|keyring| keyring.open(key, name, sealed)) {
-                Some(value) => fields.insert(name.clone(), value),
-                None => fields.remove(name),
-            }
+    /// These fields as the engine reads them, answered to these changes. What does not open is left out.
+    pub(super) fn opened(&self, key: Key, fields: Fields, changes: &Changes) -> Fields {
+        if T::SCHEMA.encrypted().next().is_none() {
+            return fields;
         }
-        fields
+        let opened = fields.iter().filter_map(|(name, value)| {
+            let value = match T::SCHEMA.is_encrypted(name) {
+                true => {
+                    // What was taken has the field's name, and may have been stored under an older one.
+                    let aliases = match changes.get(name) {
+                        Some(Change::Take { aliases }) => *aliases,
+                        _ => &[],
+                    };
+                    let mut names = aliases.iter().copied().chain([&**name]);
+                    let keyring = self.keyring.as_ref()?;
+                    names.find_map(|name| keyring.open(key, name, value))?
+                }
+                false => value.to_vec(),
+            };
+            Some((name.clone(), value))
+        });
+        opened.collect()
     }
 
     /// The record as it is stored.
@@ -94,15 +106,13 @@ impl<T: SessionData> Engine<T> {
 
     /// What a transaction expects to be stored still: everything that was read, as it was stored.
     pub(crate) fn expected(live: &Live) -> Expected {
-        let mut expected = T::SCHEMA.expected(&live.record.fields);
-        for (name, sealed) in live.sealed.iter() {
-            let name_and_value = (name.clone(), Some(sealed.to_vec()));
-            match expected.fields.iter_mut().find(|(known, _)| known == name) {
-                Some(known) => *known = name_and_value,
-                None => expected.fields.push(name_and_value),
-            }
+        if live.sealed.is_empty() {
+            return T::SCHEMA.expected(&live.record.fields);
         }
-        expected
+        let sealed = live.sealed.iter();
+        let mut stored = live.record.fields.clone();
+        stored.extend(sealed.map(|(name, value)| (name.clone(), value.to_vec())));
+        T::SCHEMA.expected(&stored)
     }
 
     fn ring(&self) -> Result<&Keyring, Error> {
