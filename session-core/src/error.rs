@@ -102,6 +102,15 @@ impl Error {
         Self::new(Kind::Usage, message)
     }
 
+    /// Somebody logged in to a session that ends with another one, whose token was just replaced.
+    #[must_use]
+    pub(crate) fn parent_replaced() -> Self {
+        Self::new(
+            Kind::Refused,
+            "a login came beside a session that had just ended, or got another token; send it again",
+        )
+    }
+
     /// Another request changed what a transaction had read before the transaction could commit.
     #[must_use]
     pub fn conflict() -> Self {

@@ -67,6 +67,8 @@ pub(crate) struct NoSession {
     pub(crate) refuses_end: bool,
     /// What the next session begins with: what was kept of the one that this request ended.
     pub(crate) kept: Fields,
+    /// Whether this request itself ended the session, so that it is over for sure.
+    pub(crate) has_ended: bool,
 }
 
 impl NoSession {
@@ -89,6 +91,7 @@ impl NoSession {
         self.ends.extend(other.ends);
         self.stores_nothing |= other.stores_nothing;
         self.refuses_end |= other.refuses_end;
+        self.has_ended |= other.has_ended;
         self
     }
 }

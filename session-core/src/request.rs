@@ -30,7 +30,7 @@ mod view;
 
 pub use csrf::CsrfMask;
 pub(crate) use parent::Link;
-use parent::Parent;
+use parent::{Parent, is_beside};
 
 /// The session of one request. Each guard has its own copy of the data and hands over what it
 /// changed; no lock is held while an application's code runs.
@@ -224,10 +224,12 @@ impl<T: SessionData> RequestSession<T> {
     ) -> Result<(), Error> {
         let opening = self.opening.get_or_init(|| async {
             let loaded = self.load_one_of(&candidates(), parent).await?;
-            self.state().loaded = loaded;
             if self.engine.has_children() {
-                self.opened_as.get_or_init(|| self.link());
+                let live = loaded.live();
+                let link = live.map(|live| Link::of::<T>(live.key.id, &live.record.fields));
+                self.opened_as.get_or_init(|| link);
             }
+            self.state().loaded = self.beside_parent(loaded);
             Ok(())
         });
         opening.await.clone()
@@ -250,9 +252,12 @@ impl<T: SessionData> RequestSession<T> {
         }
         let mut living: Vec<Live> = Vec::new();
         let mut others = Vec::new();
+        // Nobody acts with them here, but who has their token may end them.
+        let mut elsewhere = Vec::new();
         for token in &candidates.tokens {
-            match self.load(token, parent).await? {
-                Loaded::Live(live) => living.push(live),
+            match self.engine.load(token).await? {
+                Loaded::Live(live) if is_beside::<T>(&live, parent) => living.push(live),
+                Loaded::Live(live) => elsewhere.push(live.end()),
                 Loaded::None(none) => others.push((token.id(), none)),
             }
         }
@@ -270,6 +275,7 @@ impl<T: SessionData> RequestSession<T> {
             none.ends.extend(living.iter().map(Live::end));
             none.stores_nothing = true;
         }
+        none.ends.append(&mut elsewhere);
         Ok(Loaded::None(none))
     }
 

@@ -67,7 +67,7 @@ impl<T: SessionData> RequestSession<T> {
     }
 
     fn plan_now(&self, pending: &Pending) -> Commit {
-        let loaded = self.state().loaded.clone();
+        let loaded = self.beside_parent(self.state().loaded.clone());
         self.plan(&loaded, pending)
     }
 
@@ -86,7 +86,7 @@ impl<T: SessionData> RequestSession<T> {
     ) -> Result<Committed, Error> {
         let engine = &*self.engine;
         for _ in 0..LOGIN_ATTEMPTS {
-            let loaded = self.state().loaded.clone();
+            let loaded = self.beside_parent(self.state().loaded.clone());
             match (self.plan(&loaded, pending), loaded) {
                 (Commit::Nothing { drops: false }, _) => return Ok(done(false)),
                 (Commit::Nothing { drops: true }, _) => {
@@ -172,7 +172,7 @@ impl<T: SessionData> RequestSession<T> {
                     if !(data && pending.logs_in()) {
                         return Err(Error::gone());
                     }
-                    let again = self.load(&token, self.parent_link()).await?;
+                    let again = self.load(&token).await?;
                     self.state().loaded = again;
                 }
                 (Commit::Touch | Commit::Write { .. }, Loaded::None(_)) => {}
@@ -293,6 +293,7 @@ impl<T: SessionData> RequestSession<T> {
                     let mut state = self.state();
                     state.loaded = Loaded::None(NoSession {
                         kept: T::SCHEMA.kept(&fields),
+                        has_ended: true,
                         ..NoSession::default()
                     });
                     state.cookie = CookieChange::Remove;
@@ -367,6 +368,7 @@ impl<T: SessionData> RequestSession<T> {
             ends: if are_all { ends } else { Vec::new() },
             stores_nothing: pending.destroyed || !are_all,
             refuses_end: !are_all,
+            has_ended: are_all,
             ..NoSession::default()
         });
         if are_all {

@@ -190,7 +190,7 @@ impl<T: SessionData> RequestSession<T> {
         match &loaded {
             Loaded::Live(live) if !self.state().pending.destroyed => {
                 self.reload_parent().await?;
-                let again = self.load(&live.token, self.parent_link()).await?;
+                let again = self.load(&live.token).await?;
                 self.state().doubt = None;
                 if again.live().is_none() {
                     self.over(live);

@@ -12,7 +12,7 @@ use super::{Candidates, RequestSession};
 use crate::error::Error;
 use crate::event::Reason;
 use crate::fields::{Fields, PARENT};
-use crate::plan::{CookieChange, Live, Loaded, NoSession, Pending};
+use crate::plan::{CookieChange, Live, Loaded, Pending};
 use crate::schema::SessionData;
 use crate::store::async_trait;
 use crate::token::{SessionId, Token};
@@ -29,6 +29,10 @@ pub(super) trait Parent: Send + Sync {
 
     /// Whether what the request does to it is dropped, since its token changed a moment ago.
     fn stores_nothing(&self) -> bool;
+
+    /// Whether the request itself ended it. If another one did, or replaced its token, nobody knows
+    /// here which of the two it was.
+    fn has_ended(&self) -> bool;
 
     /// Reads it again.
     async fn reload(&self) -> Result<(), Error>;
@@ -47,6 +51,10 @@ impl<T: SessionData> Parent for RequestSession<T> {
 
     fn stores_nothing(&self) -> bool {
         matches!(&self.state().loaded, Loaded::None(none) if none.stores_nothing)
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(&self.state().loaded, Loaded::None(none) if none.has_ended)
     }
 
     async fn reload(&self) -> Result<(), Error> {
@@ -98,28 +106,23 @@ impl<T: SessionData> RequestSession<T> {
     }
 
     /// Loads the session that a token opens. One that is linked to anything else is over.
-    pub(super) async fn load(&self, token: &Token, parent: Option<Link>) -> Result<Loaded, Error> {
+    pub(super) async fn load(&self, token: &Token) -> Result<Loaded, Error> {
         let loaded = self.engine.load(token).await?;
-        if !T::has_parent() {
-            return Ok(loaded);
-        }
+        let parent = self.parent_link();
         Ok(match loaded {
-            Loaded::Live(live) if is_linked(&live, parent) => Loaded::Live(live),
-            Loaded::Live(_) | Loaded::None(_) if parent.is_none() => {
-                Loaded::None(self.beside_no_parent())
-            }
-            Loaded::Live(_) => Loaded::default(),
-            none @ Loaded::None(_) => none,
+            Loaded::Live(live) if !is_beside::<T>(&live, parent) => Loaded::default(),
+            loaded => loaded,
         })
     }
 
-    /// What is known of a session without a parent: where the parent stores nothing, nor does it.
-    fn beside_no_parent(&self) -> NoSession {
-        let parent = self.parent.as_ref();
-        NoSession {
-            stores_nothing: parent.is_some_and(|parent| parent.stores_nothing()),
-            ..NoSession::default()
+    /// What was loaded, as it counts now: where the parent stores nothing, no session begins.
+    pub(super) fn beside_parent(&self, mut loaded: Loaded) -> Loaded {
+        if let Loaded::None(none) = &mut loaded
+            && let Some(parent) = &self.parent
+        {
+            none.stores_nothing |= parent.stores_nothing();
         }
+        loaded
     }
 
     /// Reads the parent again, before the session itself. That it has ended is told by the session.
@@ -140,23 +143,32 @@ impl<T: SessionData> RequestSession<T> {
     ///
     /// If the store fails.
     pub async fn open_orphan(&self, candidates: impl FnOnce() -> Candidates) -> Result<(), Error> {
-        let parent = self.parent.as_ref();
-        let before = parent.and_then(|parent| parent.opened_as());
-        if before.is_none() || before == self.parent_link() {
-            return Ok(());
+        let before = self.parent.as_ref().and_then(|parent| parent.opened_as());
+        match before.is_some_and(|before| self.has_left(before)) {
+            true => self.open_beside(before, candidates).await,
+            false => Ok(()),
         }
-        self.open_beside(before, candidates).await
     }
 
-    /// Whether the request ended the parent of the session that it has, or changed the parent's user.
+    /// Whether the request itself ended the parent that was linked so, or changed the parent's user. What
+    /// another request did to it may have been to replace its token: then its children go on.
+    fn has_left(&self, before: Link) -> bool {
+        self.parent
+            .as_ref()
+            .is_some_and(|parent| match parent.link() {
+                Some(now) => now != before,
+                None => parent.has_ended(),
+            })
+    }
+
+    /// The session that the request has, if the request has left its parent.
     fn orphan(&self) -> Option<Live> {
         if !T::has_parent() {
             return None;
         }
-        let parent = self.parent_link();
-        let state = self.state();
-        let live = state.loaded.live();
-        live.filter(|live| !is_linked(live, parent)).cloned()
+        let live = self.state().loaded.live().cloned()?;
+        let link = Link::stored_in(&live.record.fields)?;
+        self.has_left(link).then_some(live)
     }
 
     /// Ends the session if its parent has ended. Answers whether there is nothing else to do, and
@@ -167,6 +179,9 @@ impl<T: SessionData> RequestSession<T> {
         };
         let key = live.key;
         self.over(&live);
+        if let Loaded::None(none) = &mut self.state().loaded {
+            none.has_ended = true;
+        }
         if pending.logs_in() && !pending.failed && !pending.destroyed {
             return Ok(false);
         }
@@ -187,12 +202,22 @@ impl<T: SessionData> RequestSession<T> {
     /// What a session begins with: its link too, if it ends with another.
     pub(super) fn linked(&self, mut fields: Fields) -> Result<Fields, Error> {
         if T::has_parent() && !fields.is_empty() {
-            let parent = self.parent_link();
-            let parent = parent.ok_or_else(|| Error::no_parent(T::Parent::SCHEMA.name()))?;
+            let parent = self.parent_link().ok_or_else(|| {
+                let parent = self.parent.as_ref();
+                match parent.is_some_and(|parent| parent.stores_nothing() && !parent.has_ended()) {
+                    true => Error::parent_replaced(),
+                    false => Error::no_parent(T::Parent::SCHEMA.name()),
+                }
+            })?;
             fields.insert(PARENT.into(), parent.to_bytes());
         }
         Ok(fields)
     }
+}
+
+/// Whether a session opens where its parent is linked so; it does anywhere if its type has none.
+pub(super) fn is_beside<T: SessionData>(live: &Live, parent: Option<Link>) -> bool {
+    !T::has_parent() || is_linked(live, parent)
 }
 
 fn is_linked(live: &Live, parent: Option<Link>) -> bool {
