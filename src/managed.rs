@@ -62,7 +62,11 @@ impl<T: SessionData> Managed<T> {
         request: &'r Request<'_>,
     ) -> BoxFuture<'r, Result<(), EngineError>> {
         let session = self.unused_session(request);
-        Box::pin(async move { self.open(request, &session).await })
+        Box::pin(async move {
+            self.open(request, &session).await?;
+            session.settle();
+            Ok(())
+        })
     }
 
     /// If the request ended the parent of a session that it did not use: loads that, so that the

@@ -386,6 +386,21 @@ impl<T> Schema<T> {
         Some(UserKey::new(self.name, identity))
     }
 
+    /// The same. Somebody whom this build cannot read is not nobody, so it has the key of what is stored.
+    pub(crate) fn somebody_of(&self, stored: &Fields) -> Option<UserKey> {
+        self.user_of(stored).or_else(|| {
+            let mut names = self.identity()?.names();
+            let identity = names.find_map(|name| stored.get(name))?;
+            (identity != NULL).then(|| UserKey::new(self.name, identity))
+        })
+    }
+
+    /// Whether a field that cannot be read makes the session count as absent.
+    pub(crate) fn may_drop(&self) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|field| field.on_unreadable == OnUnreadable::DropSession)
+    }
+
     /// The key of the user whom this data names.
     #[must_use]
     pub fn user_in(&self, data: &T) -> Option<UserKey> {

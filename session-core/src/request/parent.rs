@@ -73,7 +73,7 @@ pub(crate) struct Link {
 impl Link {
     /// The link of a session that holds these fields.
     pub(crate) fn of<T: SessionData>(id: SessionId, fields: &Fields) -> Self {
-        let user = T::SCHEMA.user_of(fields).map(|user| user.digest);
+        let user = T::SCHEMA.somebody_of(fields).map(|user| user.digest);
         Self { id, user }
     }
 
@@ -147,6 +147,15 @@ impl<T: SessionData> RequestSession<T> {
         match before.is_some_and(|before| self.has_left(before)) {
             true => self.open_beside(before, candidates).await,
             false => Ok(()),
+        }
+    }
+
+    /// Takes the session for absent, before another one opens beside it, if a guard would: a field that
+    /// cannot be read says so.
+    pub fn settle(&self) {
+        if T::SCHEMA.may_drop() {
+            // What else a guard would say is for guards of this session.
+            drop(self.view());
         }
     }
 
