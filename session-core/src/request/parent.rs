@@ -12,7 +12,7 @@ use super::{Candidates, RequestSession};
 use crate::error::Error;
 use crate::event::Reason;
 use crate::fields::{Fields, PARENT};
-use crate::plan::{CookieChange, Live, Loaded, Pending};
+use crate::plan::{CookieChange, Identity, Live, Loaded, Pending};
 use crate::schema::SessionData;
 use crate::store::async_trait;
 use crate::token::{SessionId, Token};
@@ -33,6 +33,10 @@ pub(super) trait Parent: Send + Sync {
     /// Whether the request itself ended it. If another one did, or replaced its token, nobody knows
     /// here which of the two it was.
     fn has_ended(&self) -> bool;
+
+    /// Whether the request is about to end it, or to change its user, and has not stored that yet: what
+    /// begins beside it now would end with that.
+    fn is_leaving(&self) -> bool;
 
     /// Reads it again.
     async fn reload(&self) -> Result<(), Error>;
@@ -55,6 +59,12 @@ impl<T: SessionData> Parent for RequestSession<T> {
 
     fn has_ended(&self) -> bool {
         matches!(&self.state().loaded, Loaded::None(none) if none.has_ended)
+    }
+
+    fn is_leaving(&self) -> bool {
+        let pending = &self.state().pending;
+        let identity = pending.identity;
+        pending.destroyed || matches!(identity, Some(Identity::Other | Identity::Nobody))
     }
 
     async fn reload(&self) -> Result<(), Error> {
@@ -211,14 +221,16 @@ impl<T: SessionData> RequestSession<T> {
     /// What a session begins with: its link too, if it ends with another.
     pub(super) fn linked(&self, mut fields: Fields) -> Result<Fields, Error> {
         if T::has_parent() && !fields.is_empty() {
-            let parent = self.parent_link().ok_or_else(|| {
-                let parent = self.parent.as_ref();
+            let parent = self.parent.as_ref();
+            let link = self.parent_link();
+            let link = link.filter(|_| !parent.is_some_and(|parent| parent.is_leaving()));
+            let link = link.ok_or_else(|| {
                 match parent.is_some_and(|parent| parent.stores_nothing() && !parent.has_ended()) {
                     true => Error::parent_replaced(),
                     false => Error::no_parent(T::Parent::SCHEMA.name()),
                 }
             })?;
-            fields.insert(PARENT.into(), parent.to_bytes());
+            fields.insert(PARENT.into(), link.to_bytes());
         }
         Ok(fields)
     }
