@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rocket::{Build, Rocket, State, get, post, routes};
 use rocket_typed_session::{Error, Session, TransactError, session};
-use session_core::testing::Verb;
+use session_core::testing::{Fault, Moment, Verb};
 
 use crate::app::Gate;
 use crate::support::http::{Browser, Server};
@@ -515,4 +515,183 @@ async fn a_transaction_goes_on_beside_an_entry_that_does_not_open() {
     assert_eq!(browser.get("/peek").await.text(), "None {} x");
     old.stop().await;
     new.stop().await;
+}
+
+#[session(cookie = "wizard", parent = Admin)]
+struct Wizard {
+    #[session(counter)]
+    step: u64,
+}
+
+#[post("/wizard")]
+async fn wizard_on(mut wizard: Session<Wizard>, mut admin: Session<Admin>) -> Result<(), Error> {
+    admin.acts += 1;
+    wizard.step += 1;
+    wizard.save().await
+}
+
+#[post("/wizard/reload")]
+async fn wizard_reload(
+    mut visit: Session<Visit>,
+    mut wizard: Session<Wizard>,
+) -> Result<(), TransactError<Error>> {
+    visit.note.push('r');
+    let step = |wizard: &mut Wizard| {
+        wizard.step += 1;
+        Ok(())
+    };
+    wizard.transact(step).await
+}
+
+#[post("/admin/act-if-any")]
+fn act_if_any(mut admin: Session<Admin>) {
+    if !admin.is_new() {
+        admin.acts += 1;
+    }
+}
+
+/// Nothing that a browser does at once is an error of the application, and nothing waits for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_meets_no_error() {
+    let make = |rocket: Rocket<Build>| {
+        let rocket = app(rocket).attach(Wizard::fairing());
+        rocket.mount("/", routes![wizard_on, wizard_reload, act_if_any])
+    };
+    on_both_stores(make, async |server| {
+        let steps = [
+            "/rotate",
+            "/login/alice",
+            "/note/x",
+            "/admin/act",
+            "/admin/login/root",
+            "/admin/logout",
+            "/admin/act-if-any",
+            "/wizard",
+            "/wizard/reload",
+        ];
+        for round in 0..40 {
+            let mut browser = server.browser();
+            browser.post("/login/alice", &[]).await;
+            browser.post("/admin/login/root", &[]).await;
+            browser.post("/wizard", &[]).await;
+            let sent = (0..6).map(|nth| {
+                let mut browser = browser.clone();
+                let step = steps[(round * 7 + nth * (round + 2)) % steps.len()];
+                tokio::spawn(async move {
+                    let response = browser.post(step, &[]).await;
+                    (step, response.status, response.text())
+                })
+            });
+            for sent in sent.collect::<Vec<_>>() {
+                let (step, status, text) = sent.await.unwrap();
+                let needs_admin = step.starts_with("/wizard");
+                assert!(
+                    matches!(status, 200 | 503) || needs_admin && status == 500,
+                    "{step}: {status} {text}"
+                );
+            }
+        }
+    })
+    .await;
+}
+
+#[post("/give-up")]
+async fn give_up(mut visit: Session<Visit>, mut admin: Session<Admin>) -> Result<(), Error> {
+    visit.note = "lost".into();
+    let waiting = tokio::time::timeout(std::time::Duration::from_millis(20), visit.save());
+    let _ = waiting.await;
+    admin.reload().await
+}
+
+/// A commit that the application gave up waiting for is not forgotten since another session was read.
+#[tokio::test]
+async fn a_reload_of_the_child_hides_no_doubt_about_the_parent() {
+    let visits = faulty();
+    let rocket = quiet().attach(Visit::fairing().store(visits.clone()));
+    let rocket = rocket
+        .attach(Admin::fairing())
+        .manage(Arc::new(Gate::new()));
+    let server = Server::launch(mounted(rocket).mount("/", routes![give_up])).await;
+    let mut browser = logged_in(&server).await;
+    let late = Fault::Delay(Moment::Before, std::time::Duration::from_secs(3));
+    visits.on(Verb::Update, 1, late);
+    let status = browser.post("/give-up", &[]).await.status;
+    let read = browser.get("/visit").await.text();
+    assert!(status == 503 || read == "alice lost", "{status} {read}");
+    server.stop().await;
+}
+
+#[session(cookie = "vault")]
+struct Vault {
+    #[session(identity)]
+    user: Option<String>,
+    #[session(encrypted, keep, on_unreadable = "error")]
+    secret: String,
+    #[session(encrypted, entries, keep)]
+    parts: BTreeMap<String, String>,
+    plain: u32,
+}
+
+#[post("/vault/<user>")]
+async fn fill_vault(mut vault: Session<Vault>, user: String) -> Result<String, Error> {
+    vault.secret.push('s');
+    vault.parts.insert(user.clone(), "p".into());
+    vault.log_in(user);
+    let during = format!("{} {:?}", vault.secret, vault.parts);
+    vault.save().await?;
+    vault.plain += 1;
+    vault.save().await?;
+    vault.reload().await?;
+    let after = format!("{} {:?}", vault.secret, vault.parts);
+    assert_eq!(during, after);
+    Ok(after)
+}
+
+#[get("/vault")]
+fn vault(vault: Session<Vault>) -> String {
+    format!("{} {:?} {}", vault.secret, vault.parts, vault.plain)
+}
+
+#[post("/vault-logout")]
+fn vault_logout(vault: Result<Session<Vault>, Error>) -> Result<(), Error> {
+    match vault {
+        Ok(mut vault) => vault.destroy(),
+        Err(error) if error.is_decode() => error.destroy(),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn vaults(rocket: Rocket<Build>) -> Rocket<Build> {
+    let rocket = rocket.attach(Vault::fairing());
+    rocket.mount("/", routes![fill_vault, vault, vault_logout])
+}
+
+#[tokio::test]
+async fn a_vault_goes_from_user_to_user_and_ends_whatever_is_in_it() {
+    let redis = RedisServer::start();
+    let (one, other) = (
+        build(&redis, &['A'], vaults).await,
+        build(&redis, &['E'], vaults).await,
+    );
+    let mut browser = one.browser();
+    for (user, expected) in [
+        ("alice", "s {\"alice\": \"p\"}"),
+        ("bob", "ss {\"alice\": \"p\", \"bob\": \"p\"}"),
+        ("bob", "sss {\"alice\": \"p\", \"bob\": \"p\"}"),
+    ] {
+        let response = browser.post(&format!("/vault/{user}"), &[]).await;
+        assert_eq!(response.text(), expected);
+    }
+    browser.go_to(other.address());
+    assert_eq!(browser.get("/vault").await.status, 500);
+    assert_eq!(browser.post("/vault/eve", &[]).await.status, 500);
+    browser.go_to(one.address());
+    assert!(browser.get("/vault").await.text().starts_with("sss "));
+    browser.go_to(other.address());
+    assert_eq!(browser.post("/vault-logout", &[]).await.status, 200);
+    assert!(browser.jar.is_empty());
+    assert!(redis.keys().is_empty());
+    one.stop().await;
+    other.stop().await;
 }

@@ -68,7 +68,14 @@ impl<T: SessionData> Parent for RequestSession<T> {
     }
 
     async fn reload(&self) -> Result<(), Error> {
-        Self::reload(self).await
+        let doubt = self.state().doubt;
+        let reloaded = Self::reload(self).await;
+        // Nobody who gave up a commit of this session has asked what became of it.
+        let untold = doubt.filter(|doubt| !doubt.told);
+        if let Some(doubt) = untold {
+            self.state().doubt.get_or_insert(doubt);
+        }
+        reloaded
     }
 }
 
