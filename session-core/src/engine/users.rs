@@ -79,6 +79,9 @@ impl<T: SessionData> Engine<T> {
     /// Lets a login in, and ends the sessions that make room for it; `false`: its own session is to
     /// end.
     pub(crate) async fn admit(&self, login: &Login, deadline: Instant) -> Result<bool, Error> {
+        if self.limit.is_some() && self.parent.is_some() {
+            self.end_orphans_of(login.user, deadline).await?;
+        }
         let what = What::Admit {
             id: login.key.id,
             remove_at: login.remove_at,
@@ -103,6 +106,27 @@ impl<T: SessionData> Engine<T> {
             }
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Ends the sessions of a user that open for nobody, since their parents have ended: they keep nobody
+    /// out, and no other one must end for them.
+    async fn end_orphans_of(&self, user: UserKey, deadline: Instant) -> Result<(), Error> {
+        let members = match self.step(user, What::List, deadline).await? {
+            Stepped::Listed(members) => members,
+            other => return Err(unexpected(&other)),
+        };
+        for (id, _) in members {
+            let key = Key::new(T::SCHEMA.name(), id);
+            let Some((record, _)) = self.fetch(key, deadline).await? else {
+                continue;
+            };
+            let is_theirs = T::SCHEMA.user_of(&record.fields) == Some(user);
+            if is_theirs && !self.has_living_parent(&record.fields).await? {
+                self.end_doomed(user, &[id], Reason::ParentEnded, Some(deadline))
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the index can be told of a longer life. It cannot if it is unreadable whose session it

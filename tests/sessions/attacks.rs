@@ -9,7 +9,7 @@ use session_core::testing::{Fault, Moment, Verb};
 
 use crate::app::Gate;
 use crate::support::http::{Browser, Server};
-use crate::support::own::{REFUSED, configured, faulty, on_both_stores, quiet};
+use crate::support::own::{REFUSED, UNHEARD, configured, faulty, on_both_stores, quiet};
 use crate::support::redis::RedisServer;
 
 #[session(cookie = "visit")]
@@ -694,4 +694,140 @@ async fn a_vault_goes_from_user_to_user_and_ends_whatever_is_in_it() {
     assert!(redis.keys().is_empty());
     one.stop().await;
     other.stop().await;
+}
+
+#[session(cookie = "few", parent = Visit, max_sessions = 1, when_full = "refuse")]
+struct Few {
+    #[session(identity)]
+    admin: Option<String>,
+}
+
+#[post("/few/<admin>")]
+fn few(mut session: Session<Few>, admin: String) {
+    session.log_in(admin);
+}
+
+/// README: `max_sessions`: how many sessions a user may have. One that a logout ended is none.
+#[tokio::test]
+async fn a_session_that_has_ended_with_its_parent_keeps_nobody_out() {
+    let make = |rocket| {
+        let rocket = app(rocket).attach(Few::fairing());
+        rocket.mount("/", routes![few])
+    };
+    on_both_stores(make, async |server| {
+        let mut browser = server.browser();
+        browser.post("/login/alice", &[]).await;
+        assert_eq!(browser.post("/few/root", &[]).await.status, 200);
+        // While it lives, it counts.
+        let mut other = server.browser();
+        other.post("/login/alice", &[]).await;
+        assert_eq!(other.post("/few/root", &[]).await.status, 409);
+        // The path of its cookie is another one than that of the logout.
+        browser.jar.set("few", "");
+        browser.post("/logout", &[]).await;
+        browser.post("/login/alice", &[]).await;
+        assert_eq!(browser.post("/few/root", &[]).await.status, 200);
+    })
+    .await;
+}
+
+/// Whatever fails, in whichever store: no logout is claimed that did not happen, nobody opens a child
+/// without its parent, and who stays logged in to the parent stays logged in to the child.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_claims_hold() {
+    let mut cases = Vec::new();
+    for op in [
+        "/logout",
+        "/admin/logout",
+        "/login/bob",
+        "/login/alice",
+        "/both/bob",
+        "/admin/login/other",
+    ] {
+        for verb in [
+            Verb::Create,
+            Verb::Delete,
+            Verb::Load,
+            Verb::Step,
+            Verb::Update,
+        ] {
+            for nth in 1..=2 {
+                for fault in [REFUSED, UNHEARD, Fault::Lose] {
+                    for of_parent in [true, false] {
+                        cases.push((op, verb, nth, fault, of_parent));
+                    }
+                }
+            }
+        }
+    }
+    for cases in cases.chunks(60) {
+        let tried = cases.iter().map(|&case| tokio::spawn(hold(case)));
+        for tried in tried.collect::<Vec<_>>() {
+            tried.await.unwrap();
+        }
+    }
+}
+
+#[post("/both/<user>")]
+fn both(mut visit: Session<Visit>, mut admin: Session<Admin>, user: String) {
+    visit.log_in(user.clone());
+    admin.log_in(user);
+}
+
+async fn hold(case: (&'static str, Verb, usize, Fault, bool)) {
+    let (op, verb, nth, fault, of_parent) = case;
+    let (visits, admins) = (faulty(), faulty());
+    let rocket = quiet()
+        .attach(Visit::fairing().store(visits.clone()))
+        .attach(Admin::fairing().store(admins.clone()))
+        .manage(Arc::new(Gate::new()));
+    let server = Server::launch(mounted(rocket).mount("/", routes![both])).await;
+    let mut browser = logged_in(&server).await;
+    let mut thief = browser.clone();
+    let store = if of_parent { &visits } else { &admins };
+    let calls = || {
+        store
+            .calls()
+            .iter()
+            .filter(|call| call.verb == verb)
+            .count()
+    };
+    let before = calls();
+    store.on(verb, nth, fault);
+    let status = browser.post(op, &[]).await.status;
+    if calls() - before < nth {
+        // Nothing failed yet.
+        return server.stop().await;
+    }
+    assert!(matches!(status, 200 | 503), "{case:?}: {status}");
+    let stolen = (
+        thief.get("/visit").await.text(),
+        thief.get("/admin").await.text(),
+    );
+    let own = (
+        browser.get("/visit").await.text(),
+        browser.get("/admin").await.text(),
+    );
+    let what = format!("{case:?}: {status} {stolen:?} {own:?}");
+    assert!(
+        !stolen.1.starts_with("root") || stolen.0.starts_with("alice"),
+        "{what}"
+    );
+    assert!(
+        !own.1.starts_with("root") || own.0.starts_with("alice"),
+        "{what}"
+    );
+    if status == 200 && op != "/login/alice" && op != "/admin/login/other" {
+        assert!(stolen.1.starts_with('-'), "{what}");
+    }
+    if own.0.starts_with("alice") && op.starts_with("/log") {
+        assert!(own.1.starts_with("root"), "{what}");
+    }
+    if status == 200 && op == "/both/bob" {
+        assert_eq!(own, ("bob ".into(), "bob 0".into()), "{what}");
+    }
+    if status == 200 && op == "/admin/login/other" {
+        assert_eq!(own.1, "other 0", "{what}");
+    }
+    server.stop().await;
 }
