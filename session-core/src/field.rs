@@ -172,6 +172,18 @@ impl<T> Field<T> {
         names.any(is_of) || self.deadline_name().is_some_and(|name| name == stored)
     }
 
+    /// Whether a value of the field is stored under this name, now or by an older build.
+    pub(crate) fn stores(&self, stored: &str) -> bool {
+        let mut names = self.names();
+        names.any(
+            |name| match (stored.strip_prefix(name), self.is_entries()) {
+                (Some(rest), true) => rest.starts_with(':'),
+                (Some(rest), false) => rest.is_empty(),
+                (None, _) => false,
+            },
+        )
+    }
+
     /// The name under which its deadline is stored, if it has one.
     pub(crate) fn deadline_name(&self) -> Option<Name> {
         self.ttl?;

@@ -7,7 +7,7 @@ use crate::changes::{Changes, Expired};
 use crate::clock::Timestamp;
 use crate::error::{Error, described};
 use crate::field::{Field, OnUnreadable};
-use crate::fields::{DEADLINE_PREFIX, Fields, Name};
+use crate::fields::{Fields, Name};
 use crate::merge::{Change, Counter, Rule};
 use crate::options::Options;
 use crate::plan::Identity;
@@ -296,7 +296,7 @@ impl<T> Schema<T> {
     /// Whether what is stored under this name is encrypted.
     pub(crate) fn is_encrypted(&self, name: &str) -> bool {
         let mut encrypted = self.fields.iter().filter(|field| field.is_encrypted);
-        !name.starts_with(DEADLINE_PREFIX) && encrypted.any(|field| field.owns(name))
+        encrypted.any(|field| field.stores(name))
     }
 
     /// What is sealed and not among the opened fields, and what to do about it.
@@ -310,7 +310,7 @@ impl<T> Schema<T> {
         let names = names.filter(|name| opened.get(name).is_none());
         let faults = names.filter_map(|name| {
             let mut fields = self.fields.iter();
-            let field = fields.find(|field| field.owns(name))?;
+            let field = fields.find(|field| field.stores(name))?;
             let is_over = expired(field, opened, now).is_some();
             (!is_over).then(|| (name.to_string(), field.on_unreadable))
         });

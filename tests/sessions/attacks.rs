@@ -831,3 +831,51 @@ async fn hold(case: (&'static str, Verb, usize, Fault, bool)) {
     }
     server.stop().await;
 }
+
+#[session(cookie = "turned", name = "turned")]
+struct Mapped {
+    #[session(entries)]
+    token: BTreeMap<String, String>,
+    list: String,
+}
+
+#[session(cookie = "turned", name = "turned")]
+struct Single {
+    #[session(encrypted, on_unreadable = "error")]
+    token: String,
+    #[session(encrypted, entries)]
+    list: BTreeMap<String, String>,
+}
+
+#[post("/mapped")]
+fn mapped(mut mapped: Session<Mapped>) {
+    mapped.token.insert("a".into(), "b".into());
+    mapped.list = "c".into();
+}
+
+#[get("/single")]
+fn single(single: Session<Single>) -> String {
+    format!("{:?} {:?}", single.token, single.list)
+}
+
+/// README, guarantee 5: no other field is lost, and no request fails unless you ask for it. What is under
+/// the name of an entry is no value of a field without entries, nor the other way round.
+#[tokio::test]
+async fn what_is_no_value_of_a_field_does_not_fail_to_open() {
+    let redis = RedisServer::start();
+    let mapping =
+        |rocket: Rocket<Build>| rocket.attach(Mapped::fairing()).mount("/", routes![mapped]);
+    let single =
+        |rocket: Rocket<Build>| rocket.attach(Single::fairing()).mount("/", routes![single]);
+    let (old, new) = (
+        build(&redis, &['A'], mapping).await,
+        build(&redis, &['A'], single).await,
+    );
+    let mut browser = old.browser();
+    browser.post("/mapped", &[]).await;
+    browser.go_to(new.address());
+    let response = browser.get("/single").await;
+    assert_eq!((response.status, response.text()), (200, "\"\" {}".into()));
+    old.stop().await;
+    new.stop().await;
+}
