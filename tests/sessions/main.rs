@@ -9,7 +9,7 @@
 )]
 
 mod app;
-mod attack;
+mod attacks;
 mod cancel;
 mod clocks;
 mod cluster;
