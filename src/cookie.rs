@@ -61,6 +61,14 @@ impl CookieSettings {
         cookie
     }
 
+    /// Whether browsers send it wherever they send a cookie with this path (RFC 6265, 5.1.4).
+    pub(crate) fn is_sent_below(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(&self.path);
+        rest.is_some_and(|rest| {
+            rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/')
+        })
+    }
+
     /// The tokens that a request's `Cookie` headers carry under this name, no two alike.
     ///
     /// The headers are read byte for byte: Rocket's jar decodes names, so that `%5F%5FHost-id`

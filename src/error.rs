@@ -20,7 +20,8 @@ use tracing::{error, warn};
 ///
 /// It is a responder, so `session.save().await?` works in a handler. Your own catcher answers: with
 /// 503 if trying again may help, because the store or another request is to blame; with 413 if a
-/// value is too large; with 403 if the request may come from another site; as declared if a guard
+/// value is too large; with 403 if the request may come from another site; with 401 if a session was to
+/// begin without the one with which it ends; as declared if a guard
 /// turned the request away; otherwise with 500.
 ///
 /// Neither its `Display` nor its `Debug` contains a token, session data, or a password, so you can
@@ -98,6 +99,13 @@ impl Error {
         self.error.is_full()
     }
 
+    /// Whether a session with a `parent` could not begin, because the visitor has no session of that type.
+    /// Nothing was stored.
+    #[must_use]
+    pub fn is_without_parent(&self) -> bool {
+        self.error.is_without_parent()
+    }
+
     /// Whether a field or the whole session would have been larger than its `max_size`. The old
     /// value stays.
     #[must_use]
@@ -172,6 +180,8 @@ impl Error {
             Status::Conflict
         } else if error.is_csrf() {
             Status::Forbidden
+        } else if error.is_without_parent() {
+            Status::Unauthorized
         } else {
             Status::InternalServerError
         }

@@ -22,6 +22,7 @@ use tracing::{error, warn};
 
 use crate::catch::catch;
 use crate::config::{self, Settings};
+use crate::cookie::CookieSettings;
 #[cfg(feature = "redis")]
 use crate::database::RedisPool;
 use crate::error::{Error, LogLimits, report};
@@ -192,7 +193,7 @@ impl<T: SessionData> SessionFairing<T> {
         if let Some(registry) = rocket.state::<Registry>() {
             registry.register::<T>(&settings.cookie.name)?;
         }
-        let parent = parent::<T>(rocket)?;
+        let parent = parent::<T>(rocket, &settings.cookie)?;
         let encrypts = T::SCHEMA.encrypted().next().is_some();
         let keyring = match encrypts {
             true => config::keyring(rocket.figment(), name)?,
@@ -283,19 +284,26 @@ impl<T: SessionData> SessionFairing<T> {
 /// The sessions with which those of this type end. Their fairing commits first, so it comes first.
 fn parent<T: SessionData>(
     rocket: &Rocket<Build>,
+    cookie: &CookieSettings,
 ) -> Result<Option<Arc<Engine<T::Parent>>>, String> {
     if !T::has_parent() {
         return Ok(None);
     }
-    let parent = rocket.state::<Managed<T::Parent>>();
-    let parent = parent.map(|managed| Arc::clone(&managed.engine));
-    parent.map(Some).ok_or_else(|| {
+    let Some(parent) = rocket.state::<Managed<T::Parent>>() else {
         let (name, parent) = (type_name::<T>(), type_name::<T::Parent>());
-        format!(
+        return Err(format!(
             "its sessions end with those of `{parent}`; attach `{parent}::fairing()` before \
              `{name}::fairing()`"
-        )
-    })
+        ));
+    };
+    if !parent.cookie.is_sent_below(&cookie.path) {
+        return Err(format!(
+            "its cookie has the path `{}`, where browsers do not send that of its parent, whose path is \
+             `{}`; write a `path` below that",
+            cookie.path, parent.cookie.path
+        ));
+    }
+    Ok(Some(Arc::clone(&parent.engine)))
 }
 
 #[cfg(feature = "redis")]

@@ -29,6 +29,7 @@ enum Kind {
     Full,
     Gone,
     LoginEnded,
+    NoParent,
     Overflow,
     Refused,
     Store,
@@ -96,10 +97,10 @@ impl Error {
     #[must_use]
     pub(crate) fn no_parent(parent: &str) -> Self {
         let message = format!(
-            "the session ends with one of type `{parent}`, and the visitor has none that is stored: \
-             begin that one first, and `save` it if both begin in one request"
+            "the session ends with one of type `{parent}`, and the visitor has none that is stored: let \
+             the visitor log in there first, and `save` that one if both begin in one request"
         );
-        Self::new(Kind::Usage, message)
+        Self::new(Kind::NoParent, message)
     }
 
     /// Somebody logged in to a session that ends with another one, whose token was just replaced.
@@ -216,6 +217,12 @@ impl Error {
     /// Whether it is a login that was refused so.
     pub(crate) fn is_login_ended(&self) -> bool {
         self.0.kind == Kind::LoginEnded
+    }
+
+    /// Whether a session could not begin, because the visitor has no session with which it would end.
+    #[must_use]
+    pub fn is_without_parent(&self) -> bool {
+        self.0.kind == Kind::NoParent
     }
 
     /// Whether other requests changed the session each time a transaction was tried.

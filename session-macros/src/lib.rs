@@ -265,7 +265,7 @@ mod type_name;
 /// while the same user is logged in there. So it ends with a logout, `end_all`, or change of user
 /// there, and when that session is over. Nobody can use its cookie alone.
 ///
-/// It begins only where a session of `Visit` is stored; otherwise the request fails with 500. Where both begin
+/// It begins only where a session of `Visit` is stored; otherwise the request fails with 401. Where both begin
 /// in one handler, that is so at the end of the request; a `save()` of the second one needs a `save()` of
 /// the first. A login in a `Visit` of nobody ends it too. Its requests also use the `Visit`: each
 /// costs the load of both, and extends both.

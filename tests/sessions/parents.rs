@@ -250,7 +250,7 @@ async fn without_a_parent_it_does_not_begin() {
         let mut browser = server.browser();
         for path in ["/admin/login/root", "/admin/act"] {
             let response = browser.post(path, &[]).await;
-            assert_eq!(response.status, 500, "{path}");
+            assert_eq!(response.status, 401, "{path}");
             assert!(response.set_cookies().is_empty(), "{path}");
         }
         assert_eq!(browser.get("/admin").await.text(), "- 0");
@@ -387,6 +387,30 @@ async fn a_child_is_attached_after_its_parent() {
             matches!(error.kind(), ErrorKind::FailedFairings(_)),
             "{error}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_child_whose_parents_cookie_is_elsewhere_stops_the_launch() {
+    for (visit, admin, is_launched) in [
+        ("/", "/", true),
+        ("/", "/admin", true),
+        ("/shop", "/shop", true),
+        ("/shop", "/shop/admin", true),
+        ("/shop/", "/shop/admin", true),
+        ("/shop", "/", false),
+        ("/shop", "/shopping", false),
+        ("/shop", "/admin", false),
+    ] {
+        let rocket = configured(quiet(), "sessions.visit.path", visit);
+        let rocket = configured(rocket, "sessions.admin.path", admin);
+        let rocket = rocket.attach(Visit::fairing()).attach(Admin::fairing());
+        // An error that nobody looks at panics.
+        let launched = rocket
+            .ignite()
+            .await
+            .map_err(|error| error.kind().to_string());
+        assert_eq!(launched.is_ok(), is_launched, "{visit} {admin}");
     }
 }
 
