@@ -3,11 +3,11 @@
 use std::fmt;
 use std::io::Cursor;
 use std::marker::PhantomData;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::futures::future::BoxFuture;
-use rocket::http::{Cookie, Header, Status};
+use rocket::http::Status;
 use rocket::{Build, Config, Data, Orbit, Request, Response, Rocket};
 use session_core::clock::Clock;
 use session_core::engine::Engine;
@@ -27,6 +27,7 @@ use crate::cookie::CookieSettings;
 use crate::database::RedisPool;
 use crate::error::{Error, LogLimits, report};
 use crate::guard::type_name;
+use crate::headers::{keep_private, set_cookie, vary_by_cookie};
 use crate::managed::{Managed, Registry, SentCookies, answer, begin, redirect_of};
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -444,55 +445,12 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
             // A browser that brought none has none to remove.
             CookieChange::Remove if managed.brought_cookie(request) => managed.cookie.removal(),
             CookieChange::Keep | CookieChange::Remove => {
-                if !response.headers().contains(CACHE_CONTROL) {
-                    response.set_raw_header(CACHE_CONTROL, "private, no-cache");
-                }
+                keep_private(response);
                 return;
             }
         };
         set_cookie(response, &cookie);
         sent.add(cookie);
-    }
-}
-
-const CACHE_CONTROL: &str = "Cache-Control";
-
-/// A copy of this response in a cache would hand somebody else's session out. So no cache may keep
-/// it, whatever the application said, in headers for single caches too (RFC 9213).
-fn set_cookie(response: &mut Response<'_>, cookie: &Cookie<'static>) {
-    response.adjoin_header(Header::from(cookie));
-    let says_so = |value: &str| value.to_ascii_lowercase().contains("no-store");
-    if !response.headers().get(CACHE_CONTROL).any(says_so) {
-        if response.headers().contains(CACHE_CONTROL) {
-            static SAID: Once = Once::new();
-            SAID.call_once(|| {
-                warn!(
-                    "a response that sets a session's cookie has a `Cache-Control` that lets it be \
-                     cached; it is replaced by `no-store`. This is said once"
-                );
-            });
-        }
-        response.set_raw_header(CACHE_CONTROL, "no-store");
-    }
-    let targeted: Vec<String> = response
-        .headers()
-        .iter()
-        .map(|header| header.name().as_str().to_ascii_lowercase())
-        .filter(|name| name.ends_with("-cache-control") || name == "surrogate-control")
-        .collect();
-    for name in targeted {
-        response.remove_header(&name);
-    }
-}
-
-/// A response that depends on the session differs by cookie (CVE-2023-30861).
-fn vary_by_cookie(response: &mut Response<'_>) {
-    let varies = response.headers().get("Vary").any(|value| {
-        let mut names = value.split(',').map(str::trim);
-        names.any(|name| name == "*" || name.eq_ignore_ascii_case("cookie"))
-    });
-    if !varies {
-        response.adjoin_raw_header("Vary", "Cookie");
     }
 }
 

@@ -78,6 +78,7 @@ mod database;
 mod error;
 mod fairing;
 mod guard;
+mod headers;
 mod managed;
 mod private;
 mod return_to;

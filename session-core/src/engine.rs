@@ -11,12 +11,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use tracing::{trace, warn};
+use tracing::warn;
 
 use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
-use crate::event::{Event, EventKind, Hook, Reason};
+use crate::event::{EventKind, Hook, Reason};
 use crate::expiry::Lifetime;
 use crate::fields::{Fields, PARENT};
 use crate::options::Options;
@@ -28,6 +28,7 @@ use crate::store::{Created, Delete, Deleted, Key, Rotation, Store, Update, Updat
 use crate::token::{SessionId, Token};
 use crate::users::{Limit, WhenFull};
 
+mod events;
 mod sealing;
 pub mod users;
 
@@ -584,65 +585,6 @@ impl<T: SessionData> Engine<T> {
         let now = self.store.now();
         let left = deadline.saturating_duration_since(Instant::now());
         Timestamp::from_millis(now.plus(left).as_millis().saturating_sub(1))
-    }
-}
-
-impl<T: SessionData> Engine<T> {
-    /// Tells that something happened, in the log too.
-    pub(crate) fn tell(&self, kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) {
-        Self::event(kind, reason, id).log();
-        self.notify(kind, reason, id);
-    }
-
-    /// Tells the application and its metrics that something happened. The log has a line of its own for
-    /// it.
-    pub fn notify(&self, kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) {
-        let event = Self::event(kind, reason, id);
-        event.count();
-        self.hook.call(&event);
-    }
-
-    fn event(kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) -> Event {
-        Event {
-            session_type: T::SCHEMA.name(),
-            id,
-            kind,
-            reason,
-        }
-    }
-
-    /// Calls the store, within the deadline. The log of an outage is the request's: one line for each
-    /// interval, and not one for each call.
-    async fn call<R>(
-        &self,
-        verb: &'static str,
-        subject: impl Into<Option<Key>>,
-        deadline: Instant,
-        call: impl Future<Output = Result<R, Error>>,
-    ) -> Result<R, Error> {
-        #[cfg(feature = "metrics")]
-        let began = std::time::Instant::now();
-        let result = within(deadline, call).await;
-        #[cfg(feature = "metrics")]
-        metrics::histogram!(
-            crate::event::STORE_SECONDS,
-            "session" => T::SCHEMA.name(),
-            "call" => verb,
-            "outcome" => match &result {
-                Ok(_) => "ok",
-                Err(error) if error.is_unknown() => "unknown",
-                Err(_) => "error",
-            },
-        )
-        .record(began.elapsed());
-        if let Err(error) = &result {
-            trace!("session type {}: {verb}: {error}", T::SCHEMA.name());
-            if let Some((kind, reason)) = error.event() {
-                let id = subject.into().map(|key| key.id);
-                self.notify(kind, reason, id);
-            }
-        }
-        result
     }
 }
 

@@ -156,8 +156,12 @@ impl Store for RedisStore {
         let command = match wanted {
             Wanted::All => redis::cmd("HGETALL").arg(self.key(key)).take(),
             Wanted::Fields(names) => {
-                let mut command = redis::cmd("HMGET");
-                command.arg(self.key(key)).arg(METADATA);
+                let key = self.key(key);
+                // Made at once as large as it becomes.
+                let size: usize = names.iter().map(|name| name.len()).sum();
+                let size = size + "HMGET".len() + key.len() + METADATA.len();
+                let mut command = Cmd::with_capacity(names.len() + 3, size);
+                command.arg("HMGET").arg(key).arg(METADATA);
                 for name in names {
                     command.arg(&**name);
                 }

@@ -23,8 +23,9 @@ impl Script {
     }
 
     pub(super) fn on(&self, key: &str) -> ScriptCall {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&self.hash).arg(1).arg(key);
+        // Room for a usual call, so that it need not grow.
+        let mut command = Cmd::with_capacity(24, 320);
+        command.arg("EVALSHA").arg(&self.hash).arg(1).arg(key);
         let source = self.source;
         ScriptCall { source, command }
     }

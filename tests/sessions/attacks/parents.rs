@@ -1,6 +1,5 @@
-//! What a hostile client tries with sessions that end with others, and with encrypted fields.
+//! What a hostile client tries with sessions that end with others.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rocket::{Build, Rocket, State, get, post, routes};
@@ -144,6 +143,16 @@ fn gated(gate: &Arc<Gate>) -> impl Fn(Rocket<Build>) -> Rocket<Build> {
 
 fn fairings(rocket: Rocket<Build>) -> Rocket<Build> {
     rocket.attach(Visit::fairing()).attach(Admin::fairing())
+}
+
+async fn on_redis(redis: &RedisServer) -> Server {
+    let url = redis.url();
+    Server::launch(app(configured(quiet(), "databases.sessions.url", &url))).await
+}
+
+fn key_of_visit(redis: &RedisServer) -> String {
+    let mut keys = redis.keys().into_iter();
+    keys.find(|key| key.starts_with("session:visit:")).unwrap()
 }
 
 async fn logged_in(server: &Server) -> Browser {
@@ -335,19 +344,10 @@ async fn an_outage_of_the_parents_store_leaves_the_child_alone() {
 #[tokio::test]
 async fn a_parent_that_counts_as_absent_opens_no_child() {
     let redis = RedisServer::start();
-    let server = Server::launch(app(configured(
-        quiet(),
-        "databases.sessions.url",
-        &redis.url(),
-    )))
-    .await;
+    let server = on_redis(&redis).await;
     let mut browser = logged_in(&server).await;
-    let keys = redis.keys();
-    let visit = keys
-        .iter()
-        .find(|key| key.starts_with("session:visit:"))
-        .unwrap();
-    let _: i64 = redis.command(&["HSET", visit, "level", "\"high\""]);
+    let visit = key_of_visit(&redis);
+    let _: i64 = redis.command(&["HSET", &visit, "level", "\"high\""]);
     assert_eq!(browser.get("/admin").await.text(), "- 0");
     // Only for this build: it goes on where the field can be read.
     let response = browser.get("/visit").await;
@@ -355,7 +355,7 @@ async fn a_parent_that_counts_as_absent_opens_no_child() {
         (response.text().as_str(), response.set_cookies()),
         ("- ", vec![])
     );
-    let _: i64 = redis.command(&["HDEL", visit, "level"]);
+    let _: i64 = redis.command(&["HDEL", &visit, "level"]);
     assert_eq!(browser.get("/admin").await.text(), "root 0");
     server.stop().await;
 }
@@ -364,12 +364,7 @@ async fn a_parent_that_counts_as_absent_opens_no_child() {
 #[tokio::test]
 async fn a_user_who_cannot_be_read_is_not_nobody() {
     let redis = RedisServer::start();
-    let server = Server::launch(app(configured(
-        quiet(),
-        "databases.sessions.url",
-        &redis.url(),
-    )))
-    .await;
+    let server = on_redis(&redis).await;
     let mut browser = server.browser();
     browser.post("/note/planted", &[]).await;
     browser.post("/admin/login/mallory", &[]).await;
@@ -378,12 +373,8 @@ async fn a_user_who_cannot_be_read_is_not_nobody() {
     browser.jar.set("admin", "");
     browser.post("/login/alice", &[]).await;
     browser.jar.set("admin", &planted);
-    let keys = redis.keys();
-    let visit = keys
-        .iter()
-        .find(|key| key.starts_with("session:visit:"))
-        .unwrap();
-    let _: i64 = redis.command(&["HSET", visit, "user", "{\"name\":\"alice\"}"]);
+    let visit = key_of_visit(&redis);
+    let _: i64 = redis.command(&["HSET", &visit, "user", "{\"name\":\"alice\"}"]);
     assert_eq!(browser.get("/admin").await.text(), "- 0");
     server.stop().await;
 }
@@ -407,114 +398,6 @@ async fn what_was_saved_in_the_request_that_logs_in_stays() {
         }
     })
     .await;
-}
-
-#[session(cookie = "old", name = "sealed")]
-struct Old {
-    #[session(encrypted, once)]
-    code: Option<u32>,
-    #[session(encrypted, entries)]
-    grants: BTreeMap<String, String>,
-    #[session(encrypted)]
-    token: String,
-}
-
-#[session(cookie = "old", name = "sealed")]
-struct New {
-    #[session(encrypted, once, alias = "code")]
-    challenge: Option<u32>,
-    #[session(encrypted, entries)]
-    grants: BTreeMap<String, String>,
-    #[session(encrypted)]
-    token: String,
-}
-
-#[post("/put/<code>")]
-fn put(mut old: Session<Old>, code: u32) {
-    old.code = Some(code);
-    old.grants.insert("mail".into(), "yes".into());
-}
-
-#[post("/take")]
-async fn take(mut new: Session<New>) -> Result<String, Error> {
-    Ok(format!("{:?}", New::take_challenge(&mut new).await?))
-}
-
-#[get("/peek")]
-fn peek(new: Session<New>) -> String {
-    format!("{:?} {:?} {}", new.challenge, new.grants, new.token)
-}
-
-#[post("/append")]
-async fn append(mut new: Session<New>) -> Result<(), TransactError<Error>> {
-    new.transact(|new| {
-        new.token.push('x');
-        Ok(())
-    })
-    .await
-}
-
-fn key(letter: char) -> String {
-    format!("{}=", letter.to_string().repeat(43))
-}
-
-async fn build(
-    redis: &RedisServer,
-    keys: &[char],
-    make: impl Fn(Rocket<Build>) -> Rocket<Build>,
-) -> Server {
-    let keys: Vec<String> = keys.iter().copied().map(key).collect();
-    let rocket = configured(quiet(), "databases.sessions.url", &redis.url());
-    let figment = rocket.figment().clone();
-    let figment = figment.merge(("sessions.encryption_keys", keys));
-    Server::launch(make(rocket.configure(figment))).await
-}
-
-fn old(rocket: Rocket<Build>) -> Rocket<Build> {
-    rocket.attach(Old::fairing()).mount("/", routes![put])
-}
-
-fn new(rocket: Rocket<Build>) -> Rocket<Build> {
-    rocket
-        .attach(New::fairing())
-        .mount("/", routes![take, peek, append])
-}
-
-/// README: `once`: exactly one gets the value. With an alias, the new build reads what is under either
-/// name.
-#[tokio::test]
-async fn a_take_opens_what_an_older_build_sealed() {
-    let redis = RedisServer::start();
-    let (old, new) = (
-        build(&redis, &['A'], old).await,
-        build(&redis, &['A'], new).await,
-    );
-    let mut browser = old.browser();
-    browser.post("/put/7", &[]).await;
-    browser.go_to(new.address());
-    assert!(browser.get("/peek").await.text().starts_with("Some(7)"));
-    assert_eq!(browser.post("/take", &[]).await.text(), "Some(7)");
-    assert_eq!(browser.post("/take", &[]).await.text(), "None");
-    old.stop().await;
-    new.stop().await;
-}
-
-/// README: a transaction commits if everything that it read is still stored like that.
-#[tokio::test]
-async fn a_transaction_goes_on_beside_an_entry_that_does_not_open() {
-    let redis = RedisServer::start();
-    let (old, new) = (
-        build(&redis, &['A'], old).await,
-        build(&redis, &['E'], new).await,
-    );
-    let mut browser = old.browser();
-    browser.post("/put/7", &[]).await;
-    browser.go_to(new.address());
-    assert_eq!(browser.get("/peek").await.text(), "None {} ");
-    assert_eq!(browser.post("/append", &[]).await.status, 200);
-    assert_eq!(browser.get("/peek").await.text(), "None {} x");
-    old.stop().await;
-    new.stop().await;
 }
 
 #[session(cookie = "wizard", parent = Admin)]
@@ -619,81 +502,6 @@ async fn a_reload_of_the_child_hides_no_doubt_about_the_parent() {
     let read = browser.get("/visit").await.text();
     assert!(status == 503 || read == "alice lost", "{status} {read}");
     server.stop().await;
-}
-
-#[session(cookie = "vault")]
-struct Vault {
-    #[session(identity)]
-    user: Option<String>,
-    #[session(encrypted, keep, on_unreadable = "error")]
-    secret: String,
-    #[session(encrypted, entries, keep)]
-    parts: BTreeMap<String, String>,
-    plain: u32,
-}
-
-#[post("/vault/<user>")]
-async fn fill_vault(mut vault: Session<Vault>, user: String) -> Result<String, Error> {
-    vault.secret.push('s');
-    vault.parts.insert(user.clone(), "p".into());
-    vault.log_in(user);
-    let during = format!("{} {:?}", vault.secret, vault.parts);
-    vault.save().await?;
-    vault.plain += 1;
-    vault.save().await?;
-    vault.reload().await?;
-    let after = format!("{} {:?}", vault.secret, vault.parts);
-    assert_eq!(during, after);
-    Ok(after)
-}
-
-#[get("/vault")]
-fn vault(vault: Session<Vault>) -> String {
-    format!("{} {:?} {}", vault.secret, vault.parts, vault.plain)
-}
-
-#[post("/vault-logout")]
-fn vault_logout(vault: Result<Session<Vault>, Error>) -> Result<(), Error> {
-    match vault {
-        Ok(mut vault) => vault.destroy(),
-        Err(error) if error.is_decode() => error.destroy(),
-        Err(error) => return Err(error),
-    }
-    Ok(())
-}
-
-fn vaults(rocket: Rocket<Build>) -> Rocket<Build> {
-    let rocket = rocket.attach(Vault::fairing());
-    rocket.mount("/", routes![fill_vault, vault, vault_logout])
-}
-
-#[tokio::test]
-async fn a_vault_goes_from_user_to_user_and_ends_whatever_is_in_it() {
-    let redis = RedisServer::start();
-    let (one, other) = (
-        build(&redis, &['A'], vaults).await,
-        build(&redis, &['E'], vaults).await,
-    );
-    let mut browser = one.browser();
-    for (user, expected) in [
-        ("alice", "s {\"alice\": \"p\"}"),
-        ("bob", "ss {\"alice\": \"p\", \"bob\": \"p\"}"),
-        ("bob", "sss {\"alice\": \"p\", \"bob\": \"p\"}"),
-    ] {
-        let response = browser.post(&format!("/vault/{user}"), &[]).await;
-        assert_eq!(response.text(), expected);
-    }
-    browser.go_to(other.address());
-    assert_eq!(browser.get("/vault").await.status, 500);
-    assert_eq!(browser.post("/vault/eve", &[]).await.status, 500);
-    browser.go_to(one.address());
-    assert!(browser.get("/vault").await.text().starts_with("sss "));
-    browser.go_to(other.address());
-    assert_eq!(browser.post("/vault-logout", &[]).await.status, 200);
-    assert!(browser.jar.is_empty());
-    assert!(redis.keys().is_empty());
-    one.stop().await;
-    other.stop().await;
 }
 
 #[session(cookie = "few", parent = Visit, max_sessions = 1, when_full = "refuse")]
@@ -830,52 +638,4 @@ async fn hold(case: (&'static str, Verb, usize, Fault, bool)) {
         assert_eq!(own.1, "other 0", "{what}");
     }
     server.stop().await;
-}
-
-#[session(cookie = "turned", name = "turned")]
-struct Mapped {
-    #[session(entries)]
-    token: BTreeMap<String, String>,
-    list: String,
-}
-
-#[session(cookie = "turned", name = "turned")]
-struct Single {
-    #[session(encrypted, on_unreadable = "error")]
-    token: String,
-    #[session(encrypted, entries)]
-    list: BTreeMap<String, String>,
-}
-
-#[post("/mapped")]
-fn mapped(mut mapped: Session<Mapped>) {
-    mapped.token.insert("a".into(), "b".into());
-    mapped.list = "c".into();
-}
-
-#[get("/single")]
-fn single(single: Session<Single>) -> String {
-    format!("{:?} {:?}", single.token, single.list)
-}
-
-/// README, guarantee 5: no other field is lost, and no request fails unless you ask for it. What is under
-/// the name of an entry is no value of a field without entries, nor the other way round.
-#[tokio::test]
-async fn what_is_no_value_of_a_field_does_not_fail_to_open() {
-    let redis = RedisServer::start();
-    let mapping =
-        |rocket: Rocket<Build>| rocket.attach(Mapped::fairing()).mount("/", routes![mapped]);
-    let single =
-        |rocket: Rocket<Build>| rocket.attach(Single::fairing()).mount("/", routes![single]);
-    let (old, new) = (
-        build(&redis, &['A'], mapping).await,
-        build(&redis, &['A'], single).await,
-    );
-    let mut browser = old.browser();
-    browser.post("/mapped", &[]).await;
-    browser.go_to(new.address());
-    let response = browser.get("/single").await;
-    assert_eq!((response.status, response.text()), (200, "\"\" {}".into()));
-    old.stop().await;
-    new.stop().await;
 }

@@ -1,0 +1,71 @@
+//! What the engine tells: each event to the log, the application and its metrics, and how long the store
+//! took.
+
+use tokio::time::Instant;
+use tracing::trace;
+
+use super::{Engine, within};
+use crate::error::Error;
+use crate::event::{Event, EventKind, Reason};
+use crate::schema::SessionData;
+use crate::store::Key;
+use crate::token::SessionId;
+
+impl<T: SessionData> Engine<T> {
+    /// Tells that something happened, in the log too.
+    pub(crate) fn tell(&self, kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) {
+        Self::event(kind, reason, id).log();
+        self.notify(kind, reason, id);
+    }
+
+    /// Tells the application and its metrics that something happened. The log has a line of its own for
+    /// it.
+    pub fn notify(&self, kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) {
+        let event = Self::event(kind, reason, id);
+        event.count();
+        self.hook.call(&event);
+    }
+
+    fn event(kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) -> Event {
+        Event {
+            session_type: T::SCHEMA.name(),
+            id,
+            kind,
+            reason,
+        }
+    }
+
+    /// Calls the store, within the deadline. The log of an outage is the request's: one line for each
+    /// interval, and not one for each call.
+    pub(super) async fn call<R>(
+        &self,
+        verb: &'static str,
+        subject: impl Into<Option<Key>>,
+        deadline: Instant,
+        call: impl Future<Output = Result<R, Error>>,
+    ) -> Result<R, Error> {
+        #[cfg(feature = "metrics")]
+        let began = std::time::Instant::now();
+        let result = within(deadline, call).await;
+        #[cfg(feature = "metrics")]
+        metrics::histogram!(
+            crate::event::STORE_SECONDS,
+            "session" => T::SCHEMA.name(),
+            "call" => verb,
+            "outcome" => match &result {
+                Ok(_) => "ok",
+                Err(error) if error.is_unknown() => "unknown",
+                Err(_) => "error",
+            },
+        )
+        .record(began.elapsed());
+        if let Err(error) = &result {
+            trace!("session type {}: {verb}: {error}", T::SCHEMA.name());
+            if let Some((kind, reason)) = error.event() {
+                let id = subject.into().map(|key| key.id);
+                self.notify(kind, reason, id);
+            }
+        }
+        result
+    }
+}

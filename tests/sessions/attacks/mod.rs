@@ -1,0 +1,4 @@
+//! What a hostile client tries, and what an unlucky one meets.
+
+mod encrypted;
+mod parents;
