@@ -12,7 +12,6 @@ use session_core::error::Error as EngineError;
 use session_core::expiry::Lifetime;
 use session_core::fields::Fields;
 use session_core::random::random_below;
-use session_core::record::Record;
 use session_core::request::{RequestSession, View};
 use session_core::schema::{Identified, SessionData};
 use session_core::token::SessionId;
@@ -79,15 +78,8 @@ mod data;
 /// changed before and did not hand over is dropped with a warning.
 pub struct Session<T: SessionData> {
     request: Arc<RequestSession<T>>,
-    data: T,
-    record: Option<Arc<Record>>,
-    /// How often guards of this request had handed over changes when this one began.
-    seen: u64,
-    /// Which of the request's sessions this guard read: if another guard has ended it, or gone over to
-    /// another user's, what this one holds is not for the next.
-    epoch: u64,
-    /// How often somebody had logged in during the request by then.
-    logins: u64,
+    /// What this guard holds, and when in the request it read that.
+    view: View<T>,
     /// The data as it was encoded before the first `&mut`; `None`: it was never borrowed so.
     ///
     /// Not what was read from the store: the same value may have been encoded in another way, by a
@@ -103,21 +95,10 @@ pub struct Session<T: SessionData> {
 
 impl<T: SessionData> Session<T> {
     pub(crate) fn new(request: Arc<RequestSession<T>>) -> Result<Self, EngineError> {
-        let View {
-            data,
-            record,
-            seen,
-            epoch,
-            logins,
-            ..
-        } = request.view()?;
+        let view = request.view()?;
         Ok(Self {
             request,
-            data,
-            record,
-            seen,
-            epoch,
-            logins,
+            view,
             before: None,
             earlier: Changes::new(),
             next_user: OnceLock::new(),
@@ -183,7 +164,7 @@ impl<T: SessionData> Session<T> {
         *(**self).identity() = T::Identity::somebody(user);
         let logged_in = self
             .take_changes()
-            .and_then(|changes| self.request.log_in(changes, &self.data));
+            .and_then(|changes| self.request.log_in(changes, &self.view.data));
         if let Err(error) = logged_in.and_then(|()| self.refresh()) {
             self.request.fail(error);
         }
@@ -262,14 +243,14 @@ impl<T: SessionData> Session<T> {
         self.go_on_with_next_user();
         let changes = self.take_changes()?;
         // Before anything is waited for, so that a caller who gives up loses nothing.
-        (self.epoch, self.logins) = self.request.keep(changes)?;
+        (self.view.epoch, self.view.logins) = self.request.keep(changes)?;
         let committed = self.request.save().await?;
         if committed.began {
             return Ok(self.refresh()?);
         }
-        self.record = self.request.record();
+        self.view.record = self.request.record();
         let now = self.request.engine().now();
-        T::SCHEMA.decode_into(&mut self.data, &committed.answer, now);
+        T::SCHEMA.decode_into(&mut self.view.data, &committed.answer, now);
         Ok(())
     }
 
@@ -322,7 +303,7 @@ impl<T: SessionData> Session<T> {
         self.go_on_with_next_user();
         let changes = self.take_changes()?;
         // In a stream too, where the commit below is in time for what a dropped guard is late for.
-        (self.epoch, self.logins) = self.request.keep(changes)?;
+        (self.view.epoch, self.view.logins) = self.request.keep(changes)?;
         for attempt in 0..TRANSACTION_ATTEMPTS {
             let mut outcome = None;
             let tried = self.request.try_transaction(|view| {
@@ -432,13 +413,13 @@ impl<T: SessionData> Session<T> {
         if let Some(Ok(before)) = &mut self.before {
             before.remove(name);
         }
-        self.record = self.request.record();
-        *field(&mut self.data) = V::default();
+        self.view.record = self.request.record();
+        *field(&mut self.view.data) = V::default();
         if let Some(value) = taken {
             let taken = [(name.into(), value)].into_iter().collect();
-            T::SCHEMA.decode_into(&mut self.data, &taken, now);
+            T::SCHEMA.decode_into(&mut self.view.data, &taken, now);
         }
-        Ok(mem::take(field(&mut self.data)))
+        Ok(mem::take(field(&mut self.view.data)))
     }
 }
 

@@ -8,7 +8,6 @@ use std::thread;
 use session_core::changes::Changes;
 use session_core::error::Error as EngineError;
 use session_core::plan::Pending;
-use session_core::request::View;
 use session_core::schema::SessionData;
 use tracing::warn;
 
@@ -26,7 +25,7 @@ impl<T: SessionData> Session<T> {
     /// it read before.
     fn changes_user(&self) -> bool {
         let before = self.before.as_ref().and_then(|before| before.as_ref().ok());
-        before.is_some_and(|before| self.request.changes_user(before, &self.data))
+        before.is_some_and(|before| self.request.changes_user(before, &self.view.data))
     }
 
     /// The data that the next user begins with, and what this guard did to get there.
@@ -43,8 +42,8 @@ impl<T: SessionData> Session<T> {
     pub(super) fn go_on_with_next_user(&mut self) {
         self.next_user.take();
         if self.changes_user() {
-            (self.data, self.earlier) = self.next_user();
-            (self.record, self.before) = (None, None);
+            (self.view.data, self.earlier) = self.next_user();
+            (self.view.record, self.before) = (None, None);
         }
     }
 
@@ -57,7 +56,7 @@ impl<T: SessionData> Session<T> {
     }
 
     fn hand_over(&self, changes: Changes) {
-        match self.request.hand_over(changes, self.seen) {
+        match self.request.hand_over(changes, self.view.seen) {
             Ok(overwritten) if cfg!(debug_assertions) && !overwritten.is_empty() => warn!(
                 "session type {}: two guards of one request assigned `{}`, and the one that was \
                  dropped last wins; let one handler have one guard, or pass it on by `&mut`",
@@ -71,14 +70,14 @@ impl<T: SessionData> Session<T> {
 
     /// Whether the request has gone over to another session since the guard read this one.
     pub(super) fn is_stale(&self) -> bool {
-        self.request.epoch() != self.epoch
+        self.request.epoch() != self.view.epoch
     }
 
     /// Goes over to the session that the request has now. Answers whether changes were dropped: they
     /// were made to another user's session, or to one that has ended.
     pub(super) fn catch_up(&mut self) -> bool {
         if !self.is_stale() {
-            if self.request.logins() != self.logins {
+            if self.request.logins() != self.view.logins {
                 // It is the same session: what this guard changed is for it.
                 match self.take_changes() {
                     Ok(changes) => self.hand_over(changes),
@@ -142,7 +141,7 @@ impl<T: SessionData> Session<T> {
         };
         let before = before.as_ref().map_err(Clone::clone)?;
         let engine = self.request.engine();
-        let later = engine.changes(self.record.as_deref(), before, &self.data)?;
+        let later = engine.changes(self.view.record.as_deref(), before, &self.view.data)?;
         if self.earlier.is_empty() {
             return Ok(later);
         }
@@ -160,16 +159,7 @@ impl<T: SessionData> Session<T> {
 
     /// Starts over with what is stored and pending.
     pub(super) fn refresh(&mut self) -> Result<(), EngineError> {
-        let View {
-            data,
-            record,
-            seen,
-            epoch,
-            logins,
-            ..
-        } = self.request.view()?;
-        (self.data, self.record, self.seen) = (data, record, seen);
-        (self.epoch, self.logins) = (epoch, logins);
+        self.view = self.request.view()?;
         (self.before, self.earlier) = (None, Changes::new());
         (self.next_user, self.fresh) = (OnceLock::new(), OnceLock::new());
         Ok(())
@@ -184,7 +174,7 @@ impl<T: SessionData> Deref for Session<T> {
             return self.fresh();
         }
         if !self.changes_user() {
-            return &self.data;
+            return &self.view.data;
         }
         self.next_user.get_or_init(|| Box::new(self.next_user().0))
     }
@@ -195,9 +185,9 @@ impl<T: SessionData> DerefMut for Session<T> {
         self.catch_up();
         self.go_on_with_next_user();
         if self.before.is_none() {
-            self.before = Some(T::SCHEMA.encode(&self.data));
+            self.before = Some(T::SCHEMA.encode(&self.view.data));
         }
-        &mut self.data
+        &mut self.view.data
     }
 }
 
