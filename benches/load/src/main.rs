@@ -1,0 +1,146 @@
+//! Starts each server, sends it requests, and writes what it measured. `benches/run` builds the
+//! servers and calls this.
+
+mod ahead;
+mod chart;
+mod http;
+mod instructions;
+mod load;
+mod machine;
+mod memory;
+mod process;
+mod redis;
+mod report;
+mod results;
+mod server;
+mod spread;
+mod tables;
+mod truth;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use load::Pace;
+use results::Results;
+use server::{Kind, Route, Server};
+
+/// How many connections the tables have.
+pub(crate) const CONNECTIONS: [usize; 3] = [1, 32, 256];
+/// How many most figures are about.
+pub(crate) const MOST: usize = 32;
+
+struct Plan {
+    rounds: usize,
+    pace: Pace,
+}
+
+impl Plan {
+    const FULL: Self = Self::new(9, 100, 400);
+    const QUICK: Self = Self::new(3, 100, 200);
+
+    const fn new(rounds: usize, warm_up: u64, measured: u64) -> Self {
+        let pace = Pace {
+            warm_up: Duration::from_millis(warm_up),
+            measured: Duration::from_millis(measured),
+        };
+        Self { rounds, pace }
+    }
+}
+
+/// `load PROGRAMS DOCS [--quick]`: the folder of the built servers, and where the text goes.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [programs, docs, rest @ ..] = &arguments[..] else {
+        return Err("usage: load PROGRAMS DOCS [--quick]".into());
+    };
+    let plan = match rest {
+        [] => Plan::FULL,
+        [quick] if quick == "--quick" => Plan::QUICK,
+        _ => return Err("the only option is --quick".into()),
+    };
+    let programs = PathBuf::from(programs);
+
+    let mut results = Results::default();
+    for kind in server::ALL {
+        let is_built = kind.path(&programs).exists();
+        let kinds = if is_built {
+            &mut results.kinds
+        } else {
+            &mut results.left_out
+        };
+        kinds.push(kind);
+    }
+    for kind in results.kinds.clone() {
+        measure_alone(kind, &programs, &mut results).await?;
+    }
+    measure_together(&plan, &programs, &mut results).await?;
+    report::write(&results, plan.rounds, plan.pace.measured, Path::new(docs))
+}
+
+/// What does not depend on what else runs.
+async fn measure_alone(
+    kind: Kind,
+    programs: &Path,
+    results: &mut Results,
+) -> Result<(), Box<dyn Error>> {
+    eprintln!("{}: lost updates, logout, memory, instructions", kind.name);
+    if kind.has_sessions {
+        results.truths.push(truth::truth(kind, programs).await?);
+        results.memories.push(memory::memory(kind, programs).await?);
+    }
+    if kind.is_rust {
+        let counting = programs.join("count");
+        let costs = instructions::costs(kind, programs, &counting, programs).await?;
+        results.costs.extend(costs);
+    }
+    Ok(())
+}
+
+/// All servers run at once, and take turns: what slows the machine down for a while slows down all
+/// of them.
+async fn measure_together(
+    plan: &Plan,
+    programs: &Path,
+    results: &mut Results,
+) -> Result<(), Box<dyn Error>> {
+    let rust = results.kinds.iter().filter(|kind| kind.is_rust);
+    let with_mimalloc = rust.map(|kind| kind.with_mimalloc());
+    let kinds: Vec<Kind> = results.kinds.iter().copied().chain(with_mimalloc).collect();
+    let mut servers = start_all(&kinds, programs).await?;
+    for round in 1..=plan.rounds {
+        eprintln!("round {round} of {}", plan.rounds);
+        for (connections, route) in columns() {
+            for (server, cookies) in &mut servers {
+                let kind = server.kind;
+                if route.is_of(kind) && (connections == MOST || !kind.has_mimalloc) {
+                    let cookies = &cookies[..connections];
+                    let sample = load::sample(server, route, cookies, plan.pace).await?;
+                    results.add(kind, route, connections, sample);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn columns() -> impl Iterator<Item = (usize, Route)> {
+    let of = |connections| Route::ALL.map(|route| (connections, route));
+    CONNECTIONS.into_iter().flat_map(of)
+}
+
+/// With the cookies of as many users as there are connections at most.
+async fn start_all(
+    kinds: &[Kind],
+    programs: &Path,
+) -> Result<Vec<(Server, Vec<String>)>, Box<dyn Error>> {
+    let most = CONNECTIONS.into_iter().max().unwrap_or_default();
+    let mut servers = Vec::new();
+    for kind in kinds {
+        let server = Server::start(*kind, programs, &[]).await?;
+        let cookies = server.log_in(most).await?;
+        servers.push((server, cookies));
+    }
+    Ok(servers)
+}

@@ -1,0 +1,102 @@
+//! A `redis-server` of our own, and what it says about itself.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{Process, free_port};
+
+pub(crate) struct Redis {
+    pub(crate) process: Process,
+    port: u16,
+    connection: BufReader<TcpStream>,
+}
+
+/// What Redis did since the last `reset`.
+#[derive(Clone, Default)]
+pub(crate) struct Traffic {
+    /// Those that scripts call are counted too.
+    pub(crate) commands: BTreeMap<String, u64>,
+    /// In and out.
+    pub(crate) bytes: u64,
+}
+
+impl Redis {
+    /// It stores nothing on disk.
+    pub(crate) fn start() -> io::Result<Self> {
+        let port = free_port()?;
+        let process = Process::start(Command::new("redis-server").args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]))?;
+        for _ in 0..250 {
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+                let connection = BufReader::new(stream);
+                return Ok(Self {
+                    process,
+                    port,
+                    connection,
+                });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(io::Error::other("redis-server does not answer"))
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn reset(&mut self) -> io::Result<()> {
+        self.ask("CONFIG RESETSTAT").map(drop)
+    }
+
+    pub(crate) fn traffic(&mut self) -> io::Result<Traffic> {
+        let stats = self.ask("INFO stats")?;
+        let of = |name| number_after(&stats, name).unwrap_or_default();
+        let bytes = of("total_net_input_bytes:") + of("total_net_output_bytes:");
+        let calls = self.ask("INFO commandstats")?;
+        let commands = calls.lines().filter_map(|line| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+            let is_ours = name == "info" || name.starts_with("config");
+            (!is_ours).then_some((name.to_owned(), number_after(rest, "calls=")?))
+        });
+        let commands = commands.collect();
+        Ok(Traffic { commands, bytes })
+    }
+
+    /// The bytes that its data takes.
+    pub(crate) fn memory(&mut self) -> io::Result<u64> {
+        let memory = self.ask("INFO memory")?;
+        number_after(&memory, "used_memory:").ok_or_else(|| io::Error::other("no used_memory"))
+    }
+
+    fn ask(&mut self, command: &str) -> io::Result<String> {
+        write!(self.connection.get_mut(), "{command}\r\n")?;
+        let mut line = String::new();
+        self.connection.read_line(&mut line)?;
+        let Some(length) = line.strip_prefix('$') else {
+            return Ok(line);
+        };
+        let length: usize = length.trim().parse().map_err(io::Error::other)?;
+        let mut text = vec![0; length + 2];
+        self.connection.read_exact(&mut text)?;
+        String::from_utf8(text).map_err(io::Error::other)
+    }
+}
+
+fn number_after(text: &str, name: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(name)?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}

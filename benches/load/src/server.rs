@@ -1,0 +1,203 @@
+//! The servers that are compared: how each is started, and which routes it has.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::http::Client;
+use crate::process::{Process, free_port};
+use crate::redis::Redis;
+
+/// One row of the tables.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) program: &'static str,
+    pub(crate) has_redis: bool,
+    pub(crate) has_sessions: bool,
+    pub(crate) is_rust: bool,
+    pub(crate) has_mimalloc: bool,
+}
+
+impl Kind {
+    pub(crate) const fn with_mimalloc(self) -> Self {
+        Self {
+            has_mimalloc: true,
+            ..self
+        }
+    }
+
+    /// Where `benches/run` put the program.
+    pub(crate) fn path(self, programs: &Path) -> PathBuf {
+        let allocator = if self.has_mimalloc { "mimalloc" } else { "" };
+        programs.join(allocator).join(self.program)
+    }
+}
+
+const fn on_redis(name: &'static str, program: &'static str) -> Kind {
+    Kind {
+        name,
+        program,
+        has_redis: true,
+        has_sessions: true,
+        is_rust: true,
+        has_mimalloc: false,
+    }
+}
+
+pub(crate) const BARE: Kind = Kind {
+    has_redis: false,
+    has_sessions: false,
+    ..on_redis("bare Rocket", "bare")
+};
+pub(crate) const HAND_WRITTEN: Kind = on_redis("hand-written", "hand-written");
+pub(crate) const OURS: Kind = on_redis("ours, on Redis", "ours");
+pub(crate) const OURS_IN_MEMORY: Kind = Kind {
+    has_redis: false,
+    ..on_redis("ours, in memory", "ours")
+};
+
+pub(crate) const ALL: [Kind; 8] = [
+    BARE,
+    HAND_WRITTEN,
+    on_redis("rocket_flex_session", "flex"),
+    on_redis("tower-sessions", "tower"),
+    on_redis("actix-session", "actix"),
+    Kind {
+        is_rust: false,
+        ..on_redis("express-session", "express")
+    },
+    OURS,
+    OURS_IN_MEMORY,
+];
+
+/// A route of a server, as the tables name it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Route {
+    Bare,
+    Read,
+    Count,
+    CountUnguarded,
+    Set,
+}
+
+impl Route {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Bare,
+        Self::Read,
+        Self::Count,
+        Self::CountUnguarded,
+        Self::Set,
+    ];
+
+    pub(crate) fn is_of(self, kind: Kind) -> bool {
+        match self {
+            Self::Bare => true,
+            Self::Read | Self::Count | Self::Set => kind.has_sessions,
+            Self::CountUnguarded => kind.program == HAND_WRITTEN.program,
+        }
+    }
+
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Bare => "/bare",
+            Self::Read => "/read",
+            Self::Count => "/count",
+            Self::CountUnguarded => "/count-unguarded",
+            Self::Set => "/set",
+        }
+    }
+
+    /// With a query that differs from request to request, as `number` does.
+    pub(crate) fn write_path(self, path: &mut String, number: u64) {
+        path.clear();
+        path.push_str(self.path());
+        if self == Self::Set {
+            let _ = write!(path, "?to=page-{number}");
+        }
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) kind: Kind,
+    pub(crate) process: Process,
+    pub(crate) redis: Option<Redis>,
+    pub(crate) port: u16,
+}
+
+impl Server {
+    /// `programs` has a file for each program; `wrapper` runs it, if there is one.
+    pub(crate) async fn start(kind: Kind, programs: &Path, wrapper: &[&str]) -> io::Result<Self> {
+        let redis = if kind.has_redis {
+            Some(Redis::start()?)
+        } else {
+            None
+        };
+        let port = free_port()?;
+        let program = kind.path(programs);
+        let mut command = match wrapper {
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            [] => Command::new(program),
+        };
+        command
+            .env("PORT", port.to_string())
+            .env("ROCKET_PORT", port.to_string())
+            .env("ROCKET_LOG_LEVEL", "off")
+            // The private cookies of rocket_flex_session need one. It protects nothing here.
+            .env("ROCKET_SECRET_KEY", "01234567".repeat(8));
+        if let Some(redis) = &redis {
+            let url = redis.url();
+            let databases = format!("{{sessions={{url=\"{url}\"}}}}");
+            command
+                .env("REDIS_URL", url)
+                .env("ROCKET_DATABASES", databases);
+        }
+        let process = Process::start(&mut command)?;
+        let mut server = Self {
+            kind,
+            process,
+            redis,
+            port,
+        };
+        server.wait().await?;
+        Ok(server)
+    }
+
+    async fn wait(&mut self) -> io::Result<()> {
+        for _ in 0..1500 {
+            if let Ok(mut client) = Client::connect(self.port, "").await {
+                client.ok("/bare").await?;
+                return Ok(());
+            }
+            if self.process.has_ended() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(io::Error::other(format!(
+            "{} does not answer",
+            self.kind.name
+        )))
+    }
+
+    /// Logs `count` users in, and returns their cookies.
+    pub(crate) async fn log_in(&self, count: usize) -> io::Result<Vec<String>> {
+        if !self.kind.has_sessions {
+            return Ok(vec![String::new(); count]);
+        }
+        let mut cookies = Vec::with_capacity(count);
+        // A server may close a connection after some number of requests.
+        for user in 0..count {
+            let mut client = Client::connect(self.port, "").await?;
+            client.ok(&format!("/login?user=user-{user}")).await?;
+            cookies.push(client.cookie().into());
+        }
+        Ok(cookies)
+    }
+}

@@ -1,0 +1,197 @@
+//! The tables of the report, in Markdown.
+
+use std::fmt::Write as _;
+
+use crate::MOST;
+use crate::load::Sample;
+use crate::results::{Results, commands};
+use crate::server::{BARE, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, Route};
+use crate::spread::Spread;
+use crate::truth::{COUNTED, LOGOUTS};
+
+pub(crate) fn total_cpu(sample: &Sample) -> f64 {
+    sample.server_cpu + sample.redis_cpu
+}
+
+/// The rows of a route, with as many connections as given.
+pub(crate) fn route(results: &Results, route: Route, connections: usize) -> String {
+    let mut table = String::from(
+        "| server | requests/s | p50 ms | p99 ms | server CPU µs | Redis CPU µs |\n|---|---|---|---|---|---|\n",
+    );
+    for kind in rows(results, route) {
+        let of = |of| results.spread(kind, route, connections, of);
+        let redis = of(|sample| sample.redis_cpu);
+        let redis = if redis.is_zero() {
+            "–".into()
+        } else {
+            redis.to_string()
+        };
+        let _ = writeln!(
+            table,
+            "| {} | {:.0} | {:.2} | {:.2} | {} | {redis} |",
+            kind.name,
+            of(|sample| sample.per_second),
+            of(|sample| sample.p50.as_secs_f64() * 1e3),
+            of(|sample| sample.p99.as_secs_f64() * 1e3),
+            of(|sample| sample.server_cpu),
+        );
+    }
+    table
+}
+
+/// What one request sends to Redis.
+pub(crate) fn traffic(results: &Results) -> String {
+    let mut table = String::from("| server | route | commands | bytes |\n|---|---|---|---|\n");
+    for (kind, route) in cells(results).filter(|(kind, _)| kind.has_redis) {
+        let samples = results.samples(kind, route, MOST);
+        let bytes = samples
+            .iter()
+            .map(|s| s.traffic.bytes as f64 / s.requests as f64);
+        let bytes = Spread::of(bytes).median;
+        let commands = samples.last().map(commands).unwrap_or_default();
+        if route != Route::Bare {
+            let _ = writeln!(
+                table,
+                "| {} | `{}` | {commands} | {bytes:.0} |",
+                kind.name,
+                route.path(),
+            );
+        }
+    }
+    table
+}
+
+/// What sessions cost beside the framework.
+pub(crate) fn added(results: &Results) -> String {
+    let mut table = String::from("| server | read | count | set |\n|---|---|---|---|\n");
+    let kinds = results.kinds.iter().filter(|kind| kind.has_sessions);
+    for kind in kinds.filter(|kind| !results.samples(**kind, Route::Bare, MOST).is_empty()) {
+        let of = |route| results.added(*kind, route, MOST);
+        let [read, count, set] = [Route::Read, Route::Count, Route::Set].map(of);
+        let _ = writeln!(table, "| {} | {read} | {count} | {set} |", kind.name);
+    }
+    table
+}
+
+/// Ours by the two that can be no slower.
+pub(crate) fn ratios(results: &Results) -> String {
+    let mut table = String::from(
+        "| compared | route | requests/s | server CPU | Redis CPU | allocator |\n|---|---|---|---|---|---|\n",
+    );
+    for (one, other) in [(OURS, HAND_WRITTEN), (OURS, BARE), (OURS_IN_MEMORY, BARE)] {
+        for route in [Route::Read, Route::Count, Route::Set] {
+            for mimalloc in [false, true] {
+                let with = |kind: Kind| if mimalloc { kind.with_mimalloc() } else { kind };
+                let of = if other.has_sessions {
+                    route
+                } else {
+                    Route::Bare
+                };
+                let (ours, theirs) = ((with(one), route), (with(other), of));
+                let ratio = |of| results.ratio(ours, theirs, MOST, of);
+                let redis = match other.has_redis {
+                    true => format!("{:.2}", ratio(|sample| sample.redis_cpu)),
+                    false => "–".into(),
+                };
+                let _ = writeln!(
+                    table,
+                    "| {} ÷ {} | {} | {:.2} | {:.2} | {redis} | {} |",
+                    one.name,
+                    other.name,
+                    route.path(),
+                    ratio(|sample| sample.per_second),
+                    ratio(|sample| sample.server_cpu),
+                    if mimalloc { "mimalloc" } else { "the system's" },
+                );
+            }
+        }
+    }
+    table
+}
+
+pub(crate) fn mimalloc(results: &Results) -> String {
+    let mut table = String::from(
+        "| server | route | requests/s | server CPU µs | requests/s without |\n|---|---|---|---|---|\n",
+    );
+    for (kind, route) in cells(results).filter(|(kind, _)| kind.is_rust) {
+        let with = |of| results.spread(kind.with_mimalloc(), route, MOST, of);
+        let without = results.spread(kind, route, MOST, |sample| sample.per_second);
+        let _ = writeln!(
+            table,
+            "| {} | `{}` | {:.0} | {} | {without:.0} |",
+            kind.name,
+            route.path(),
+            with(|sample| sample.per_second),
+            with(|sample| sample.server_cpu),
+        );
+    }
+    table
+}
+
+pub(crate) fn truths(results: &Results) -> String {
+    let mut table = format!(
+        "| server | lost of {COUNTED} | logouts undone of {LOGOUTS} | `/count` requests/s |\n|---|---|---|---|\n"
+    );
+    for truth in &results.truths {
+        let speed = results.spread(truth.kind, Route::Count, MOST, |sample| sample.per_second);
+        let _ = writeln!(
+            table,
+            "| {} | {} | {} | {speed:.0} |",
+            truth.kind.name, truth.lost, truth.revived,
+        );
+    }
+    table
+}
+
+pub(crate) fn memory(results: &Results) -> String {
+    let mut table = String::from("| server | server | Redis |\n|---|---|---|\n");
+    for memory in &results.memories {
+        let redis = if memory.kind.has_redis {
+            format!("{:.0}", memory.redis)
+        } else {
+            "–".into()
+        };
+        let _ = writeln!(
+            table,
+            "| {} | {:.0} | {redis} |",
+            memory.kind.name, memory.server
+        );
+    }
+    table
+}
+
+pub(crate) fn costs(results: &Results) -> String {
+    let mut table =
+        String::from("| server | route | instructions | allocations |\n|---|---|---|---|\n");
+    for cost in &results.costs {
+        let instructions = cost
+            .instructions
+            .map(|count| format!("{:.1} k", count / 1e3));
+        let _ = writeln!(
+            table,
+            "| {} | `{}` | {} | {:.1} |",
+            cost.kind.name,
+            cost.route.path(),
+            instructions.as_deref().unwrap_or("–"),
+            cost.allocations,
+        );
+    }
+    table
+}
+
+/// The servers that have the route.
+pub(crate) fn rows(results: &Results, route: Route) -> impl Iterator<Item = Kind> {
+    let kinds = results.kinds.iter().copied();
+    kinds.filter(move |kind| route.is_of(*kind))
+}
+
+fn cells(results: &Results) -> impl Iterator<Item = (Kind, Route)> {
+    let of = |kind: &Kind| {
+        let kind = *kind;
+        let routes = Route::ALL
+            .into_iter()
+            .filter(move |route| route.is_of(kind));
+        routes.map(move |route| (kind, route))
+    };
+    results.kinds.iter().flat_map(of)
+}

@@ -1,0 +1,96 @@
+//! What a server does with requests that meet: how many changes are lost, and whether a logout
+//! stays one.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::http::Client;
+use crate::server::{Kind, Route, Server};
+
+pub(crate) const COUNTED: u64 = 2_000;
+pub(crate) const AT_ONCE: u64 = 200;
+const USER: &str = "user-0";
+
+#[derive(Clone)]
+pub(crate) struct Truth {
+    pub(crate) kind: Kind,
+    /// Of `COUNTED` requests that each add one to the same session.
+    pub(crate) lost: u64,
+    /// Whether the old cookie opens the user's session again after a logout that a slower request
+    /// outlived, in how many of `LOGOUTS` tries.
+    pub(crate) revived: u32,
+}
+
+pub(crate) const LOGOUTS: u32 = 20;
+
+pub(crate) async fn truth(kind: Kind, programs: &Path) -> io::Result<Truth> {
+    let server = Server::start(kind, programs, &[]).await?;
+    let lost = lost_updates(&server).await?;
+    let mut revived = 0;
+    for _ in 0..LOGOUTS {
+        revived += u32::from(is_revived(&server).await?);
+    }
+    Ok(Truth {
+        kind,
+        lost,
+        revived,
+    })
+}
+
+async fn lost_updates(server: &Server) -> io::Result<u64> {
+    let cookie = server.log_in(1).await?.remove(0);
+    let before = views(server, &cookie).await?;
+    let mut clients = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let mut client = Client::connect(server.port, &cookie).await?;
+        clients.spawn(async move {
+            let mut path = String::new();
+            Route::Count.write_path(&mut path, 0);
+            for _ in 0..COUNTED / AT_ONCE {
+                client.ok(&path).await?;
+            }
+            io::Result::Ok(())
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.map_err(io::Error::other)??;
+    }
+    let counted = views(server, &cookie).await? - before;
+    Ok(COUNTED - counted)
+}
+
+async fn views(server: &Server, cookie: &str) -> io::Result<u64> {
+    let mut client = Client::connect(server.port, cookie).await?;
+    let body = client.ok("/read").await?;
+    let views = body
+        .strip_prefix("views=")
+        .and_then(|rest| rest.split(' ').next());
+    let views = views.and_then(|views| views.parse().ok());
+    views.ok_or_else(|| io::Error::other(format!("no views in {body}")))
+}
+
+/// A request changes the session slowly; meanwhile its user logs out. Afterwards, does the cookie
+/// from before the logout, or one that the slow request brought, open the user's session?
+async fn is_revived(server: &Server) -> io::Result<bool> {
+    let cookie = server.log_in(1).await?.remove(0);
+    let mut slow = Client::connect(server.port, &cookie).await?;
+    let writer = tokio::spawn(async move {
+        slow.get("/slow?ms=60").await?;
+        io::Result::Ok(slow)
+    });
+    sleep(Duration::from_millis(20)).await;
+    let mut leaving = Client::connect(server.port, &cookie).await?;
+    leaving.ok("/logout").await?;
+    let slow = writer.await.map_err(io::Error::other)??;
+    for cookie in [&cookie, slow.cookie()] {
+        let mut client = Client::connect(server.port, cookie).await?;
+        if client.get("/read").await?.body.contains(USER) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
