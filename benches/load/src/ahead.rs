@@ -1,59 +1,83 @@
 //! What other servers do better than this library on Redis: found in the figures, so that no run
 //! can leave it out.
 
+use std::fmt::Write as _;
+
 use crate::MOST;
 use crate::load::Figure;
 use crate::results::Results;
 use crate::server::{HAND_WRITTEN, Kind, OURS, Route};
-use crate::tables::total_cpu;
 
 /// Smaller differences than this are noise.
 const NOTABLE: f64 = 1.05;
 
-/// A list in Markdown.
-pub(crate) fn list(results: &Results) -> String {
-    let peers = results.kinds.iter().copied();
-    let peers = peers.filter(|kind| kind.has_redis && ![OURS, HAND_WRITTEN].contains(kind));
-    let mut lines: Vec<String> = peers.filter_map(|peer| line(results, peer)).collect();
-    if lines.is_empty() {
-        lines.push("- Nothing in these tables, in this run.".into());
-    }
-    lines.join("\n")
+const FIGURES: [(&str, Figure, Better); 3] = [
+    ("requests/s", |sample| sample.per_second, Better::Higher),
+    ("server CPU", |sample| sample.server_cpu, Better::Lower),
+    ("Redis CPU", |sample| sample.redis_cpu, Better::Lower),
+];
+
+#[derive(Clone, Copy)]
+enum Better {
+    Higher,
+    Lower,
 }
 
-fn line(results: &Results, peer: Kind) -> Option<String> {
-    let mut better = Vec::new();
+/// A table in Markdown: what is better, and a column for each of the others.
+pub(crate) fn table(results: &Results) -> String {
+    let peers = results.kinds.iter().copied();
+    let peers = peers.filter(|kind| kind.has_redis && ![OURS, HAND_WRITTEN].contains(kind));
+    let peers: Vec<Kind> = peers.collect();
+    let mut table = String::from("| |");
+    for peer in &peers {
+        let _ = write!(table, " {} |", peer.name);
+    }
+    let _ = writeln!(table, "\n|---|{}", "---|".repeat(peers.len()));
     for route in [Route::Read, Route::Count, Route::Set] {
-        let median = |kind, of: Figure| results.spread(kind, route, MOST, of).median;
-        let times = median(peer, |s| s.per_second) / median(OURS, |s| s.per_second);
-        if times > NOTABLE {
-            better.push(format!(
-                "{times:.2} times the requests/s of `{}`",
-                route.path()
-            ));
-        }
-        let of: [(&str, Figure); 3] = [
-            ("server", |sample| sample.server_cpu),
-            ("Redis", |sample| sample.redis_cpu),
-            ("server and Redis together", total_cpu),
-        ];
-        for (whose, of) in of {
-            let times = median(peer, of) / median(OURS, of);
-            if times * NOTABLE < 1.0 {
-                better.push(format!(
-                    "{times:.2} of the CPU of `{}` in {whose}",
-                    route.path()
-                ));
-            }
+        for (name, figure, better) in FIGURES {
+            let of = |peer| {
+                let ratio = results.ratio((peer, route), (OURS, route), MOST, figure);
+                shown(ratio.median, better)
+            };
+            row(
+                &mut table,
+                &format!("`{}`, {name}", route.path()),
+                &peers,
+                of,
+            );
         }
     }
-    let memory = |kind| {
-        let memory = results.memories.iter().find(|memory| memory.kind == kind);
-        memory.map_or(f64::NAN, |memory| memory.redis)
+    let memory = |peer| {
+        shown(
+            redis_memory(results, peer) / redis_memory(results, OURS),
+            Better::Lower,
+        )
     };
-    let times = memory(peer) / memory(OURS);
-    if times * NOTABLE < 1.0 {
-        better.push(format!("{times:.2} of the memory of a session in Redis"));
+    row(&mut table, "memory of a session in Redis", &peers, memory);
+    table
+}
+
+fn row(table: &mut String, name: &str, peers: &[Kind], cell: impl Fn(Kind) -> String) {
+    let _ = write!(table, "| {name} |");
+    for peer in peers {
+        let _ = write!(table, " {} |", cell(*peer));
     }
-    (!better.is_empty()).then(|| format!("- {}: {}.", peer.name, better.join("; ")))
+    table.push('\n');
+}
+
+fn shown(ratio: f64, better: Better) -> String {
+    let is_better = match better {
+        Better::Higher => ratio > NOTABLE,
+        Better::Lower => ratio * NOTABLE < 1.0,
+    };
+    if is_better {
+        format!("{ratio:.2}")
+    } else {
+        "–".into()
+    }
+}
+
+fn redis_memory(results: &Results, kind: Kind) -> f64 {
+    let memory = results.memories.iter().find(|memory| memory.kind == kind);
+    memory.map_or(f64::NAN, |memory| memory.redis)
 }

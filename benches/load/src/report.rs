@@ -28,7 +28,7 @@ pub(crate) fn write(
     put("rounds", rounds.to_string());
     put("measured", format!("{measured:?}"));
     put("left-out", left_out(results));
-    put("ahead", ahead::list(results));
+    put("ahead", ahead::table(results));
     put("truths", tables::truths(results));
     put("ratios", tables::ratios(results));
     put("added", tables::added(results));

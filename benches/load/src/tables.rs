@@ -3,15 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::MOST;
-use crate::load::Sample;
 use crate::results::{Results, commands};
 use crate::server::{BARE, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, Route};
 use crate::spread::Spread;
 use crate::truth::{COUNTED, LOGOUTS};
-
-pub(crate) fn total_cpu(sample: &Sample) -> f64 {
-    sample.server_cpu + sample.redis_cpu
-}
 
 /// The rows of a route, with as many connections as given.
 pub(crate) fn route(results: &Results, route: Route, connections: usize) -> String {

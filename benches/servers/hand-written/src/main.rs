@@ -2,10 +2,6 @@
 //! fields, no expiry beyond Redis' own, no rotation, no merge. It is the least that these requests
 //! can cost over redis-rs. `/count` and `/set` check in a script that the session still exists;
 //! `/count-unguarded` does not, and brings a deleted session back.
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "guards are handed over by value"
-)]
 
 mod session;
 

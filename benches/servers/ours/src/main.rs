@@ -1,8 +1,4 @@
 //! This library, in memory, or on Redis if `ROCKET_DATABASES` names a database `sessions`.
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "guards are handed over by value"
-)]
 
 use std::time::Duration;
 
