@@ -36,8 +36,8 @@ struct Plan {
 }
 
 impl Plan {
-    const FULL: Self = Self::new(7, 100, 400);
-    const QUICK: Self = Self::new(3, 100, 200);
+    const FULL: Self = Self::new(5, 50, 200);
+    const QUICK: Self = Self::new(2, 50, 100);
 
     const fn new(rounds: usize, warm_up: u64, measured: u64) -> Self {
         let pace = Pace {
@@ -127,9 +127,14 @@ async fn measure_together(
     Ok(())
 }
 
+/// Most figures are about `MOST` connections, so these are measured three times in a round.
 fn columns() -> impl Iterator<Item = (usize, Route)> {
     let of = |connections| Route::ALL.map(|route| (connections, route));
-    CONNECTIONS.into_iter().flat_map(of)
+    [MOST]
+        .into_iter()
+        .chain(CONNECTIONS)
+        .chain([MOST])
+        .flat_map(of)
 }
 
 /// With the cookies of as many users as there are connections at most.

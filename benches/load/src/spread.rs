@@ -5,7 +5,7 @@ use std::fmt;
 #[derive(Clone, Copy)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
-    low: f64,
+    pub(crate) low: f64,
     high: f64,
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::MOST;
+use crate::load::Figure;
 use crate::results::{Results, commands};
 use crate::server::{BARE, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, Route};
 use crate::spread::Spread;
@@ -68,40 +69,61 @@ pub(crate) fn added(results: &Results) -> String {
     table
 }
 
-/// Ours by the two that can be no slower.
+/// Ours by what it cannot beat.
 pub(crate) fn ratios(results: &Results) -> String {
     let mut table = String::from(
-        "| compared | route | requests/s | server CPU | Redis CPU | allocator |\n|---|---|---|---|---|---|\n",
+        "| compared | route | requests/s | server CPU | lowest | Redis CPU | lowest | instructions |\n|---|---|---|---|---|---|---|---|\n",
     );
     for (one, other) in [(OURS, HAND_WRITTEN), (OURS, BARE), (OURS_IN_MEMORY, BARE)] {
-        for route in [Route::Read, Route::Count, Route::Set] {
-            for mimalloc in [false, true] {
-                let with = |kind: Kind| if mimalloc { kind.with_mimalloc() } else { kind };
+        for mimalloc in [false, true] {
+            let with = |kind: Kind| if mimalloc { kind.with_mimalloc() } else { kind };
+            for route in [Route::Read, Route::Count, Route::Set] {
                 let of = if other.has_sessions {
                     route
                 } else {
                     Route::Bare
                 };
-                let (ours, theirs) = ((with(one), route), (with(other), of));
-                let ratio = |of| results.ratio(ours, theirs, MOST, of);
-                let redis = match other.has_redis {
-                    true => format!("{:.2}", ratio(|sample| sample.redis_cpu)),
-                    false => "–".into(),
+                let name = format!("{} ÷ {}", one.name, other.name);
+                let name = if mimalloc {
+                    format!("{name}, mimalloc")
+                } else {
+                    name
                 };
-                let _ = writeln!(
-                    table,
-                    "| {} ÷ {} | {} | {:.2} | {:.2} | {redis} | {} |",
-                    one.name,
-                    other.name,
-                    route.path(),
-                    ratio(|sample| sample.per_second),
-                    ratio(|sample| sample.server_cpu),
-                    if mimalloc { "mimalloc" } else { "the system's" },
-                );
+                let row = ratio(results, (with(one), route), (with(other), of));
+                let _ = writeln!(table, "| {name} | `{}` | {row} |", route.path());
             }
         }
     }
     table
+}
+
+fn ratio(results: &Results, one: (Kind, Route), other: (Kind, Route)) -> String {
+    let medians = |of| results.ratio(one, other, MOST, of);
+    let lowest = |of| {
+        let low = |(kind, route)| results.spread(kind, route, MOST, of).low;
+        low(one) / low(other)
+    };
+    let redis: Figure = |sample| sample.redis_cpu;
+    let redis = match other.0.has_redis {
+        true => format!("{:.2} | {:.2}", medians(redis), lowest(redis)),
+        false => "– | –".into(),
+    };
+    let instructions = |(kind, route)| {
+        let cost = results
+            .costs
+            .iter()
+            .find(|cost| cost.kind == kind && cost.route == route);
+        cost.and_then(|cost| cost.instructions)
+    };
+    let instructions = instructions(one).zip(instructions(other));
+    let instructions = instructions.map(|(one, other)| format!("{:.2}", one / other));
+    format!(
+        "{:.2} | {:.2} | {:.2} | {redis} | {}",
+        medians(|sample| sample.per_second),
+        medians(|sample| sample.server_cpu),
+        lowest(|sample| sample.server_cpu),
+        instructions.as_deref().unwrap_or("–"),
+    )
 }
 
 pub(crate) fn mimalloc(results: &Results) -> String {
@@ -139,7 +161,7 @@ pub(crate) fn truths(results: &Results) -> String {
 }
 
 pub(crate) fn memory(results: &Results) -> String {
-    let mut table = String::from("| server | server | Redis |\n|---|---|---|\n");
+    let mut table = String::from("| library | in the server | in Redis |\n|---|---|---|\n");
     for memory in &results.memories {
         let redis = if memory.kind.has_redis {
             format!("{:.0}", memory.redis)
