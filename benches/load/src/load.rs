@@ -54,10 +54,10 @@ pub(crate) async fn sample(
     }
 
     sleep(pace.warm_up).await;
-    let before = cpu(server)?;
     if let Some(redis) = &mut server.redis {
         redis.reset()?;
     }
+    let before = cpu(server)?;
     let begin = Instant::now();
     phase.store(MEASURED, Relaxed);
     sleep(pace.measured).await;
