@@ -42,6 +42,12 @@ impl<T> Schema<T> {
         for line in pinned.iter().filter(|line| !lines.contains(line)) {
             let name = name_of(line);
             let _ = match lines.iter().find(|now| name_of(now) == name) {
+                Some(now) if is_encrypted(line) != is_encrypted(now) => writeln!(
+                    advice,
+                    "- `{name}` was `{line}` and is `{now}`. What existing sessions hold of it is not read: \
+                     give the new form another name and copy the value, or accept what `on_unreadable` \
+                     says."
+                ),
                 Some(now) => writeln!(
                     advice,
                     "- `{name}` was `{line}` and is `{now}`. This build may not be able to read it in \
@@ -106,12 +112,18 @@ fn layout_of<'s, T: 's>(field: &Field<T>, values: impl Iterator<Item = &'s T>) -
         line += ", once";
     }
     if field.is_encrypted {
-        line += ", encrypted";
+        line += ENCRYPTED;
     }
     for alias in field.aliases {
         line += &format!(", alias {alias}");
     }
     line
+}
+
+const ENCRYPTED: &str = ", encrypted";
+
+fn is_encrypted(line: &str) -> bool {
+    line.contains(ENCRYPTED)
 }
 
 fn name_of(line: &str) -> &str {

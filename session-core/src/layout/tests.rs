@@ -116,3 +116,14 @@ fn a_changed_shape_is_told() {
     assert!(advice.contains("migrate"), "{advice}");
     assert_eq!(advice.matches("\n- ").count(), 1, "{advice}");
 }
+
+#[test]
+fn a_field_that_becomes_encrypted_has_advice_of_its_own() {
+    let plain = SCHEMA.layout(&[]).replace(ENCRYPTED, "");
+    let advice = SCHEMA.compare_layout(&[], &plain).unwrap_err();
+    assert!(
+        advice.contains("is not read") && advice.contains("copy the value"),
+        "{advice}"
+    );
+    assert!(!advice.contains("migrate"), "{advice}");
+}
