@@ -31,6 +31,7 @@ enum Kind {
     LoginEnded,
     NoParent,
     Overflow,
+    ParentReplaced,
     Refused,
     Store,
     TooLarge,
@@ -107,7 +108,7 @@ impl Error {
     #[must_use]
     pub(crate) fn parent_replaced() -> Self {
         Self::new(
-            Kind::Refused,
+            Kind::ParentReplaced,
             "a login came beside a session that had just ended, or got another token; send it again",
         )
     }
@@ -211,7 +212,15 @@ impl Error {
     /// because all sessions of the user were ended while it was under way.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        matches!(self.0.kind, Kind::LoginEnded | Kind::Refused)
+        matches!(
+            self.0.kind,
+            Kind::LoginEnded | Kind::ParentReplaced | Kind::Refused
+        )
+    }
+
+    /// Whether it is a login beside a parent whose token was just replaced.
+    pub(crate) fn is_parent_replaced(&self) -> bool {
+        self.0.kind == Kind::ParentReplaced
     }
 
     /// Whether it is a login that was refused so.

@@ -225,6 +225,8 @@ impl Error {
         let refused = |reason| Some((EventKind::Refused, Some(reason)));
         if self.is_login_ended() {
             refused(Reason::EndedEverywhere)
+        } else if self.is_parent_replaced() {
+            refused(Reason::Replaced)
         } else if self.is_refused() {
             refused(Reason::AmbiguousLogout)
         } else if self.is_full() {
@@ -268,5 +270,31 @@ impl Hook {
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hook").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_a_reason_of_its_own() {
+        let errors = [
+            Error::csrf("from elsewhere"),
+            Error::full(),
+            Error::login_ended(),
+            Error::parent_replaced(),
+            Error::refused(),
+        ];
+        let reasons = errors.iter().map(|error| error.event().unwrap());
+        let expected = [
+            Reason::OtherSite,
+            Reason::MaxSessions,
+            Reason::EndedEverywhere,
+            Reason::Replaced,
+            Reason::AmbiguousLogout,
+        ];
+        let expected = expected.map(|reason| (EventKind::Refused, Some(reason)));
+        assert_eq!(reasons.collect::<Vec<_>>(), expected);
     }
 }

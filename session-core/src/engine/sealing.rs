@@ -85,23 +85,19 @@ impl<T: SessionData> Engine<T> {
 
     /// The update as it is stored; `None`: as it is.
     pub(super) fn sealed_update(&self, key: Key, update: &Update) -> Result<Option<Update>, Error> {
-        let mut sealed = Changes::new();
+        if T::SCHEMA.encrypted().next().is_none() {
+            return Ok(None);
+        }
+        let mut sealed = update.clone();
         for (name, change) in update.changes.iter() {
             if let Change::Set(value) = change
                 && T::SCHEMA.is_encrypted(name)
             {
                 let value = self.ring()?.seal(key, name, value)?;
-                sealed.insert(name.clone(), Change::Set(value));
+                sealed.changes.insert(name.clone(), Change::Set(value));
             }
         }
-        if sealed.is_empty() {
-            return Ok(None);
-        }
-        let mut update = update.clone();
-        for (name, change) in sealed.iter() {
-            update.changes.insert(name.clone(), change.clone());
-        }
-        Ok(Some(update))
+        Ok(Some(sealed))
     }
 
     /// What a transaction expects to be stored still: everything that was read, as it was stored.

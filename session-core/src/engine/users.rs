@@ -8,6 +8,7 @@
 //! - a session is extended in the index first, and ends if the index does not know it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
@@ -18,7 +19,7 @@ use crate::error::Error;
 use crate::event::Reason;
 use crate::fields::Fields;
 use crate::plan::{End, Live};
-use crate::record::Metadata;
+use crate::record::{Metadata, Record};
 use crate::request::Link;
 use crate::schema::SessionData;
 use crate::store::{Key, UserIndex, Wanted, async_trait};
@@ -91,7 +92,8 @@ impl<T: SessionData> Engine<T> {
         };
         match self.step(login.user, what, deadline).await? {
             Stepped::Done(doomed) => {
-                let reason = Reason::MaxSessions;
+                // Without a limit, it is what an end of all left behind.
+                let reason = self.limit.map_or(Reason::Revoked, |_| Reason::MaxSessions);
                 self.end_doomed(login.user, &doomed, reason, Some(deadline))
                     .await?;
                 Ok(true)
@@ -111,17 +113,8 @@ impl<T: SessionData> Engine<T> {
     /// Ends the sessions of a user that open for nobody, since their parents have ended: they keep nobody
     /// out, and no other one must end for them.
     async fn end_orphans_of(&self, user: UserKey, deadline: Instant) -> Result<(), Error> {
-        let members = match self.step(user, What::List, deadline).await? {
-            Stepped::Listed(members) => members,
-            other => return Err(unexpected(&other)),
-        };
-        for (id, _) in members {
-            let key = Key::new(T::SCHEMA.name(), id);
-            let Some((record, _)) = self.fetch(key, deadline).await? else {
-                continue;
-            };
-            let is_theirs = T::SCHEMA.user_of(&record.fields) == Some(user);
-            if is_theirs && !self.has_living_parent(&record.fields).await? {
+        for (id, _, record) in self.stored_of(user, Some(deadline)).await? {
+            if !self.has_living_parent(&record.fields).await? {
                 self.end_doomed(user, &[id], Reason::ParentEnded, Some(deadline))
                     .await?;
             }
@@ -224,22 +217,11 @@ impl<T: SessionData> Engine<T> {
     ///
     /// If the store fails.
     pub async fn sessions_of(&self, user: UserKey) -> Result<Vec<Found>, Error> {
-        let members = match self.step(user, What::List, self.deadline()).await? {
-            Stepped::Listed(members) => members,
-            other => return Err(unexpected(&other)),
-        };
         let mut found = Vec::new();
-        for (id, member) in members {
-            let key = Key::new(T::SCHEMA.name(), id);
-            let Some((record, _)) = self.fetch(key, self.deadline()).await? else {
-                continue;
-            };
+        for (id, label, record) in self.stored_of(user, None).await? {
             let metadata = record.metadata.clone();
-            // It may be nobody's still, or became another user's after a login that was cut off.
-            let is_theirs = T::SCHEMA.user_of(&record.fields) == Some(user);
-            let is_alive = is_theirs && !self.lifetime.is_expired(&metadata, self.now());
-            if is_alive && self.has_living_parent(&record.fields).await? {
-                let label = member.label;
+            let is_over = self.lifetime.is_expired(&metadata, self.now());
+            if !is_over && self.has_living_parent(&record.fields).await? {
                 found.push(Found {
                     id,
                     metadata,
@@ -249,6 +231,32 @@ impl<T: SessionData> Engine<T> {
         }
         found.sort_by_key(|found| std::cmp::Reverse(found.metadata.touched_at));
         Ok(found)
+    }
+
+    /// The records of a user, each with what the application calls it. It asks for each. Without a
+    /// deadline, each call has one.
+    async fn stored_of(
+        &self,
+        user: UserKey,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<(SessionId, String, Arc<Record>)>, Error> {
+        let next = || deadline.unwrap_or_else(|| self.deadline());
+        let members = match self.step(user, What::List, next()).await? {
+            Stepped::Listed(members) => members,
+            other => return Err(unexpected(&other)),
+        };
+        let mut stored = Vec::new();
+        for (id, member) in members {
+            let key = Key::new(T::SCHEMA.name(), id);
+            let Some((record, _)) = self.fetch(key, next()).await? else {
+                continue;
+            };
+            // It may be nobody's still, or became another user's after a login that was cut off.
+            if T::SCHEMA.user_of(&record.fields) == Some(user) {
+                stored.push((id, member.label, record));
+            }
+        }
+        Ok(stored)
     }
 
     /// Whether the session with which one with these fields ends goes on; yes, if it ends with none.
