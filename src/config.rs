@@ -40,10 +40,12 @@ pub(crate) struct Settings {
     pub(crate) prefix: Option<String>,
     /// The deadline of an operation of the Redis store; `None`: the store's default.
     pub(crate) timeout: Option<Duration>,
+    /// By how much a GET may miss what another process stored; `None`: by nothing.
+    pub(crate) near: Option<Duration>,
 }
 
 /// The keys that no struct declares: those for the store that the fairing makes, and secrets.
-const OF_CONFIGURATION: &[&str] = &["capacity", "prefix", "timeout", ENCRYPTION_KEYS];
+const OF_CONFIGURATION: &[&str] = &["capacity", "prefix", "timeout", "near", ENCRYPTION_KEYS];
 
 const ENCRYPTION_KEYS: &str = "encryption_keys";
 
@@ -58,11 +60,18 @@ const OF_ALL: &[&str] = &[
     "capacity",
     "prefix",
     "timeout",
+    "near",
     ENCRYPTION_KEYS,
 ];
 
 /// Nobody waits longer for a page.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// Half of it must be longer than a round trip.
+const MIN_NEAR: Duration = Duration::from_millis(10);
+
+/// For longer, no logout may be missed.
+const MAX_NEAR: Duration = Duration::from_secs(60);
 
 impl Settings {
     /// The sessions that are kept so in this store.
@@ -132,6 +141,13 @@ impl Settings {
             }
             Ok(timeout)
         })?;
+        let near = keys.read("near", |text: String| {
+            let near = parse_duration(&text)?;
+            if near < MIN_NEAR || near > MAX_NEAR {
+                return Err("must be between 10ms and 1min; write `near = \"1s\"`".into());
+            }
+            Ok(near)
+        })?;
         // Browsers drop `Secure` cookies that come over plain HTTP, so while debugging without TLS
         // no session would be kept. Decided by configuration, never by a request's headers.
         let tls = Config::try_from(figment).is_ok_and(|config| config.tls_enabled());
@@ -147,6 +163,7 @@ impl Settings {
             capacity,
             prefix: text("prefix")?,
             timeout,
+            near,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! A pool of Redis connections for `#[derive(Database)]`, over the current deadpool-redis.
 
+use std::fmt;
 use std::time::Duration;
 
 use deadpool_redis::redis::io::tcp::{TcpSettings, socket2};
@@ -36,9 +37,10 @@ use rocket_db_pools::{Config, Error, Pool};
 ///     .attach(Db::init())
 ///     .attach(Visit::fairing().database::<Db>());
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RedisPool {
     pool: deadpool_redis::Pool,
+    info: ConnectionInfo,
     address: String,
 }
 
@@ -49,10 +51,25 @@ impl RedisPool {
         &self.pool
     }
 
+    /// How to connect to the server.
+    pub(crate) fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
     /// Where the server is: host, port and database, no user and no password.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for RedisPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisPool")
+            .field("pool", &self.pool)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,7 +87,7 @@ impl Pool for RedisPool {
         let connecting = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(connect_timeout))
             .set_response_timeout(None);
-        let manager = Manager::new_with_config(info, connecting).map_err(Error::Init)?;
+        let manager = Manager::new_with_config(info.clone(), connecting).map_err(Error::Init)?;
         let pool = deadpool_redis::Pool::builder(manager)
             .max_size(config.max_connections)
             .wait_timeout(Some(connect_timeout))
@@ -79,7 +96,11 @@ impl Pool for RedisPool {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|_| Error::Get(PoolError::NoRuntimeSpecified))?;
-        Ok(Self { pool, address })
+        Ok(Self {
+            pool,
+            info,
+            address,
+        })
     }
 
     async fn get(&self) -> Result<Self::Connection, Self::Error> {

@@ -241,7 +241,7 @@ impl<T: SessionData> SessionFairing<T> {
                             .into(),
                     );
                 }
-                Ok(redis_store(&pool, settings).await)
+                redis_store(&pool, settings).await
             }
             #[cfg(feature = "redis")]
             Choice::Configured if rocket.figment().contains(DATABASE) => {
@@ -252,7 +252,7 @@ impl<T: SessionData> SessionFairing<T> {
                         "`{DATABASE}`: {error}; it needs an `url` like \"redis://127.0.0.1:6379\""
                     )
                 })?;
-                Ok(redis_store(&pool, settings).await)
+                redis_store(&pool, settings).await
             }
             #[cfg(not(feature = "redis"))]
             Choice::Configured if rocket.figment().contains(DATABASE) => Err(format!(
@@ -308,13 +308,17 @@ fn parent<T: SessionData>(
 }
 
 #[cfg(feature = "redis")]
-async fn redis_store(pool: &RedisPool, settings: &Settings) -> Arc<dyn Store> {
+async fn redis_store(pool: &RedisPool, settings: &Settings) -> Result<Arc<dyn Store>, String> {
     let mut store = RedisStore::new(pool.pool().clone(), pool.address());
     if let Some(prefix) = &settings.prefix {
         store = store.prefix(prefix);
     }
     if let Some(timeout) = settings.timeout {
         store = store.timeout(timeout);
+    }
+    if let Some(near) = settings.near {
+        let store_with = store.near_cache(pool.info().clone(), near);
+        store = store_with.map_err(|error| format!("`near`: {error}"))?;
     }
     if let Err(error) = store.ping().await {
         error!(
@@ -323,7 +327,7 @@ async fn redis_store(pool: &RedisPool, settings: &Settings) -> Arc<dyn Store> {
             pool.address()
         );
     }
-    Arc::new(store)
+    Ok(Arc::new(store))
 }
 
 #[rocket::async_trait]

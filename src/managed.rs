@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rocket::Request;
 use rocket::futures::future::BoxFuture;
-use rocket::http::Cookie;
+use rocket::http::{Cookie, Method};
 use session_core::engine::Engine;
 use session_core::error::Error as EngineError;
 use session_core::request::{Candidates, RequestSession};
@@ -105,6 +105,9 @@ impl<T: SessionData> Managed<T> {
         let session = cell.session.get_or_init(|| {
             let engine = Arc::clone(&self.engine);
             let mut session = RequestSession::new(engine, answered());
+            if matches!(request.method(), Method::Get | Method::Head) {
+                session = session.near();
+            }
             if let Some(parent) = parent_of::<T>(request) {
                 session = session.with_parent(parent.unused_session(request));
             }

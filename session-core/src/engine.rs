@@ -84,9 +84,9 @@ impl<T: SessionData> Engine<T> {
             keyring: None,
             hook: Hook::default(),
             wanted: match T::SCHEMA.wanted() {
-                Wanted::Fields(mut names) if T::has_parent() => {
-                    names.push(PARENT.into());
-                    Wanted::Fields(names)
+                Wanted::Fields(names) if T::has_parent() => {
+                    let names = names.iter().cloned();
+                    Wanted::Fields(names.chain([PARENT.into()]).collect())
                 }
                 wanted => wanted,
             },
@@ -253,6 +253,17 @@ impl<T: SessionData> Engine<T> {
     pub(crate) fn touch_due(&self, live: &Live) -> bool {
         let metadata = &live.record.metadata;
         self.lifetime.touch_due(metadata, self.now())
+    }
+
+    /// The session that a token opens, by a copy that the store keeps in this process. Only that it lives
+    /// is believed: anything else, the store must say.
+    pub(crate) fn near(&self, token: &Token) -> Option<Live> {
+        let key = self.key(token);
+        let (record, sealed) = self.opened_record(key, self.store.near(key, &self.wanted)?);
+        let is_expired = self.lifetime.is_expired(&record.metadata, self.now());
+        let is_alive = !is_expired && record.metadata.digests.matches(&token.digests());
+        self.count_near();
+        is_alive.then(|| Self::live(token.clone(), record, sealed))
     }
 
     /// Loads the session that a token opens, with one call to the store.

@@ -194,10 +194,15 @@ pub const EVENTS: &str = "session_events_total";
 #[cfg(feature = "metrics")]
 pub const STORE_SECONDS: &str = "session_store_seconds";
 
+/// The counter of loads that a copy in this process answered, in the place of the store.
+#[cfg(feature = "metrics")]
+pub const NEAR: &str = "session_near_total";
+
 /// Tells the recorder of metrics what each of them is.
 #[cfg(feature = "metrics")]
 pub fn describe_metrics() {
     metrics::describe_counter!(EVENTS, "What happened to sessions, and why.");
+    metrics::describe_counter!(NEAR, "Sessions that were read from a copy in the process.");
     let unit = metrics::Unit::Seconds;
     metrics::describe_histogram!(
         STORE_SECONDS,

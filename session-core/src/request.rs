@@ -40,6 +40,8 @@ pub struct RequestSession<T: SessionData> {
     parent: Option<Arc<dyn Parent>>,
     /// What sessions that end with this one were linked to when the request opened it.
     opened_as: OnceLock<Option<Link>>,
+    /// Whether the request may open its session as it was a moment ago, by a copy in this process.
+    may_be_near: bool,
     /// When the request first asked for its session.
     opened_at: Timestamp,
     /// When the request began, in the order of what is done to users.
@@ -139,6 +141,7 @@ impl<T: SessionData> RequestSession<T> {
             opened_at: engine.now(),
             began_at: engine.present(),
             engine,
+            may_be_near: false,
             parent: None,
             opened_as: OnceLock::new(),
             opening: OnceCell::new(),
@@ -158,6 +161,16 @@ impl<T: SessionData> RequestSession<T> {
                 label: String::new(),
                 ended: Vec::new(),
             }),
+        }
+    }
+
+    /// The same session, of a request that changes nothing by itself, GET or HEAD: if the store keeps copies
+    /// in this process, it may open one. Default: it asks the store.
+    #[must_use]
+    pub fn near(self) -> Self {
+        Self {
+            may_be_near: true,
+            ..self
         }
     }
 
@@ -255,7 +268,12 @@ impl<T: SessionData> RequestSession<T> {
         // Nobody acts with them here, but who has their token may end them.
         let mut elsewhere = Vec::new();
         for token in &candidates.tokens {
-            match self.engine.load(token).await? {
+            let copy = self.may_be_near.then(|| self.engine.near(token)).flatten();
+            let loaded = match copy {
+                Some(live) => Loaded::Live(live),
+                None => self.engine.load(token).await?,
+            };
+            match loaded {
                 Loaded::Live(live) if is_beside::<T>(&live, parent) => living.push(live),
                 Loaded::Live(live) => elsewhere.push(live.end()),
                 Loaded::None(none) => others.push((token.id(), none)),

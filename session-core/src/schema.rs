@@ -132,7 +132,7 @@ impl<T> Schema<T> {
         });
         let mut names: Vec<Name> = names.collect();
         names.sort_unstable();
-        Wanted::Fields(names)
+        Wanted::Fields(names.into())
     }
 
     /// Decodes stored fields at this instant, which decides about fields with a `ttl`.

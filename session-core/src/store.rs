@@ -74,6 +74,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Only if the system fails.
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error>;
 
+    /// A copy of a session in this process, with at least the wanted fields, if the store keeps any that
+    /// counts at this moment. Default: it keeps none.
+    ///
+    /// Only requests that ask for it get one: GET and HEAD. A copy may miss what another process stored a
+    /// moment ago, as long as the application allowed; never what this one stored. `None` says nothing
+    /// about the session: the engine loads it.
+    fn near(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
+        let _ = (key, wanted);
+        None
+    }
+
     /// Stores a new session, unless one exists under its key.
     ///
     /// # Errors
@@ -166,13 +177,27 @@ pub trait UserIndex: Send + Sync {
 }
 
 /// Which fields of a session a load wants.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "every store decides for each")]
 pub enum Wanted {
     /// Every field.
     All,
     /// The fields with these names. Loading more does no harm.
-    Fields(Vec<Name>),
+    Fields(Arc<[Name]>),
+}
+
+impl Wanted {
+    /// Whether who wants these fields gets all that the other one wants.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Fields(_), Self::All) => false,
+            (Self::Fields(these), Self::Fields(others)) => {
+                Arc::ptr_eq(these, others) || others.iter().all(|name| these.contains(name))
+            }
+        }
+    }
 }
 
 /// So that a caller can keep a handle on a store that it hands over.
@@ -180,6 +205,10 @@ pub enum Wanted {
 impl<S: Store + ?Sized> Store for Arc<S> {
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
         S::load(self, key, wanted).await
+    }
+
+    fn near(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
+        S::near(self, key, wanted)
     }
 
     async fn create(&self, key: Key, record: Record) -> Result<Created, Error> {

@@ -154,6 +154,13 @@ impl SessionId {
         let written = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
         (written == ID_LEN).then_some(Self(bytes))
     }
+
+    /// A number to find the id by: ids are random, so these are too.
+    #[cfg(feature = "redis")]
+    pub(crate) fn spread(self) -> usize {
+        let (bytes, _) = self.0.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        u32::from_le_bytes(*bytes) as usize
+    }
 }
 
 /// What [`Display`](fmt::Display) wrote.

@@ -73,6 +73,7 @@ fn the_configuration_overrides_every_declared_option() {
         capacity = 7
         prefix = "b:"
         timeout = "250ms"
+        near = "2s"
     "#;
     let settings = read("release", &declared, toml).unwrap();
     let mut lifetime = Lifetime::new(Duration::from_secs(3600), Duration::from_secs(86_400));
@@ -97,6 +98,7 @@ fn the_configuration_overrides_every_declared_option() {
             capacity: Some(7),
             prefix: Some("b:".into()),
             timeout: Some(Duration::from_millis(250)),
+            near: Some(Duration::from_secs(2)),
         }
     );
 }
@@ -160,6 +162,8 @@ fn faults_name_the_key_and_the_fix() {
         ("indexed = false\ndevices = true", "devices", "remove"),
         ("colour = 1", "colour", "write one of"),
         ("capacity = 0", "capacity", "at least 1"),
+        ("near = \"0s\"", "near", "10ms"),
+        ("near = \"1h\"", "near", "1min"),
         ("timeout = \"0s\"", "timeout", "1ms"),
         ("timeout = \"500000000000years\"", "timeout", "an hour"),
         ("secure = \"yes\"", "secure", "bool"),

@@ -69,7 +69,7 @@ fn stored_names(wanted: Wanted) -> Vec<String> {
     let Wanted::Fields(names) = wanted else {
         panic!("all fields are wanted");
     };
-    names.into_iter().map(Into::into).collect()
+    names.iter().map(ToString::to_string).collect()
 }
 
 #[test]

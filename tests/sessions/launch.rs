@@ -80,6 +80,7 @@ async fn bad_configuration_fails() {
         ("sessions.visit.idle", "13h"),
         ("sessions.visit.cookie", "a b"),
         ("sessions.visit.timeout", "500000000000years"),
+        ("sessions.visit.near", "2min"),
         ("databases.sessions.url", "http://127.0.0.1"),
         ("databases.sessions.uri", "redis://127.0.0.1"),
         ("databases.session.url", "redis://127.0.0.1"),

@@ -41,6 +41,7 @@ mod measure;
 mod members;
 mod memory;
 mod model;
+mod near;
 mod operation;
 mod orders;
 mod outage;

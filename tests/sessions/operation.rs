@@ -94,7 +94,7 @@ fn documented_permissions() -> Vec<&'static str> {
 async fn the_documented_permissions_suffice() {
     let permissions = documented_permissions();
     assert!(permissions.contains(&"+evalsha"), "{permissions:?}");
-    for database in ["", "/0", "/1"] {
+    for (database, near) in [("", None), ("/0", None), ("/1", None), ("", Some("1min"))] {
         let redis = RedisServer::start();
         let user = "ACL SETUSER sessions on >secret resetkeys ~session:* resetchannels -@all";
         let words: Vec<&str> = user.split(' ').chain(permissions.clone()).collect();
@@ -105,7 +105,11 @@ async fn the_documented_permissions_suffice() {
         );
         let routes = routes![fill, make_use, login, logout, read];
         let rocket = quiet().attach(Basket::fairing()).mount("/", routes);
-        let server = Server::launch(configured(rocket, "databases.sessions.url", &url)).await;
+        let mut rocket = configured(rocket, "databases.sessions.url", &url);
+        if let Some(near) = near {
+            rocket = configured(rocket, "sessions.basket.near", near);
+        }
+        let server = Server::launch(rocket).await;
         let mut browser = server.browser();
         for _ in 0..2 {
             for (path, answer) in [

@@ -66,6 +66,11 @@ impl Options {
         Some(options)
     }
 
+    /// Every other process has one.
+    pub(crate) fn has_near_cache(&self) -> bool {
+        self.worker.is_some_and(|number| number % 2 == 1)
+    }
+
     pub(crate) fn begin_round(&mut self, round: u64, time: Duration) {
         self.seed = self.seed.wrapping_add(round);
         self.millis = time.as_millis() as u64;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deadpool_redis::redis::{self, FromRedisValue};
+use deadpool_redis::redis::{self, FromRedisValue, IntoConnectionInfo as _};
 use deadpool_redis::{Config, Pool, Runtime};
 use session_core::store::Store;
 use session_core::store::memory::MemoryStore;
@@ -18,6 +18,9 @@ use super::worker::mix;
 
 /// How long a request waits for an answer that got lost.
 const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// What another process did so long ago, a GET of a process with a near cache sees.
+pub(crate) const NEAR: Duration = Duration::from_secs(1);
 
 pub(crate) struct World {
     /// The store of which some answers get lost.
@@ -46,6 +49,11 @@ impl World {
                 let store = store
                     .prefix(&options.prefix)
                     .timeout(Duration::from_secs(20));
+                let store = match options.has_near_cache() {
+                    true => store.near_cache(url.as_str().into_connection_info().unwrap(), NEAR),
+                    false => Ok(store),
+                };
+                let store = store.unwrap();
                 (Arc::new(store), Jar::Redis(pool(), options.prefix.clone()))
             }
         };

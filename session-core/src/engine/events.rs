@@ -35,6 +35,12 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
+    /// Counts a load that was not needed.
+    pub(super) fn count_near(&self) {
+        #[cfg(feature = "metrics")]
+        metrics::counter!(crate::event::NEAR, "session" => T::SCHEMA.name()).increment(1);
+    }
+
     /// Calls the store, within the deadline. The log of an outage is the request's: one line for each
     /// interval, and not one for each call.
     pub(super) async fn call<R>(

@@ -26,15 +26,18 @@ impl<T: SessionData> Engine<T> {
     ) -> Result<Option<(Arc<Record>, Fields)>, Error> {
         let loading = self.store.load(key, &self.wanted);
         let record = self.call("load", key, deadline, loading).await?;
-        Ok(record.map(|record| {
-            let sealed = Self::sealed_in(&record.fields);
-            if sealed.is_empty() {
-                return (record, sealed);
-            }
-            let mut opened = Record::clone(&record);
-            opened.fields = self.opened(key, opened.fields, &Changes::new());
-            (Arc::new(opened), sealed)
-        }))
+        Ok(record.map(|record| self.opened_record(key, record)))
+    }
+
+    /// A record as the engine reads it, and its encrypted fields as they are stored.
+    pub(super) fn opened_record(&self, key: Key, record: Arc<Record>) -> (Arc<Record>, Fields) {
+        let sealed = Self::sealed_in(&record.fields);
+        if sealed.is_empty() {
+            return (record, sealed);
+        }
+        let mut opened = Record::clone(&record);
+        opened.fields = self.opened(key, opened.fields, &Changes::new());
+        (Arc::new(opened), sealed)
     }
 
     fn sealed_in(fields: &Fields) -> Fields {

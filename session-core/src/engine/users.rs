@@ -176,7 +176,7 @@ impl<T: SessionData> Engine<T> {
     /// Forgets a session whose login was let in and not stored, if it is gone for good: another request
     /// may have logged the same user in to it.
     pub(crate) async fn leave_index(&self, user: UserKey, live: &Live, deadline: Instant) {
-        let nothing = Wanted::Fields(Vec::new());
+        let nothing = Wanted::Fields([].into());
         let loading = self.store.load(live.key, &nothing);
         let is_there = self.call("load", live.key, deadline, loading).await;
         if matches!(is_there, Ok(None)) {

@@ -21,6 +21,7 @@ use session_core::store::{
 use session_core::token::Token;
 
 use self::order::{Answer, Call, Event, Opens, View, is_explained};
+use crate::support::near::NearFirst;
 use crate::support::redis::RedisServer;
 
 const TTL: Duration = Duration::from_secs(60);
@@ -213,6 +214,20 @@ async fn histories_in_memory_are_linear() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let (stores, now) = ([&store, &store, &store].map(Arc::clone), Arc::default());
     for _ in 0..5000 {
+        check(&stores, &now).await;
+    }
+}
+
+/// What one process does is linear although it reads copies: they are forgotten before anybody hears of
+/// what has changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn histories_with_a_near_cache_are_linear() {
+    let redis = RedisServer::start();
+    let near = NearFirst::new(redis.near_store(redis.port(), Duration::from_secs(10)));
+    near.store().ping().await.unwrap();
+    let near: Arc<dyn Store> = Arc::new(near);
+    let (stores, now) = ([&near, &near, &near].map(Arc::clone), Arc::default());
+    for _ in 0..2000 {
         check(&stores, &now).await;
     }
 }

@@ -99,6 +99,10 @@ impl Store for Lossy {
         answer
     }
 
+    fn near(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
+        self.inner.near(key, wanted)
+    }
+
     async fn create(&self, key: Key, record: Record) -> Result<Created, Error> {
         let inner = Arc::clone(&self.inner);
         let call = async move { inner.create(key, record).await };

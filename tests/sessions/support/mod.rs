@@ -8,6 +8,7 @@
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod lossy;
+pub(crate) mod near;
 pub(crate) mod own;
 pub(crate) mod process;
 pub(crate) mod program;

@@ -38,6 +38,8 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
                     continue;
                 };
+                // Nothing waits for more bytes to send along.
+                let _ = (client.set_nodelay(true), server.set_nodelay(true));
                 let (sender, mode) = watch::channel(Mode::Pass);
                 all.lock().unwrap().push(sender);
                 let (from_client, to_client) = client.into_split();

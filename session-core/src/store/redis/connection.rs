@@ -2,16 +2,21 @@
 //!
 //! A checkout per request would cost a PING, and one request at a time on each connection.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, Cmd, RedisError, RedisResult, Value};
-use deadpool_redis::{Connection, Pool};
+use deadpool_redis::redis::{
+    self, AsyncConnectionConfig, Cmd, ConnectionInfo, ProtocolVersion, PushInfo, RedisError,
+    RedisResult, Value,
+};
+use deadpool_redis::{Connection, Manager, Pool};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::{of_pool, of_redis, spoils_connection, timed_out};
+use super::near::NearCache;
 use super::script::ScriptCall;
 use super::time::ServerTime;
 use crate::error::Error;
@@ -26,6 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) struct Connections {
     pool: Pool,
     pub(super) time: Arc<ServerTime>,
+    pub(super) near: Option<Arc<NearCache>>,
     current: Arc<Mutex<Current>>,
 }
 
@@ -92,8 +98,34 @@ impl Connections {
         Self {
             pool,
             time: Arc::default(),
+            near: None,
             current: Arc::default(),
         }
+    }
+
+    /// Connections that tell the near cache what changes.
+    pub(super) fn near(info: ConnectionInfo, near: NearCache) -> Result<Self, Error> {
+        let near = Arc::new(near);
+        let settings = info.redis_settings().clone();
+        let info = info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3));
+        let hears = Arc::clone(&near);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(None)
+            .set_push_sender(move |push: PushInfo| {
+                hears.heard(&push);
+                Ok::<_, Infallible>(())
+            });
+        let manager = Manager::new_with_config(info, config);
+        let pool = Pool::builder(manager.map_err(|error| of_redis(false, error))?)
+            // One that is used, and one that takes its place.
+            .max_size(2)
+            .build()
+            .map_err(|_| Error::store("the Redis pool is set up wrongly"))?;
+        Ok(Self {
+            near: Some(near),
+            ..Self::new(pool)
+        })
     }
 
     /// Makes a call within a deadline. If the connection is to blame, it is replaced. Then the call
@@ -149,14 +181,19 @@ impl Connections {
     /// time too: after a failover it is another clock.
     fn connect(&self) -> watch::Receiver<Outcome> {
         let (sender, receiver) = watch::channel(None);
-        let (pool, current, time) = (
+        let (pool, current, time, near) = (
             self.pool.clone(),
             Arc::clone(&self.current),
             Arc::clone(&self.time),
+            self.near.clone(),
         );
         tokio::spawn(async move {
             let connecting = async {
                 let mut connection = pool.get().await.map_err(of_pool)?;
+                if let Some(near) = near {
+                    let begun = near.begin(&mut connection).await;
+                    begun.map_err(|error| of_redis(false, error))?;
+                }
                 let now = redis::cmd("TIME").query_async(&mut connection).await;
                 time.heard_reply(Some(now.map_err(|error| of_redis(false, error))?));
                 Ok(connection)

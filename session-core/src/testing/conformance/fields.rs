@@ -104,7 +104,9 @@ pub async fn any_name_is_kept(store: &StoreUnderTest) {
     let names = names.map(|name| Name::from(name.to_owned()));
     let sets = names.iter().map(|name| (name.clone(), set(name)));
     session.done(&session.changing_names(sets)).await;
-    let some = session.load_some(&Wanted::Fields(names.to_vec())).await;
+    let some = session
+        .load_some(&Wanted::Fields(names.clone().into()))
+        .await;
     let some = some.map(|record| record.fields.clone());
     for stored in [session.fields().await, some.unwrap_or_default()] {
         for name in &names {
@@ -194,7 +196,7 @@ pub async fn the_wanted_fields_are_loaded(store: &StoreUnderTest) {
          is wanted",
     );
     let session = clause.session(&[("a", "1"), ("b", "2"), ("c", "3")]).await;
-    let wanted = Wanted::Fields(vec!["c".into(), "a".into(), "absent".into()]);
+    let wanted = Wanted::Fields(["c".into(), "a".into(), "absent".into()].into());
     let fields = session
         .load_some(&wanted)
         .await
@@ -209,7 +211,7 @@ pub async fn the_wanted_fields_are_loaded(store: &StoreUnderTest) {
             ),
         );
     }
-    let none = session.load_some(&Wanted::Fields(Vec::new())).await;
+    let none = session.load_some(&Wanted::Fields([].into())).await;
     let metadata = none.map(|record| record.metadata.pack());
     session.require(
         metadata == Some(session.created.pack()),

@@ -93,7 +93,7 @@ pub async fn no_reader_sees_half_an_update(store: &StoreUnderTest) {
     );
     let session = clause.session(&[("a", "start"), ("b", "start")]).await;
     let over = Arc::new(AtomicBool::new(false));
-    let readers: Vec<_> = [Wanted::All, Wanted::Fields(vec!["a".into(), "b".into()])]
+    let readers: Vec<_> = [Wanted::All, Wanted::Fields(["a".into(), "b".into()].into())]
         .into_iter()
         .map(|wanted| {
             let (session, over) = (session.clone(), Arc::clone(&over));

@@ -1,0 +1,202 @@
+//! Copies of records in this process, which the server says when to forget: the near cache.
+//!
+//! Loads, their answers and the server's invalidations share one connection, in order. So an answer
+//! proves that every invalidation from before its load was sent has arrived: it vouches for all copies
+//! that are left. No message is sent for that, and no task runs for it. If answers stop, the copies
+//! count for nothing soon, by the clocks of this process alone.
+//!
+//! [`Copies`] decides, and is explored in [`interleavings`](crate::interleavings); [`NearCache`] reads
+//! the clocks and holds the lock.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{self, PushInfo, PushKind, RedisError, Value};
+
+pub(crate) use self::copies::{Copies, Moment, Ticket};
+use super::{Key, Wanted};
+use crate::record::Record;
+use crate::token::SessionId;
+
+mod copies;
+
+/// How many copies there are at most.
+const CAPACITY: usize = 16_384;
+
+/// How many bytes a record has at most of which a copy is kept. So all copies take at most 64 MiB, apart
+/// from what the allocator adds.
+const MAX_SIZE: usize = 4096;
+
+pub(super) struct NearCache {
+    /// How old a copy may be.
+    pub(super) within: Duration,
+    copies: Mutex<Copies<Arc<Record>>>,
+}
+
+impl NearCache {
+    pub(super) fn new(within: Duration) -> Self {
+        Self {
+            within,
+            copies: Mutex::new(Copies::new(within, CAPACITY)),
+        }
+    }
+
+    /// A copy of a record, with at least the wanted fields.
+    pub(super) fn get(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
+        let mut copies = self.copies();
+        copies.get(key, wanted, Moment::now())
+    }
+
+    /// Says that a load is about to be sent. Before it has a connection: what a new one forgets, an
+    /// answer over the old one must not bring back.
+    pub(super) fn ticket(&self, key: Key) -> Ticket {
+        self.copies().ticket(key, Moment::now())
+    }
+
+    /// Takes the answer of a load.
+    pub(super) fn answered(
+        &self,
+        key: Key,
+        wanted: &Wanted,
+        ticket: Ticket,
+        record: Option<&Arc<Record>>,
+    ) {
+        let small = record.filter(|record| record.fields.size() <= MAX_SIZE);
+        let record = small.map(Arc::clone);
+        self.copies().answered(key, wanted, ticket, record);
+    }
+
+    /// Says that a write is about to be sent, which takes effect within `timeout` or never. When what this
+    /// answers is dropped, the copy is forgotten: before anybody hears of the write.
+    pub(super) fn writing(&self, key: Key, timeout: Duration) -> Writing<'_> {
+        Writing {
+            near: self,
+            key,
+            timeout,
+            is_answered: false,
+        }
+    }
+
+    /// Prepares a new connection: the server is to say on it what changes.
+    pub(super) async fn begin(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), RedisError> {
+        self.copies().forget_all();
+        let mut tracking = redis::cmd("CLIENT");
+        tracking.arg("TRACKING").arg("ON");
+        tracking.query_async(connection).await
+    }
+
+    /// Hears what the server says unasked, before any later answer of the connection is handed out.
+    pub(super) fn heard(&self, push: &PushInfo) {
+        match push.kind {
+            PushKind::Invalidate => match keys(&push.data) {
+                Some(keys) => keys
+                    .iter()
+                    .filter_map(session_in)
+                    .for_each(|id| self.copies().forget(id)),
+                // The whole database was emptied; or nobody knows what is meant.
+                None => self.copies().forget_all(),
+            },
+            PushKind::Disconnection => self.copies().forget_all(),
+            _ => {}
+        }
+    }
+
+    /// No foreign code runs while the lock is held, so its contents are whole even after a panic.
+    fn copies(&self) -> MutexGuard<'_, Copies<Arc<Record>>> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for NearCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NearCache")
+            .field("within", &self.within)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A write that is under way.
+pub(super) struct Writing<'n> {
+    near: &'n NearCache,
+    key: Key,
+    timeout: Duration,
+    is_answered: bool,
+}
+
+impl Writing<'_> {
+    /// Says that the server has answered: the write has taken effect, or never will.
+    pub(super) fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut copies = self.near.copies();
+        match self.is_answered {
+            true => copies.forget(self.key.id),
+            false => copies.suspend(self.key.id, Moment::now(), self.timeout),
+        }
+    }
+}
+
+/// The keys that an invalidation names; `None` if it names none, or not as it should.
+fn keys(data: &[Value]) -> Option<&[Value]> {
+    match data {
+        [Value::Array(keys)] if keys.iter().all(|key| matches!(key, Value::BulkString(_))) => {
+            Some(keys)
+        }
+        _ => None,
+    }
+}
+
+/// The session under a key. What is no session's key is that of a user's sessions, of which there
+/// are no copies.
+fn session_in(key: &Value) -> Option<SessionId> {
+    let Value::BulkString(key) = key else {
+        return None;
+    };
+    let (_, id) = str::from_utf8(key).ok()?.rsplit_once(':')?;
+    SessionId::parse(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::redis::RedisStore;
+    use crate::token::Token;
+
+    #[test]
+    fn the_key_of_a_session_says_which_it_is() {
+        let id = Token::generate().unwrap().id();
+        let key = format!("{}{}", RedisStore::DEFAULT_PREFIX, Key::new("visit", id));
+        let bulk = |text: String| Value::BulkString(text.into_bytes());
+        assert_eq!(session_in(&bulk(key)), Some(id));
+        assert_eq!(
+            session_in(&bulk(format!("my:own:prefix:visit:{id}"))),
+            Some(id)
+        );
+        for other in [
+            "",
+            "session:visit@AAAAAAAAAAAAAAAAAAAAAA",
+            "session:visit:x",
+        ] {
+            assert_eq!(session_in(&bulk(other.into())), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_keys_means_all() {
+        let array = |keys| [Value::Array(keys)];
+        let key = Value::BulkString(b"k".to_vec());
+        assert_eq!(keys(&array(vec![key.clone()])), Some(&[key.clone()][..]));
+        assert_eq!(keys(&[Value::Nil]), None);
+        assert_eq!(keys(&[]), None);
+        assert_eq!(keys(&array(vec![key, Value::Int(1)])), None);
+    }
+}

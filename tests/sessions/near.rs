@@ -1,0 +1,421 @@
+//! The near cache: which requests read a copy, what a process sees at once, and how long another one
+//! may see what was.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rocket::{Build, Rocket};
+use rocket_typed_session::deadpool_redis::redis::IntoConnectionInfo as _;
+use session_core::fields::Fields;
+use session_core::merge::{Change, Counter, CounterRange};
+use session_core::record::{Metadata, Record};
+use session_core::store::redis::RedisStore;
+use session_core::store::{Created, Delete, Key, Store as _, Update, Updated, Wanted};
+use session_core::testing::conformance::StoreUnderTest;
+use session_core::token::Token;
+
+use crate::app::{Visit, rocket};
+use crate::support::http::{Request, Server};
+use crate::support::near::NearFirst;
+use crate::support::own::configured;
+use crate::support::proxy::Proxy;
+use crate::support::redis::{Monitor, RedisServer};
+
+/// Long enough that nothing but an invalidation makes a copy go.
+const LONG: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const COUNTER: Counter = Counter::new(CounterRange::new(0, i64::MAX));
+
+/// An application with a near cache.
+fn near(redis: &RedisServer, within: &str) -> Rocket<Build> {
+    let rocket = configured(
+        rocket().attach(Visit::fairing()),
+        "databases.sessions.url",
+        &redis.url(),
+    );
+    configured(rocket, "sessions.visit.near", within)
+}
+
+/// How many loads the server got.
+fn loads(monitor: &Monitor<'_>) -> usize {
+    let commands = monitor.take();
+    commands
+        .iter()
+        .filter(|command| command.name() == "HMGET" && !command.is_in_script())
+        .count()
+}
+
+mod conforming {
+    use super::*;
+
+    static SERVER: std::sync::LazyLock<RedisServer> = std::sync::LazyLock::new(RedisServer::start);
+
+    async fn near_under_test() -> StoreUnderTest {
+        // No longer than the clauses wait: whether a session is over, the engine sees in its metadata.
+        let store = SERVER.near_store(SERVER.port(), Duration::from_millis(200));
+        store.ping().await.unwrap();
+        StoreUnderTest::new(NearFirst::new(store))
+    }
+
+    session_core::conformance_tests!(near_under_test);
+}
+
+#[tokio::test]
+async fn only_get_and_head_read_a_copy() {
+    let redis = RedisServer::start();
+    let server = Server::launch(near(&redis, "1min")).await;
+    let mut browser = server.browser();
+    browser.post("/login/alice", &[]).await;
+    let monitor = redis.monitor();
+    let alice = "views=0 user=alice theme=Light note=";
+    assert_eq!(browser.get("/read").await.text(), alice);
+    assert_eq!(loads(&monitor), 1);
+    for _ in 0..3 {
+        assert_eq!(browser.get("/read").await.text(), alice);
+        assert_eq!(
+            browser.send(Request::new("HEAD", "/read")).await.status,
+            200
+        );
+    }
+    assert_eq!(loads(&monitor), 0);
+    // A change by GET is stored, and read at once.
+    assert_eq!(browser.get("/view").await.text(), "1");
+    assert_eq!(loads(&monitor), 0);
+    assert_eq!(
+        browser.get("/read").await.text(),
+        "views=1 user=alice theme=Light note="
+    );
+    assert_eq!(loads(&monitor), 1);
+    // Everything else asks the server, and so does `reload`.
+    browser.post("/rotate", &[]).await;
+    assert_eq!(loads(&monitor), 1);
+    browser.get("/read").await;
+    browser.post("/logout", &[]).await;
+    assert_eq!(loads(&monitor), 2);
+    assert_eq!(
+        browser.get("/read").await.text(),
+        "views=0 user=- theme=Light note="
+    );
+}
+
+/// A replaced token, a session that ended: what a copy does not show alive, the server must say.
+#[tokio::test]
+async fn only_that_a_session_lives_is_believed() {
+    let redis = RedisServer::start();
+    let server = Server::launch(near(&redis, "1min")).await;
+    let elsewhere = Server::launch(configured(
+        rocket().attach(Visit::fairing()),
+        "databases.sessions.url",
+        &redis.url(),
+    ))
+    .await;
+    let mut browser = server.browser();
+    browser.post("/login/alice", &[]).await;
+    browser.get("/read").await;
+    browser.go_to(elsewhere.address());
+    browser.post("/rotate", &[]).await;
+    browser.go_to(server.address());
+    // The copy has another token, whether it is forgotten by now or not.
+    assert_eq!(
+        browser.get("/read").await.text(),
+        "views=0 user=alice theme=Light note="
+    );
+    // What a POST does, it does to the session as it is.
+    browser.go_to(elsewhere.address());
+    let jar = browser.jar.clone();
+    browser.post("/logout", &[]).await;
+    browser.go_to(server.address());
+    browser.jar = jar;
+    browser.post("/rotate", &[]).await;
+    assert!(redis.keys().is_empty());
+    assert_eq!(
+        browser.get("/read").await.text(),
+        "views=0 user=- theme=Light note="
+    );
+}
+
+/// One session in a store, with a counter.
+struct Counted {
+    key: Key,
+    token: Token,
+}
+
+impl Counted {
+    async fn new(store: &RedisStore) -> Self {
+        store.ping().await.unwrap();
+        let token = Token::generate().unwrap();
+        let key = Key::new("visit", token.id());
+        let mut metadata = Metadata::created_now(store.now(), HOUR);
+        metadata.digests = token.digests();
+        let record = Record::new(metadata, Fields::new(), store.now().plus(HOUR));
+        assert_eq!(store.create(key, record).await.unwrap(), Created::Done);
+        Self { key, token }
+    }
+
+    async fn add(&self, store: &RedisStore) -> u64 {
+        let mut update = Update::new(self.token.digests(), store.now().plus(HOUR));
+        let (delta, base, counter) = (1, 0, COUNTER);
+        let add = Change::Add {
+            delta,
+            base,
+            counter,
+        };
+        update.changes.insert("views".into(), add);
+        match store.update(self.key, &update).await.unwrap() {
+            Updated::Done(answer) => views(&answer),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn load(&self, store: &RedisStore) -> u64 {
+        let record = store.load(self.key, &Wanted::All).await.unwrap();
+        views(&record.unwrap().fields)
+    }
+
+    fn near(&self, store: &RedisStore) -> Option<u64> {
+        let record = store.near(self.key, &Wanted::All);
+        record.map(|record| views(&record.fields))
+    }
+
+    /// What a GET reads, and whether it was a copy.
+    async fn get(&self, store: &RedisStore) -> (u64, bool) {
+        match self.near(store) {
+            Some(views) => (views, true),
+            None => (self.load(store).await, false),
+        }
+    }
+}
+
+fn views(fields: &Fields) -> u64 {
+    let views = fields.get("views").map(str::from_utf8);
+    views.map_or(0, |views| views.unwrap().parse().unwrap())
+}
+
+/// Ten thousand times: who has the answer of a write reads nothing older, and nobody reads backwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_process_stored_it_reads_at_once() {
+    const WRITES: u64 = 10_000;
+    let redis = RedisServer::start();
+    let store = Arc::new(redis.near_store(redis.port(), LONG));
+    let session = Arc::new(Counted::new(&store).await);
+    let (written, copies) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let writers = (0..4).map(|_| {
+        let (store, session, written) = (store.clone(), session.clone(), written.clone());
+        tokio::spawn(async move {
+            for _ in 0..WRITES / 4 {
+                let value = session.add(&store).await;
+                assert!(session.get(&store).await.0 >= value);
+                written.fetch_max(value, Ordering::SeqCst);
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let readers = (0..4).map(|_| {
+        let (store, session) = (store.clone(), session.clone());
+        let (written, copies) = (written.clone(), copies.clone());
+        tokio::spawn(async move {
+            let mut last = 0;
+            while last < WRITES {
+                let before = written.load(Ordering::SeqCst);
+                let (value, is_copy) = session.get(&store).await;
+                assert!(
+                    value >= before && value >= last,
+                    "{value} after {before} and {last}"
+                );
+                last = value;
+                copies.fetch_add(is_copy.into(), Ordering::SeqCst);
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    for task in writers.into_iter().chain(readers) {
+        task.await.unwrap();
+    }
+    // Otherwise this proves nothing.
+    assert!(copies.load(Ordering::SeqCst) > 100, "{copies:?}");
+}
+
+/// A write whose caller has gone is on its way: until it can land no more, nothing is a copy.
+#[tokio::test]
+async fn nothing_is_a_copy_beside_a_write_that_nobody_waits_for() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::to(redis.port()).await;
+    let timeout = Duration::from_millis(300);
+    let store = redis.near_store(proxy.port(), LONG).timeout(timeout);
+    let session = Counted::new(&store).await;
+    // The server knows the script then, so that one message is a write.
+    session.add(&store).await;
+    session.load(&store).await;
+    assert_eq!(session.near(&store), Some(1));
+    proxy.hold();
+    let until = Instant::now() + timeout;
+    assert!(
+        tokio::time::timeout(timeout / 10, session.add(&store))
+            .await
+            .is_err()
+    );
+    proxy.release();
+    assert_eq!(session.near(&store), None);
+    loop {
+        session.load(&store).await;
+        // A load takes less than half of the time, unless this machine is very busy.
+        match session.near(&store) {
+            None => assert!(Instant::now() < until + LONG),
+            Some(views) => {
+                assert_eq!(views, 2);
+                assert!(Instant::now() >= until);
+                break;
+            }
+        }
+    }
+}
+
+/// What becomes of the link between a process and the server.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    None,
+    /// What the process sends arrives no more.
+    Held,
+    /// What the server sends arrives no more, though the connection stands.
+    Frozen,
+    /// The connection is closed.
+    Cut,
+}
+
+/// Another process writes, and this one's link fails at the same moment: how long does it read what was?
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn another_process_reads_what_was_for_a_moment_and_never_longer_than_it_may() {
+    const WITHIN: Duration = Duration::from_millis(400);
+    let redis = RedisServer::start();
+    let writer = redis.store();
+    for fault in [Fault::None, Fault::Held, Fault::Frozen, Fault::Cut] {
+        let rounds = if matches!(fault, Fault::None) { 500 } else { 5 };
+        let mut ages = Vec::new();
+        for _ in 0..rounds {
+            let proxy = Proxy::to(redis.port()).await;
+            let reader = redis.near_store(proxy.port(), WITHIN);
+            let session = Counted::new(&writer).await;
+            reader.ping().await.unwrap();
+            session.load(&reader).await;
+            assert_eq!(session.near(&reader), Some(0));
+            match fault {
+                Fault::None => {}
+                Fault::Held => proxy.hold(),
+                Fault::Frozen => proxy.swallow(),
+                Fault::Cut => proxy.cut(),
+            }
+            // From when it may have been done on.
+            let began = Instant::now();
+            let written = session.add(&writer).await;
+            let mut last = Duration::ZERO;
+            // After that long, even one that never hears of it must have noticed.
+            while began.elapsed() < WITHIN * 2 {
+                let before = began.elapsed();
+                match session.near(&reader) {
+                    Some(views) if views < written => last = before,
+                    _ if matches!(fault, Fault::None) => break,
+                    // A reader was asked to go to the server in good time; the others go on.
+                    _ => {}
+                }
+                tokio::task::yield_now().await;
+            }
+            ages.push(last);
+        }
+        ages.sort_unstable();
+        let (median, worst) = (ages[ages.len() / 2], ages[ages.len() - 1]);
+        println!("{fault:?}: the last stale read after {median:?}, at worst {worst:?}");
+        assert!(worst < WITHIN, "{fault:?}: {worst:?}");
+    }
+}
+
+/// A server that stands still vouches for nothing; nor does one that has gone.
+#[tokio::test]
+async fn a_server_that_does_not_answer_vouches_for_nothing() {
+    const WITHIN: Duration = Duration::from_millis(300);
+    let mut redis = RedisServer::start();
+    let reader = redis.near_store(redis.port(), WITHIN).timeout(WITHIN);
+    let session = Counted::new(&reader).await;
+    session.load(&reader).await;
+    let began = Instant::now();
+    redis.pause();
+    let mut reads = 0;
+    while began.elapsed() < WITHIN * 2 {
+        let before = began.elapsed();
+        if session.near(&reader).is_some() {
+            assert!(before < WITHIN, "{before:?}");
+            reads += 1;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(reads > 0);
+    assert!(reader.load(session.key, &Wanted::All).await.is_err());
+    redis.resume();
+    let patience = Instant::now() + LONG;
+    while reader.load(session.key, &Wanted::All).await.is_err() {
+        assert!(Instant::now() < patience);
+    }
+    session.load(&reader).await;
+    assert_eq!(session.near(&reader), Some(0));
+    // It comes back with what it has saved; nothing of before counts.
+    let _: String = redis.command(&["SAVE"]);
+    session.add(&reader).await;
+    session.load(&reader).await;
+    assert_eq!(session.near(&reader), Some(1));
+    redis.restart();
+    while reader.load(session.key, &Wanted::All).await.is_err() {
+        assert!(Instant::now() < patience);
+    }
+    assert_eq!(session.get(&reader).await.0, 0);
+}
+
+/// An emptied database, and a delete by another process.
+#[tokio::test]
+async fn what_is_deleted_elsewhere_is_forgotten() {
+    let redis = RedisServer::start();
+    let (store, other) = (redis.near_store(redis.port(), LONG), redis.store());
+    let session = Counted::new(&store).await;
+    session.load(&store).await;
+    assert_eq!(session.near(&store), Some(0));
+    other.ping().await.unwrap();
+    let delete = Delete::new(None, other.now().plus(HOUR));
+    other.delete(session.key, &delete).await.unwrap();
+    // The next answer of the server comes after its word about the delete.
+    store.ping().await.unwrap();
+    assert_eq!(session.near(&store), None);
+
+    let session = Counted::new(&store).await;
+    session.load(&store).await;
+    assert_eq!(session.near(&store), Some(0));
+    let _: String = redis.command(&["FLUSHALL"]);
+    store.ping().await.unwrap();
+    assert_eq!(session.near(&store), None);
+}
+
+/// A record that is too large costs too much memory.
+#[tokio::test]
+async fn a_large_record_is_no_copy() {
+    let redis = RedisServer::start();
+    let store = redis.near_store(redis.port(), LONG);
+    let session = Counted::new(&store).await;
+    let mut update = Update::new(session.token.digests(), store.now().plus(HOUR));
+    let large = Change::Set(vec![b'x'; 5000]);
+    update.changes.insert("note".into(), large);
+    store.update(session.key, &update).await.unwrap();
+    session.load(&store).await;
+    assert_eq!(session.near(&store), None);
+}
+
+/// The server's user lacks a permission: the launch says so, and no session is read wrongly.
+#[tokio::test]
+async fn without_the_permission_to_track_nothing_is_read() {
+    let redis = RedisServer::start();
+    let user = "ACL SETUSER sessions on >secret ~* resetchannels +@all -client|tracking";
+    let _: String = redis.command(&user.split(' ').collect::<Vec<_>>());
+    let info = format!("redis://sessions:secret@127.0.0.1:{}", redis.port());
+    let info = info.into_connection_info().unwrap();
+    let store = redis.store().near_cache(info, LONG).unwrap();
+    let error = store.ping().await.unwrap_err().to_string();
+    assert!(error.contains("NOPERM"), "{error}");
+}
