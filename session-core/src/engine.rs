@@ -262,8 +262,10 @@ impl<T: SessionData> Engine<T> {
         let (record, sealed) = self.opened_record(key, self.store.near(key, &self.wanted)?);
         let is_expired = self.lifetime.is_expired(&record.metadata, self.now());
         let is_alive = !is_expired && record.metadata.digests.matches(&token.digests());
-        self.count_near();
-        is_alive.then(|| Self::live(token.clone(), record, sealed))
+        is_alive.then(|| {
+            self.count_near();
+            Self::live(token.clone(), record, sealed)
+        })
     }
 
     /// Loads the session that a token opens, with one call to the store.

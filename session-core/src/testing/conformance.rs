@@ -54,6 +54,7 @@ mod leave;
 mod life;
 mod list;
 mod metadata;
+mod near;
 mod parallel;
 mod take;
 #[cfg(test)]

@@ -34,6 +34,10 @@ impl Store for NearFirst {
         }
     }
 
+    fn near(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
+        Store::near(&self.0, key, wanted)
+    }
+
     async fn create(&self, key: Key, record: Record) -> Result<Created, Error> {
         self.0.create(key, record).await
     }

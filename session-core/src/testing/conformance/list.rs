@@ -100,6 +100,10 @@ macro_rules! __for_each_clause {
                 concurrent_entries_are_all_kept,
                 no_reader_sees_half_an_update,
             }
+            near {
+                a_copy_misses_nothing_that_was_answered,
+                a_copy_has_the_wanted_fields,
+            }
             late {
                 an_update_that_comes_late_writes_nothing,
                 a_delete_that_comes_late_ends_nothing,

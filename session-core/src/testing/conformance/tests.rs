@@ -85,6 +85,8 @@ enum Flaw {
     IgnoresOldNames,
     /// A session's key is its id.
     IgnoresTypes,
+    /// A copy is kept, whatever is written.
+    KeepsCopies,
     /// Nothing ever ends by itself.
     KeepsForever,
     /// What was deleted is marked so, and found again.
@@ -297,6 +299,13 @@ const FOUND: &[(Flaw, &[&str])] = &[
     ),
     (IgnoresTypes, &["session_types_share_no_ids"]),
     (
+        KeepsCopies,
+        &[
+            "a_copy_misses_nothing_that_was_answered",
+            "a_copy_has_the_wanted_fields",
+        ],
+    ),
+    (
         KeepsForever,
         &[
             "a_session_past_its_time_is_absent",
@@ -468,6 +477,7 @@ fn flawed(flaw: Flaw) -> StoreUnderTest {
         line: tokio::sync::Mutex::default(),
         step: Mutex::default(),
         records: Mutex::default(),
+        copies: Mutex::default(),
         refused: Mutex::default(),
         rosters: Mutex::default(),
     });
@@ -493,6 +503,7 @@ struct FlawedStore {
     /// Held in each atomic step.
     step: Mutex<()>,
     records: Mutex<HashMap<Key, Vec<u8>>>,
+    copies: Mutex<HashMap<Key, Arc<Record>>>,
     refused: Mutex<Vec<Changes>>,
     rosters: Mutex<HashMap<Option<UserKey>, Roster>>,
 }
@@ -812,6 +823,20 @@ impl Store for FlawedStore {
             };
         };
         match (self.flaw, wanted) {
+            (KeepsCopies, Wanted::Fields(names)) => {
+                let only = Record {
+                    fields: names
+                        .iter()
+                        .filter_map(|name| Some((name.clone(), record.fields.get(name)?.to_vec())))
+                        .collect(),
+                    ..record.clone()
+                };
+                self.copies.lock().unwrap().insert(key, Arc::new(only));
+            }
+            (KeepsCopies, Wanted::All) => {
+                let copy = Arc::new(record.clone());
+                self.copies.lock().unwrap().insert(key, copy);
+            }
             (HandsOutItsOwn, _) => record.fields.insert("@own".into(), b"1".to_vec()),
             (LoadsTheFirst, Wanted::Fields(names)) => {
                 let first = names.first().map_or("", |name| name);
@@ -822,6 +847,10 @@ impl Store for FlawedStore {
             _ => {}
         }
         Ok(Some(Arc::new(record)))
+    }
+
+    fn near(&self, key: Key, _: &Wanted) -> Option<Arc<Record>> {
+        self.copies.lock().unwrap().get(&key).map(Arc::clone)
     }
 
     async fn create(&self, key: Key, mut record: Record) -> Result<Created, Error> {
