@@ -1,4 +1,4 @@
-//! Charts of horizontal bars, as SVG.
+//! Charts of horizontal bars, and of lines, as SVG.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,7 +11,11 @@ pub(crate) struct Bar {
     pub(crate) parts: [f64; 2],
 }
 
-const COLOURS: [RGBColor; 2] = [RGBColor(52, 101, 164), RGBColor(204, 84, 60)];
+const COLOURS: [RGBColor; 3] = [
+    RGBColor(52, 101, 164),
+    RGBColor(204, 84, 60),
+    RGBColor(78, 134, 64),
+];
 const WIDTH: u32 = 760;
 const BAR: u32 = 34;
 const FONT: &str = "sans-serif";
@@ -76,6 +80,68 @@ pub(crate) fn bars(
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::LowerRight)
+        .background_style(WHITE.mix(0.8))
+        .label_font((FONT, 13))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
+
+/// A line through points, from left to right.
+pub(crate) struct Line {
+    pub(crate) label: String,
+    pub(crate) colour: usize,
+    /// Filled points, to tell two lines of one colour apart.
+    pub(crate) is_filled: bool,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// Both axes are logarithmic: a straight line at 45° is "twice as many, twice the cost".
+pub(crate) fn lines(
+    path: &Path,
+    title: &str,
+    what_grows: &str,
+    lines: &[Line],
+) -> Result<(), Box<dyn Error>> {
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let high = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(0.0, f64::max);
+    let left = points().map(|point| point.0).fold(f64::INFINITY, f64::min);
+    let width = left / 1.1..high(|point| point.0) * 1.1;
+    // From 10 µs on, and so high that the legend covers no line.
+    let height = 10.0..high(|point| point.1).max(700.0) * 1.5;
+    let area = SVGBackend::new(path, (WIDTH, 420)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(title, (FONT, 18))
+        .margin(12)
+        .margin_right(40)
+        .x_label_area_size(46)
+        .y_label_area_size(70)
+        .build_cartesian_2d(width.log_scale(), height.log_scale())?;
+    chart
+        .configure_mesh()
+        .x_desc(what_grows)
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| format!("{y:.0}"))
+        .label_style((FONT, 13))
+        .light_line_style(WHITE)
+        .draw()?;
+    for line in lines {
+        let colour = COLOURS[line.colour % COLOURS.len()];
+        let style = ShapeStyle {
+            filled: line.is_filled,
+            ..colour.stroke_width(2)
+        };
+        let points = line.points.iter().copied();
+        let series = LineSeries::new(points, style).point_size(4);
+        let series = chart.draw_series(series)?;
+        series
+            .label(&line.label)
+            .legend(move |(x, y)| Circle::new((x + 6, y), 4, style));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
         .background_style(WHITE.mix(0.8))
         .label_font((FONT, 13))
         .draw()?;

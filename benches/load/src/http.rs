@@ -35,6 +35,11 @@ impl Client {
         &self.cookie
     }
 
+    /// Sends this cookie from now on: `name=value`, or nothing.
+    pub(crate) fn show(&mut self, cookie: &str) {
+        cookie.clone_into(&mut self.cookie);
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> io::Result<Answer<'_>> {
         self.sent.clear();
         for part in ["GET ", path, " HTTP/1.1\r\nHost: localhost\r\n"] {

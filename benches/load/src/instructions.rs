@@ -30,7 +30,7 @@ pub(crate) async fn costs(
 ) -> io::Result<Vec<Cost>> {
     let mut costs = Vec::new();
     let routes = Route::ALL.into_iter().filter(|route| route.is_of(kind));
-    let server = Server::start(kind, counting, &[]).await?;
+    let server = Server::start(kind, counting).await?;
     let cookie = server.log_in(1).await?.remove(0);
     for route in routes {
         exactly(&server, route, &cookie, REQUESTS).await?;
@@ -69,7 +69,7 @@ async fn count_instructions(
     let out = folder.join(format!("callgrind.{}", kind.program));
     let to = format!("--callgrind-out-file={}", out.display());
     let wrapper = ["valgrind", "--quiet", "--tool=callgrind", &to];
-    let server = Server::start(kind, programs, &wrapper).await?;
+    let server = Server::start_with(kind, programs, &wrapper, &[]).await?;
     let cookie = server.log_in(1).await?.remove(0);
     let mut dumps = 0;
     for cost in costs {

@@ -1,4 +1,4 @@
-//! A closed loop: some connections, each with a session of its own, each sending its next request
+//! A closed loop: some connections, each with sessions of its own, each sending its next request
 //! when the last one is answered. Everything runs on one thread, to leave the server the others.
 
 use std::io;
@@ -40,17 +40,21 @@ const WARM_UP: u8 = 0;
 const MEASURED: u8 = 1;
 const OVER: u8 = 2;
 
+/// The connections share the cookies out, and each sends its own in turn. There are at least as many.
 pub(crate) async fn sample(
     server: &mut Server,
     route: Route,
+    connections: usize,
     cookies: &[String],
     pace: Pace,
 ) -> io::Result<Sample> {
     let phase = Arc::new(AtomicU8::new(WARM_UP));
     let mut clients = JoinSet::new();
-    for (index, cookie) in cookies.iter().enumerate() {
-        let client = Client::connect(server.port, cookie).await?;
-        clients.spawn(repeat(client, route, index, phase.clone()));
+    for index in 0..connections {
+        let own = cookies.iter().skip(index).step_by(connections);
+        let own: Vec<String> = own.cloned().collect();
+        let client = Client::connect(server.port, &own[0]).await?;
+        clients.spawn(repeat(client, own, route, index, phase.clone()));
     }
 
     sleep(pace.warm_up).await;
@@ -100,6 +104,7 @@ pub(crate) async fn sample(
 /// Sends requests until the sample is over. Returns how long each took that ended within it.
 async fn repeat(
     mut client: Client,
+    cookies: Vec<String>,
     route: Route,
     index: usize,
     phase: Arc<AtomicU8>,
@@ -110,6 +115,10 @@ async fn repeat(
     loop {
         number += 1;
         route.write_path(&mut path, number);
+        // A single one may be replaced by the server.
+        if cookies.len() > 1 {
+            client.show(&cookies[number as usize % cookies.len()]);
+        }
         let begin = Instant::now();
         client.ok(&path).await?;
         match phase.load(Relaxed) {

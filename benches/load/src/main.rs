@@ -3,6 +3,7 @@
 
 mod ahead;
 mod chart;
+mod growth;
 mod http;
 mod instructions;
 mod load;
@@ -76,6 +77,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         measure_alone(kind, &programs, &mut results).await?;
     }
     measure_together(&plan, &programs, &mut results).await?;
+    results.growth = growth::measure(&results.kinds, &programs, plan.rounds, plan.pace).await?;
     report::write(&results, plan.rounds, plan.pace.measured, Path::new(docs))
 }
 
@@ -118,7 +120,8 @@ async fn measure_together(
                 let kind = server.kind;
                 if route.is_of(kind) && (connections == MOST || !kind.has_mimalloc) {
                     let cookies = &cookies[..connections];
-                    let sample = load::sample(server, route, cookies, plan.pace).await?;
+                    let sample =
+                        load::sample(server, route, connections, cookies, plan.pace).await?;
                     results.add(kind, route, connections, sample);
                 }
             }
@@ -145,7 +148,7 @@ async fn start_all(
     let most = CONNECTIONS.into_iter().max().unwrap_or_default();
     let mut servers = Vec::new();
     for kind in kinds {
-        let server = Server::start(*kind, programs, &[]).await?;
+        let server = Server::start(*kind, programs).await?;
         let cookies = server.log_in(most).await?;
         servers.push((server, cookies));
     }

@@ -17,7 +17,7 @@ pub(crate) struct Memory {
 
 /// Logs users in until the server has settled, then `SESSIONS` more.
 pub(crate) async fn memory(kind: Kind, programs: &Path) -> io::Result<Memory> {
-    let mut server = Server::start(kind, programs, &[]).await?;
+    let mut server = Server::start(kind, programs).await?;
     server.log_in(SESSIONS / 5).await?;
     let before = bytes(&mut server)?;
     server.log_in(SESSIONS).await?;

@@ -23,6 +23,14 @@ pub(crate) struct Traffic {
     pub(crate) bytes: u64,
 }
 
+/// Copies the session whose id begins like `ARGV[1]`: each copy's id begins with its number.
+const MULTIPLY: &str = "local key = redis.call('KEYS', '*:' .. ARGV[1] .. '*')[1] \
+    local ttl, dump = redis.call('PTTL', key), redis.call('DUMP', key) \
+    local head, tail = key:match('^(.*:).......(.*)$') \
+    for number = 0, ARGV[2] - 1 do \
+    redis.call('RESTORE', head .. ('%07d'):format(number) .. tail, ttl, dump) \
+    end return 1";
+
 impl Redis {
     /// It stores nothing on disk.
     pub(crate) fn start() -> io::Result<Self> {
@@ -80,6 +88,19 @@ impl Redis {
         number_after(&memory, "used_memory:").ok_or_else(|| io::Error::other("no used_memory"))
     }
 
+    /// Stores the session of this cookie under `count` other ids. The cookie of each is
+    /// [`numbered`]: a token's secrets open every copy.
+    pub(crate) fn multiply(&mut self, cookie: &str, count: u64) -> io::Result<()> {
+        // What follows an id in the cookie may share its last letter.
+        let value = cookie.split_once('=').map_or(cookie, |(_, value)| value);
+        let start = &value[..value.len().min(20)];
+        let answer = self.ask(&format!("EVAL \"{MULTIPLY}\" 0 {start} {count}"))?;
+        match answer.strip_prefix('-') {
+            Some(error) => Err(io::Error::other(format!("copies: {error}"))),
+            None => Ok(()),
+        }
+    }
+
     fn ask(&mut self, command: &str) -> io::Result<String> {
         // In one piece: two would wait 40 ms for each other, and the load generator with them.
         let line = format!("{command}\r\n");
@@ -94,6 +115,12 @@ impl Redis {
         self.connection.read_exact(&mut text)?;
         String::from_utf8(text).map_err(io::Error::other)
     }
+}
+
+/// The cookie of a copy that [`Redis::multiply`] made.
+pub(crate) fn numbered(cookie: &str, number: u64) -> String {
+    let (name, value) = cookie.split_once('=').unwrap_or_default();
+    format!("{name}={number:07}{}", value.get(7..).unwrap_or_default())
 }
 
 fn number_after(text: &str, name: &str) -> Option<u64> {

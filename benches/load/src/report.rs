@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::chart::{self, Bar};
+use crate::chart::{self, Bar, Line};
+use crate::growth::{self, Axis};
 use crate::results::Results;
 use crate::server::{Kind, Route};
 use crate::{MOST, ahead, machine, tables};
@@ -36,6 +37,11 @@ pub(crate) fn write(
     put("memory", tables::memory(results));
     put("costs", tables::costs(results));
     put("mimalloc", tables::mimalloc(results));
+    put("growth-connections", growth::CONNECTIONS.to_string());
+    for axis in Axis::ALL {
+        let table = tables::growth(&results.growth, axis);
+        put(&format!("growth-{}", axis.name()), table);
+    }
     for (name, route) in [
         ("bare", Route::Bare),
         ("read", Route::Read),
@@ -65,6 +71,34 @@ fn left_out(results: &Results) -> String {
 
 fn draw(results: &Results, folder: &Path) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder)?;
+    draw_bars(results, folder)?;
+    for axis in Axis::ALL {
+        draw_growth(results, axis, folder)?;
+    }
+    Ok(())
+}
+
+fn draw_growth(results: &Results, axis: Axis, folder: &Path) -> Result<(), Box<dyn Error>> {
+    let mut lines = Vec::new();
+    for (index, (kind, route)) in growth::lines().enumerate() {
+        let points = axis.amounts(kind).iter().filter_map(|&amount| {
+            let cpu = results.growth.cpu((axis, kind, route, amount))?;
+            Some((amount as f64, cpu))
+        });
+        lines.push(Line {
+            label: format!("{}, {}", kind.name, route.path()),
+            colour: index / 2,
+            is_filled: route == Route::Read,
+            points: points.collect(),
+        });
+    }
+    let name = axis.name();
+    let title = format!("CPU µs per request, by {name}");
+    let path = folder.join(format!("growth-{name}.svg"));
+    chart::lines(&path, &title, name, &lines)
+}
+
+fn draw_bars(results: &Results, folder: &Path) -> Result<(), Box<dyn Error>> {
     let parts = ["server", "Redis"];
     for (file, route) in [
         ("read", Route::Read),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::growth::Growth;
 use crate::instructions::Cost;
 use crate::load::{Figure, Sample};
 use crate::memory::Memory;
@@ -21,6 +22,7 @@ pub(crate) struct Results {
     pub(crate) truths: Vec<Truth>,
     pub(crate) memories: Vec<Memory>,
     pub(crate) costs: Vec<Cost>,
+    pub(crate) growth: Growth,
 }
 
 impl Results {

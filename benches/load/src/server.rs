@@ -128,8 +128,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `programs` has a file for each program; `wrapper` runs it, if there is one.
-    pub(crate) async fn start(kind: Kind, programs: &Path, wrapper: &[&str]) -> io::Result<Self> {
+    /// `programs` has a file for each program.
+    pub(crate) async fn start(kind: Kind, programs: &Path) -> io::Result<Self> {
+        Self::start_with(kind, programs, &[], &[]).await
+    }
+
+    /// `wrapper` runs the program, if there is one.
+    pub(crate) async fn start_with(
+        kind: Kind,
+        programs: &Path,
+        wrapper: &[&str],
+        environment: &[(&str, String)],
+    ) -> io::Result<Self> {
         let redis = if kind.has_redis {
             Some(Redis::start()?)
         } else {
@@ -146,6 +156,7 @@ impl Server {
             [] => Command::new(program),
         };
         command
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .env("PORT", port.to_string())
             .env("ROCKET_PORT", port.to_string())
             .env("ROCKET_LOG_LEVEL", "off")

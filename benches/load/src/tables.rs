@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::MOST;
+use crate::growth::{self, Axis, Growth};
 use crate::load::Figure;
 use crate::results::{Results, commands};
 use crate::server::{BARE, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, Route};
@@ -16,12 +17,7 @@ pub(crate) fn route(results: &Results, route: Route, connections: usize) -> Stri
     );
     for kind in rows(results, route) {
         let of = |of| results.spread(kind, route, connections, of);
-        let redis = of(|sample| sample.redis_cpu);
-        let redis = if redis.is_zero() {
-            "–".into()
-        } else {
-            redis.to_string()
-        };
+        let redis = dash(of(|sample| sample.redis_cpu));
         let _ = writeln!(
             table,
             "| {} | {:.0} | {:.2} | {:.2} | {} | {redis} |",
@@ -194,6 +190,44 @@ pub(crate) fn costs(results: &Results) -> String {
         );
     }
     table
+}
+
+/// How cost grows along an axis.
+pub(crate) fn growth(growth: &Growth, axis: Axis) -> String {
+    let mut table = format!(
+        "| server | route | {} | requests/s | server CPU µs | Redis CPU µs | CPU × |\n|---|---|---|---|---|---|---|\n",
+        axis.name()
+    );
+    for (kind, route) in growth::lines() {
+        let cpu = |amount| growth.cpu((axis, kind, route, amount));
+        let amounts = axis.amounts(kind);
+        let least = cpu(amounts[0]);
+        for &amount in amounts {
+            let cell = (axis, kind, route, amount);
+            let Some(times) = cpu(amount).zip(least).map(|(cpu, least)| cpu / least) else {
+                continue;
+            };
+            let of = |of| growth.spread(cell, of);
+            let _ = writeln!(
+                table,
+                "| {} | `{}` | {amount} | {:.0} | {} | {} | {times:.2} |",
+                kind.name,
+                route.path(),
+                of(|sample| sample.per_second),
+                of(|sample| sample.server_cpu),
+                dash(of(|sample| sample.redis_cpu)),
+            );
+        }
+    }
+    table
+}
+
+/// A figure, or a dash where there is none.
+fn dash(spread: Spread) -> String {
+    match spread.is_zero() {
+        true => "–".into(),
+        false => spread.to_string(),
+    }
 }
 
 /// The servers that have the route.

@@ -28,7 +28,7 @@ pub(crate) struct Truth {
 pub(crate) const LOGOUTS: u32 = 20;
 
 pub(crate) async fn truth(kind: Kind, programs: &Path) -> io::Result<Truth> {
-    let server = Server::start(kind, programs, &[]).await?;
+    let server = Server::start(kind, programs).await?;
     let lost = lost_updates(&server).await?;
     let mut revived = 0;
     for _ in 0..LOGOUTS {

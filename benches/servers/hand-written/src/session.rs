@@ -11,15 +11,17 @@ use rocket::request::{FromRequest, Outcome, Request};
 
 pub(crate) const COOKIE: &str = "id";
 
-const FIELDS: [&str; 7] = [
-    "views",
-    "user",
-    "theme",
-    "language",
-    "region",
-    "last_page",
-    "greeting",
+const FIELDS: [(&str, &str); 7] = [
+    ("views", "1"),
+    ("user", ""),
+    ("theme", "dark"),
+    ("last_page", "/products/tea/green"),
+    ("language", "en-GB"),
+    ("region", "europe-west"),
+    ("greeting", "Welcome back to the shop"),
 ];
+/// Of each further field, and of each entry.
+const VALUE: &str = "sixteen letters.";
 const LIFETIME_SECONDS: i64 = 1800;
 
 /// The least that keeps a logout final: the session must exist when it is changed.
@@ -55,12 +57,20 @@ impl<'r> FromRequest<'r> for SessionKey {
 /// One connection for all requests, and the two scripts.
 pub(crate) struct Sessions {
     connection: MultiplexedConnection,
+    fields: Vec<String>,
+    /// How many a session has beside its fields.
+    entries: usize,
     count: Script,
     set: Script,
 }
 
 impl Sessions {
+    /// Sessions with as many fields and entries as `FIELDS` and `ENTRIES` in the environment say.
     pub(crate) async fn connect(url: &str) -> RedisResult<Self> {
+        let number = |name| std::env::var(name).ok()?.parse().ok();
+        let further = (FIELDS.len() + 1..).map(|index| format!("field_{index:02}"));
+        let fields = FIELDS.map(|(name, _)| name.into()).into_iter();
+        let fields = fields.chain(further);
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = url.into_connection_info()?.set_tcp_settings(tcp);
         let connection = Client::open(info)?
@@ -68,6 +78,10 @@ impl Sessions {
             .await?;
         Ok(Self {
             connection,
+            fields: fields
+                .take(number("FIELDS").unwrap_or(FIELDS.len()))
+                .collect(),
+            entries: number("ENTRIES").unwrap_or(0),
             count: Script::new(COUNT),
             set: Script::new(SET),
         })
@@ -82,7 +96,7 @@ impl Sessions {
     }
 
     pub(crate) async fn some(&self, key: &SessionKey) -> RedisResult<Vec<Option<String>>> {
-        self.connection().hmget(&key.0, &FIELDS).await
+        self.connection().hmget(&key.0, &self.fields).await
     }
 
     /// `None`: the session is gone.
@@ -104,16 +118,12 @@ impl Sessions {
     }
 
     pub(crate) async fn begin(&self, key: &SessionKey, user: &str) -> RedisResult<()> {
-        let values = [
-            "1",
-            user,
-            "dark",
-            "en-GB",
-            "europe-west",
-            "/products/tea/green",
-            "Welcome back to the shop",
-        ];
-        let pairs: Vec<(&str, &str)> = FIELDS.into_iter().zip(values).collect();
+        let values = FIELDS.map(|(_, value)| value).into_iter();
+        let values = values.chain(std::iter::repeat(VALUE));
+        let fields = self.fields.iter().cloned().zip(values);
+        let entries = (0..self.entries).map(|item| (format!("cart:item-{item}"), VALUE));
+        let mut pairs: Vec<(String, &str)> = fields.chain(entries).collect();
+        pairs[1].1 = user;
         redis::pipe()
             .hset_multiple(&key.0, &pairs)
             .ignore()

@@ -1,5 +1,7 @@
 //! This library, in memory, or on Redis if `ROCKET_DATABASES` names a database `sessions`.
 
+mod sizes;
+
 use std::time::Duration;
 
 use rocket::tokio::time::sleep;
@@ -74,6 +76,8 @@ fn allocations() -> String {
 
 #[launch]
 fn rocket() -> _ {
-    let routes = routes![bare, read, count, set, slow, login, logout, allocations];
-    rocket::build().attach(Visit::fairing()).mount("/", routes)
+    sizes::rocket().unwrap_or_else(|| {
+        let routes = routes![bare, read, count, set, slow, login, logout, allocations];
+        rocket::build().attach(Visit::fairing()).mount("/", routes)
+    })
 }
