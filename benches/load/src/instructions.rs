@@ -2,11 +2,12 @@
 //! the machine does.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::http::Client;
 use crate::load::exactly;
+use crate::profile::{self, Profile};
 use crate::server::{Kind, Route, Server};
 
 #[derive(Clone)]
@@ -15,6 +16,7 @@ pub(crate) struct Cost {
     pub(crate) route: Route,
     /// `None` without valgrind.
     pub(crate) instructions: Option<f64>,
+    pub(crate) profile: Profile,
     pub(crate) allocations: f64,
 }
 
@@ -41,6 +43,7 @@ pub(crate) async fn costs(
             kind,
             route,
             instructions: None,
+            profile: Profile::new(),
             allocations,
         });
     }
@@ -76,14 +79,15 @@ async fn count_instructions(
         exactly(&server, cost.route, &cookie, REQUESTS / 5).await?;
         dump(&server, &out, &mut dumps)?;
         exactly(&server, cost.route, &cookie, REQUESTS).await?;
-        let counted = dump(&server, &out, &mut dumps)?;
-        cost.instructions = Some(counted as f64 / REQUESTS as f64);
+        let dump = dump(&server, &out, &mut dumps)?;
+        cost.profile = profile::read(&dump, REQUESTS);
+        cost.instructions = Some(cost.profile.values().sum());
     }
     Ok(())
 }
 
-/// How many instructions ran since the last dump.
-fn dump(server: &Server, out: &Path, dumps: &mut u32) -> io::Result<u64> {
+/// What ran since the last dump.
+fn dump(server: &Server, out: &Path, dumps: &mut u32) -> io::Result<String> {
     let id = server.process.id().to_string();
     Command::new("callgrind_control")
         .args(["--dump", &id])
@@ -91,14 +95,7 @@ fn dump(server: &Server, out: &Path, dumps: &mut u32) -> io::Result<u64> {
     *dumps += 1;
     let mut path = out.as_os_str().to_owned();
     path.push(format!(".{dumps}"));
-    let path = PathBuf::from(path);
     let text = std::fs::read_to_string(&path)?;
     std::fs::remove_file(&path)?;
-    let total = text.lines().find_map(|line| {
-        let total = line
-            .strip_prefix("totals: ")
-            .or_else(|| line.strip_prefix("summary: "))?;
-        total.trim().parse().ok()
-    });
-    total.ok_or_else(|| io::Error::other(format!("no total in {}", path.display())))
+    Ok(text)
 }

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod chart;
+mod goals;
 mod growth;
 mod http;
 mod instructions;
@@ -10,6 +11,7 @@ mod load;
 mod machine;
 mod memory;
 mod process;
+mod profile;
 mod redis;
 mod report;
 mod results;

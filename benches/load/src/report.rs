@@ -9,7 +9,7 @@ use crate::chart::{self, Bar, Line};
 use crate::growth::{self, Axis};
 use crate::results::Results;
 use crate::server::{Kind, Route};
-use crate::{MOST, ahead, machine, tables};
+use crate::{MOST, ahead, goals, machine, profile, tables};
 
 const TEXT: &str = include_str!("report.md");
 
@@ -29,6 +29,7 @@ pub(crate) fn write(
     put("rounds", rounds.to_string());
     put("measured", format!("{measured:?}"));
     put("left-out", left_out(results));
+    put("goals", goals::table(results));
     put("ahead", ahead::table(results));
     put("truths", tables::truths(results));
     put("ratios", tables::ratios(results));
@@ -36,6 +37,9 @@ pub(crate) fn write(
     put("traffic", tables::traffic(results));
     put("memory", tables::memory(results));
     put("costs", tables::costs(results));
+    put("groups", profile::groups(results));
+    put("functions-read", profile::functions(results, Route::Read));
+    put("functions-set", profile::functions(results, Route::Set));
     put("mimalloc", tables::mimalloc(results));
     put("growth-connections", growth::CONNECTIONS.to_string());
     for axis in Axis::ALL {
@@ -91,6 +95,10 @@ fn draw_growth(results: &Results, axis: Axis, folder: &Path) -> Result<(), Box<d
             is_filled: route == Route::Read,
             points: points.collect(),
         });
+    }
+    // A logarithmic axis from nothing to nothing never ends.
+    if lines.iter().all(|line| line.points.is_empty()) {
+        return Ok(());
     }
     let name = axis.name();
     let title = format!("CPU µs per request, by {name}");

@@ -6,6 +6,7 @@ use crate::growth::Growth;
 use crate::instructions::Cost;
 use crate::load::{Figure, Sample};
 use crate::memory::Memory;
+use crate::profile::Profile;
 use crate::server::{Kind, Route};
 use crate::spread::Spread;
 use crate::truth::Truth;
@@ -45,6 +46,14 @@ impl Results {
         of: Figure,
     ) -> Spread {
         Spread::of(self.samples(kind, route, connections).iter().map(of))
+    }
+
+    /// Empty if its instructions were not counted.
+    pub(crate) fn profile(&self, kind: Kind, route: Route) -> &Profile {
+        static NOTHING: Profile = Profile::new();
+        let mut costs = self.costs.iter();
+        let cost = costs.find(|cost| cost.kind == kind && cost.route == route);
+        cost.map_or(&NOTHING, |cost| &cost.profile)
     }
 
     /// One cell by another, round by round, so that what slowed down a whole round cancels out.

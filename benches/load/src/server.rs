@@ -53,6 +53,7 @@ pub(crate) const BARE: Kind = Kind {
     ..on_redis("bare Rocket", "bare")
 };
 pub(crate) const HAND_WRITTEN: Kind = on_redis("hand-written", "hand-written");
+pub(crate) const FLEX: Kind = on_redis("rocket_flex_session", "flex");
 pub(crate) const OURS: Kind = on_redis("ours, on Redis", "ours");
 pub(crate) const OURS_IN_MEMORY: Kind = Kind {
     has_redis: false,
@@ -62,7 +63,7 @@ pub(crate) const OURS_IN_MEMORY: Kind = Kind {
 pub(crate) const ALL: [Kind; 8] = [
     BARE,
     HAND_WRITTEN,
-    on_redis("rocket_flex_session", "flex"),
+    FLEX,
     on_redis("tower-sessions", "tower"),
     on_redis("actix-session", "actix"),
     Kind {
