@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::MOST;
 use crate::load::Figure;
 use crate::results::Results;
-use crate::server::{HAND_WRITTEN, Kind, OURS, Route};
+use crate::server::{HAND_WRITTEN, Kind, OURS, OURS_NEAR, Route};
 
 /// Smaller differences than this are noise.
 const NOTABLE: f64 = 1.05;
@@ -26,7 +26,8 @@ enum Better {
 /// A table in Markdown: what is better, and a column for each of the others.
 pub(crate) fn table(results: &Results) -> String {
     let peers = results.kinds.iter().copied();
-    let peers = peers.filter(|kind| kind.has_redis && ![OURS, HAND_WRITTEN].contains(kind));
+    let peers =
+        peers.filter(|kind| kind.has_redis && ![OURS, OURS_NEAR, HAND_WRITTEN].contains(kind));
     let peers: Vec<Kind> = peers.collect();
     let mut table = String::from("| |");
     for peer in &peers {

@@ -67,8 +67,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let mut results = Results::default();
     for kind in server::ALL {
-        let is_built = kind.path(&programs).exists();
-        let kinds = if is_built {
+        let kinds = if starts(kind, &programs).await {
             &mut results.kinds
         } else {
             &mut results.left_out
@@ -81,6 +80,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     measure_together(&plan, &programs, &mut results).await?;
     results.growth = growth::measure(&results.kinds, &programs, plan.rounds, plan.pace).await?;
     report::write(&results, plan.rounds, plan.pace.measured, Path::new(docs))
+}
+
+/// Whether a server was built, and starts.
+async fn starts(kind: Kind, programs: &Path) -> bool {
+    if !kind.path(programs).exists() {
+        return false;
+    }
+    let started = Server::start(kind, programs).await;
+    if let Err(error) = &started {
+        eprintln!("{} is left out: {error}", kind.name);
+    }
+    started.is_ok()
 }
 
 /// What does not depend on what else runs.

@@ -67,7 +67,7 @@ fn left_out(results: &Results) -> String {
     match &names[..] {
         [] => String::new(),
         _ => format!(
-            "Left out, because it could not be built here: {}.",
+            "Left out, because it could not be built or started here: {}.",
             names.join(", ")
         ),
     }

@@ -6,7 +6,7 @@ use crate::MOST;
 use crate::growth::{self, Axis, Growth};
 use crate::load::Figure;
 use crate::results::{Results, commands};
-use crate::server::{BARE, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, Route};
+use crate::server::{BARE, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, OURS_NEAR, Route};
 use crate::spread::Spread;
 use crate::truth::{COUNTED, LOGOUTS};
 
@@ -65,15 +65,27 @@ pub(crate) fn added(results: &Results) -> String {
     table
 }
 
+const ALL_OF_A_SESSION: &[Route] = &[Route::Read, Route::Count, Route::Set];
+
+/// What is divided by what, on which routes. A near cache is for reads.
+const COMPARED: [(Kind, Kind, &[Route]); 5] = [
+    (OURS, HAND_WRITTEN, ALL_OF_A_SESSION),
+    (OURS, BARE, ALL_OF_A_SESSION),
+    (OURS_IN_MEMORY, BARE, ALL_OF_A_SESSION),
+    (OURS_NEAR, BARE, &[Route::Read]),
+    (OURS_NEAR, OURS, &[Route::Read]),
+];
+
 /// Ours by what it cannot beat.
 pub(crate) fn ratios(results: &Results) -> String {
     let mut table = String::from(
         "| compared | route | requests/s | server CPU | lowest | Redis CPU | lowest | instructions |\n|---|---|---|---|---|---|---|---|\n",
     );
-    for (one, other) in [(OURS, HAND_WRITTEN), (OURS, BARE), (OURS_IN_MEMORY, BARE)] {
+    let compared = COMPARED.into_iter();
+    for (one, other, routes) in compared.filter(|(one, ..)| results.kinds.contains(one)) {
         for mimalloc in [false, true] {
             let with = |kind: Kind| if mimalloc { kind.with_mimalloc() } else { kind };
-            for route in [Route::Read, Route::Count, Route::Set] {
+            for &route in routes {
                 let of = if other.has_sessions {
                     route
                 } else {
