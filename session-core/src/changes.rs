@@ -1,10 +1,11 @@
 //! What a request changed, field by field, and how that merges with what others changed. All pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::error::Error;
-use crate::fields::{Fields, Name};
+use crate::fields::{Fields, Name, Unsorted};
 use crate::merge::{Change, Overflow, Rule};
 
 /// A field that a load found past its own deadline. It is removed with the next changes, unless
@@ -160,22 +161,23 @@ impl Changes {
         let mut absent = self.expired_in(fields);
         let get = |name: &str| fields.get(name).filter(|_| !absent.contains(&name));
         let mut written = Vec::with_capacity(self.changes.len());
-        let mut answer = Vec::new();
+        let mut answer = Unsorted::default();
         let mut removed = Vec::new();
         for (name, change) in &self.changes {
             let after = change.applied(name, get);
             let after = after.map_err(|Overflow| name.clone())?;
-            let answered = change.answer(name, get, after.as_ref());
-            answer.extend(answered.map(|value| (name.clone(), value)));
+            if let Some(value) = change.answer(name, get, after.as_deref()) {
+                answer.push(name.clone(), value);
+            }
             removed.extend_from_slice(change.removes());
             match after {
-                Some(value) => written.push((name.clone(), value)),
+                Some(value) => written.push((name, value)),
                 None => removed.push(name),
             }
         }
         absent.append(&mut removed);
         fields.edit(absent, written);
-        Ok(answer.into_iter().collect())
+        Ok(answer.sorted())
     }
 
     /// The values that are set.
@@ -184,7 +186,7 @@ impl Changes {
             .changes
             .iter()
             .filter_map(|(name, change)| match change {
-                Change::Set(value) => Some((name.clone(), value.clone())),
+                Change::Set(value) => Some((name.clone(), value)),
                 _ => None,
             });
         sets.collect()
@@ -197,9 +199,9 @@ impl Changes {
         for (name, change) in &self.changes {
             removed.extend_from_slice(change.removes());
             match (change, answer.get(name)) {
-                (Change::Set(value), _) => written.push((name.clone(), value.clone())),
+                (Change::Set(value), _) => written.push((name, Cow::from(value))),
                 (Change::Take { .. } | Change::Unset, _) | (_, None) => removed.push(name),
-                (_, Some(value)) => written.push((name.clone(), value.to_vec())),
+                (_, Some(value)) => written.push((name, Cow::from(value))),
             }
         }
         fields.edit(removed, written);

@@ -229,7 +229,7 @@ impl<T: SessionData> Engine<T> {
             changes.forget(identity.name);
         }
         for field in T::SCHEMA.fields() {
-            field.check_storable(data, &|name| changes.get(name).is_some())?;
+            field.check_storable(data, |name| changes.get(name).and_then(|_| after.get(name)))?;
         }
         if !changes.is_empty() {
             T::SCHEMA.check_sizes(&changes)?;

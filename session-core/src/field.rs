@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::fields::{DEADLINE_PREFIX, Fields, Name};
+use crate::fields::{DEADLINE_PREFIX, Fields, Name, Unsorted};
 use crate::merge::{Counter, Extreme, Rule};
 use crate::value::{CounterValue, OnceValue, OrderedValue};
 
@@ -203,11 +203,17 @@ impl<T> Field<T> {
         }
     }
 
-    /// Appends what the store holds for the field.
-    pub(crate) fn encode(&self, data: &T, fields: &mut Vec<(Name, Vec<u8>)>) -> Result<(), Error> {
-        let put = &mut |key: &str, value| fields.push((self.stored_name(key), value));
-        let encoded = self.codec.encode(data, put);
+    /// Adds what the store holds for the field.
+    pub(crate) fn encode(&self, data: &T, fields: &mut Unsorted) -> Result<(), Error> {
+        let encoded = self.codec.encode(self.name, data, fields);
         encoded.map_err(|error| Error::encode(self.name, error))
+    }
+
+    /// What the store holds for the field alone.
+    pub(crate) fn encoded(&self, data: &T) -> Result<Fields, Error> {
+        let mut fields = Unsorted::default();
+        self.encode(data, &mut fields)?;
+        Ok(fields.sorted())
     }
 
     /// Sets the field to what is stored, if anything is. Reports the stored names that cannot be
@@ -249,16 +255,16 @@ impl<T> Field<T> {
         encoded.is_some_and(|bytes| self.codec.is_same(data, bytes))
     }
 
-    /// Refuses what could not be read back once it is stored. `is_changed` says of the name of the
-    /// field, or of an entry, whether it is about to be stored: only then is it read back. What is
-    /// written as `null` is looked for everywhere, since it may look unchanged by that.
-    pub(crate) fn check_storable(
+    /// Refuses what could not be read back once it is stored. `written` says what is about to be
+    /// stored under the name of the field, or of an entry: only that is read back. What is written as
+    /// `null` is looked for everywhere, since it may look unchanged by that.
+    pub(crate) fn check_storable<'w>(
         &self,
         data: &T,
-        is_changed: &dyn Fn(&str) -> bool,
+        written: impl Fn(&str) -> Option<&'w [u8]>,
     ) -> Result<(), Error> {
-        let is_changed = |key: &str| is_changed(&self.stored_name(key));
-        let checked = self.codec.check(data, &is_changed);
+        let written = |key: &str| written(&self.stored_name(key));
+        let checked = self.codec.check(data, &written);
         checked.map_err(|reason| Error::unstorable(self.name, reason))
     }
 }

@@ -85,10 +85,9 @@ fn layout_of<'s, T: 's>(field: &Field<T>, values: impl Iterator<Item = &'s T>) -
     let mut line = format!("{}: {}", field.name, field.type_name.replace(' ', ""));
     let mut shape = Shape::default();
     for value in values {
-        let mut encoded = Vec::new();
         // What cannot be encoded has no shape.
-        if field.encode(value, &mut encoded).is_ok() {
-            for (_, value) in &encoded {
+        if let Ok(encoded) = field.encoded(value) {
+            for (_, value) in encoded.iter() {
                 shape.add(&serde_json::from_slice(value).unwrap_or_default());
             }
         }

@@ -105,17 +105,23 @@ impl Change {
                 },
             ) => counter::joined(*delta, more, *base, counter),
             (Self::Extreme(extreme, earlier), Self::Extreme(same, later)) if *extreme == same => {
-                Ok(Some(Self::Extreme(same, same.choose(earlier, later))))
+                let value = match same.keeps(earlier, &later) {
+                    true => earlier.clone(),
+                    false => later,
+                };
+                Ok(Some(Self::Extreme(same, value)))
             }
             (_, later @ (Self::Set(_) | Self::Unset | Self::Take { .. })) => Ok(Some(later)),
             // This one says everything that is stored, so the later one can be applied at once.
             (earlier, later) => {
                 let mut stored = Fields::new();
                 if let Self::Set(value) | Self::Extreme(_, value) = earlier {
-                    stored.insert("".into(), value.clone());
+                    stored.insert("".into(), value);
                 }
                 let value = later.applied("", |name| stored.get(name))?;
-                Ok(Some(value.map_or(Self::Unset, Self::Set)))
+                Ok(Some(value.map_or(Self::Unset, |value| {
+                    Self::Set(value.into_owned())
+                })))
             }
         }
     }
@@ -126,31 +132,31 @@ impl Change {
         &self,
         name: &str,
         get: impl Fn(&str) -> Option<&'s [u8]>,
-    ) -> Result<Option<Vec<u8>>, Overflow> {
-        match self {
+    ) -> Result<Option<Cow<'_, [u8]>>, Overflow> {
+        Ok(match self {
             Self::Add {
                 delta,
                 base,
                 counter,
-            } => counter.moved(name, get, *delta, *base).map(Some),
-            Self::Extreme(extreme, value) => Ok(Some(match get(name) {
-                Some(stored) => extreme.choose(stored, value.clone()),
-                None => value.clone(),
-            })),
-            Self::Set(value) => Ok(Some(value.clone())),
-            Self::Take { .. } | Self::Unset => Ok(None),
-        }
+            } => Some(counter.moved(name, get, *delta, *base)?.into()),
+            Self::Extreme(extreme, value) => Some(match get(name) {
+                Some(stored) if extreme.keeps(stored, value) => stored.to_vec().into(),
+                _ => value.into(),
+            }),
+            Self::Set(value) => Some(value.into()),
+            Self::Take { .. } | Self::Unset => None,
+        })
     }
 
     /// What an update answers for the field; `after` is what is stored after the change.
-    pub(crate) fn answer<'s>(
+    pub(crate) fn answer<'a, 's: 'a>(
         &self,
         name: &str,
         get: impl Fn(&str) -> Option<&'s [u8]>,
-        after: Option<&Vec<u8>>,
-    ) -> Option<Vec<u8>> {
+        after: Option<&'a [u8]>,
+    ) -> Option<&'a [u8]> {
         match self {
-            Self::Add { .. } | Self::Extreme(..) => after.cloned(),
+            Self::Add { .. } | Self::Extreme(..) => after,
             Self::Take { aliases } => take::taken(name, aliases, get),
             Self::Set(_) | Self::Unset => None,
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::expiry::Lifetime;
-use crate::fields::{Fields, Name};
+use crate::fields::{Fields, Name, Unsorted};
 use crate::store::Created;
 use crate::token::Digests;
 
@@ -59,14 +59,13 @@ impl Record {
         let (remove_at, rest) = rest.split_at_checked(MILLIS_LEN)?;
         let mut rest = rest;
         let metadata = Metadata::unpack(pull(&mut rest)?)?;
-        let mut fields = Vec::new();
+        let mut fields = Unsorted::default();
         while !rest.is_empty() {
             let name = String::from_utf8(pull(&mut rest)?.to_vec()).ok()?;
-            fields.push((Name::from(name), pull(&mut rest)?.to_vec()));
+            fields.push(Name::from(name), pull(&mut rest)?);
         }
         let remove_at = unpack_millis(remove_at);
-        (*version == Self::VERSION)
-            .then(|| Self::new(metadata, fields.into_iter().collect(), remove_at))
+        (*version == Self::VERSION).then(|| Self::new(metadata, fields.sorted(), remove_at))
     }
 
     /// What a create makes of the bytes under its key, for a store that keeps bytes: it writes where

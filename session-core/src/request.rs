@@ -465,11 +465,9 @@ impl<T: SessionData> RequestSession<T> {
         let field = T::SCHEMA.identity();
         let field = field.ok_or_else(|| Error::usage("the session type has no identity"))?;
         let is_same = changes.get(field.name).is_none();
-        let mut encoded = Vec::new();
-        field.encode(data, &mut encoded)?;
         // A session that begins with this needs it too.
-        for (name, value) in encoded {
-            changes.insert(name, Change::Set(value));
+        for (name, value) in field.encoded(data)?.iter() {
+            changes.insert(name.clone(), Change::Set(value.to_vec()));
         }
         let mut pending = Self::pending(changes);
         if is_same {

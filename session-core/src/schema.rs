@@ -7,7 +7,7 @@ use crate::changes::{Changes, Expired};
 use crate::clock::Timestamp;
 use crate::error::{Error, described};
 use crate::field::{Field, OnUnreadable};
-use crate::fields::{Fields, Name};
+use crate::fields::{Fields, Name, Unsorted};
 use crate::merge::{Change, Counter, Rule};
 use crate::options::Options;
 use crate::plan::Identity;
@@ -168,19 +168,19 @@ impl<T> Schema<T> {
     ///
     /// If the `Serialize` of a field fails.
     pub fn encode(&self, data: &T) -> Result<Fields, Error> {
-        let mut encoded = Vec::with_capacity(self.fields.len());
+        let mut encoded = Unsorted::with_capacity(self.fields.len());
         // Made for the first `None`, and once for all of them.
         let mut defaults = None;
         for field in self.fields {
             let start = encoded.len();
             field.encode(data, &mut encoded)?;
-            if is_null(&encoded[start..])
+            if has_null(encoded.values_from(start))
                 && defaults_to_null(field, defaults.get_or_insert_with(self.defaults))
             {
                 encoded.truncate(start);
             }
         }
-        Ok(encoded.into_iter().collect())
+        Ok(encoded.sorted())
     }
 
     /// The changes that turn the session encoded as `before` into the one encoded as `after`.
@@ -270,8 +270,7 @@ impl<T> Schema<T> {
     pub(crate) fn kept(&self, fields: &Fields) -> Fields {
         let keep = self.fields.iter().filter(|field| field.keep);
         let kept = keep.flat_map(|field| fields.iter().filter(|(name, _)| field.owns(name)));
-        kept.map(|(name, value)| (name.clone(), value.to_vec()))
-            .collect()
+        kept.map(|(name, value)| (name.clone(), value)).collect()
     }
 
     /// The change that takes the value of a `once` field, with its deadline.
@@ -408,10 +407,9 @@ impl<T> Schema<T> {
     }
 
     fn encoded_identity(&self, data: &T) -> Option<Vec<u8>> {
-        let mut encoded = Vec::new();
-        self.identity()?.encode(data, &mut encoded).ok()?;
-        let identity = encoded.into_iter().find(|(_, value)| value != NULL);
-        identity.map(|(_, value)| value)
+        let encoded = self.identity()?.encoded(data).ok()?;
+        let identity = encoded.iter().find(|(_, value)| *value != NULL);
+        identity.map(|(_, value)| value.to_vec())
     }
 
     /// Whether `data` says somebody else is logged in, or nobody, than what was encoded as `before`.
@@ -419,12 +417,13 @@ impl<T> Schema<T> {
         let Some(field) = self.identity() else {
             return false;
         };
-        let mut after = Vec::new();
         // What cannot be encoded is told when it is to be stored.
-        let is_encoded = field.encode(data, &mut after).is_ok();
-        let after = after.first().map(|(_, value)| value.as_slice());
-        let (before, after) = (before.get(field.name), after.filter(|value| *value != NULL));
-        is_encoded && before != after && !field.is_same(data, before)
+        let Ok(after) = field.encoded(data) else {
+            return false;
+        };
+        let after = after.get(field.name).filter(|value| *value != NULL);
+        let before = before.get(field.name);
+        before != after && !field.is_same(data, before)
     }
 
     /// An unreadable value is replaced: nothing can be added to it or compared with it.
@@ -447,13 +446,13 @@ impl<T> Schema<T> {
     }
 }
 
-fn is_null(encoded: &[(Name, Vec<u8>)]) -> bool {
-    encoded.iter().any(|(_, value)| value == NULL)
+fn has_null<'v>(mut values: impl Iterator<Item = &'v [u8]>) -> bool {
+    values.any(|value| value == NULL)
 }
 
 fn defaults_to_null<T>(field: &Field<T>, defaults: &T) -> bool {
-    let mut encoded = Vec::new();
-    field.encode(defaults, &mut encoded).is_ok() && is_null(&encoded)
+    let encoded = field.encoded(defaults);
+    encoded.is_ok_and(|fields| has_null(fields.iter().map(|(_, value)| value)))
 }
 
 /// The field, if it was stored with a deadline that has passed.

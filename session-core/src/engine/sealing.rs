@@ -1,6 +1,7 @@
 //! Encrypted fields: only the store sees them sealed. Everything else works on the plain values, so
 //! changes are found, merged and checked as those of any field.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -47,9 +48,7 @@ impl<T: SessionData> Engine<T> {
         let sealed = fields
             .iter()
             .filter(|(name, _)| T::SCHEMA.is_encrypted(name));
-        sealed
-            .map(|(name, value)| (name.clone(), value.to_vec()))
-            .collect()
+        sealed.map(|(name, value)| (name.clone(), value)).collect()
     }
 
     /// These fields as the engine reads them, answered to these changes. What does not open is left out.
@@ -67,9 +66,10 @@ impl<T: SessionData> Engine<T> {
                     };
                     let mut names = aliases.iter().copied().chain([&**name]);
                     let keyring = self.keyring.as_ref()?;
-                    names.find_map(|name| keyring.open(key, name, value))?
+                    let opened = names.find_map(|name| keyring.open(key, name, value));
+                    Cow::from(opened?)
                 }
-                false => value.to_vec(),
+                false => value.into(),
             };
             Some((name.clone(), value))
         });
@@ -81,7 +81,7 @@ impl<T: SessionData> Engine<T> {
         let mut record = record.clone();
         for (name, value) in Self::sealed_in(&record.fields).iter() {
             let sealed = self.ring()?.seal(key, name, value)?;
-            record.fields.insert(name.clone(), sealed);
+            record.fields.insert(name.clone(), &sealed);
         }
         Ok(record)
     }
@@ -110,7 +110,7 @@ impl<T: SessionData> Engine<T> {
         }
         let sealed = live.sealed.iter();
         let mut stored = live.record.fields.clone();
-        stored.extend(sealed.map(|(name, value)| (name.clone(), value.to_vec())));
+        stored.extend(sealed.map(|(name, value)| (name.clone(), value)));
         T::SCHEMA.expected(&stored)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::fields::{Name, Unsorted};
 use crate::storable;
 use crate::value::{FieldValue, MapValue};
 
@@ -13,37 +14,42 @@ pub trait Codec<T>: Send + Sync {
     /// Whether it is a map with one stored field for each of its entries.
     fn is_entries(&self) -> bool;
 
-    /// Hands each key and its value to `put`.
+    /// Adds what is stored for the field `name`.
     ///
     /// # Errors
     ///
     /// If a `Serialize` fails.
-    fn encode(&self, data: &T, put: Put<'_>) -> Result<(), serde_json::Error>;
+    fn encode(
+        &self,
+        name: &'static str,
+        data: &T,
+        fields: &mut Unsorted,
+    ) -> Result<(), serde_json::Error>;
 
     /// Sets the value of a key. If the bytes don't parse as its type, it answers `false` and leaves
     /// the field alone.
     fn decode(&self, data: &mut T, key: &str, bytes: &[u8]) -> bool;
 
-    /// Checks that the values can be read back; tries it only for keys that changed.
+    /// Checks that the values can be read back; tries it only for those that are about to be stored.
     ///
     /// # Errors
     ///
     /// Why not.
-    fn check(&self, data: &T, is_changed: IsChanged<'_>) -> Result<(), &'static str>;
+    fn check(&self, data: &T, written: Written<'_>) -> Result<(), &'static str>;
 
     /// Whether the field's value equals the one that `bytes` encode, though it is encoded in another
     /// way. Only identities are compared so.
     fn is_same(&self, data: &T, bytes: &[u8]) -> bool;
 }
 
-type Put<'p> = &'p mut dyn FnMut(&str, Vec<u8>);
-type IsChanged<'p> = &'p dyn Fn(&str) -> bool;
+/// What is about to be stored for a key; `None`: nothing.
+type Written<'w> = &'w dyn Fn(&str) -> Option<&'w [u8]>;
 
 /// Finds a field of type `V` in a `T`: the [`Codec`] of every field except maps of entries.
 pub struct Accessor<T, V> {
     get: fn(&T) -> &V,
     get_mut: fn(&mut T) -> &mut V,
-    encode: fn(&V) -> Result<Vec<u8>, serde_json::Error>,
+    encode: fn(&V, &mut Vec<u8>) -> Result<(), serde_json::Error>,
     decode: fn(&[u8]) -> Option<V>,
     check: fn(&V) -> Result<(), &'static str>,
     migrate: Option<fn(&str) -> Option<V>>,
@@ -62,7 +68,7 @@ pub const fn accessor<V: FieldValue, T>(
     Accessor {
         get,
         get_mut,
-        encode: |value| serde_json::to_vec(value),
+        encode: |value, bytes| serde_json::to_writer(bytes, value),
         decode: |bytes| serde_json::from_slice(bytes).ok(),
         check: |value| storable::check(value),
         migrate: None,
@@ -104,9 +110,13 @@ impl<T, V> Codec<T> for Accessor<T, V> {
         false
     }
 
-    fn encode(&self, data: &T, put: Put<'_>) -> Result<(), serde_json::Error> {
-        put("", (self.encode)((self.get)(data))?);
-        Ok(())
+    fn encode(
+        &self,
+        name: &'static str,
+        data: &T,
+        fields: &mut Unsorted,
+    ) -> Result<(), serde_json::Error> {
+        fields.write(name.into(), |bytes| (self.encode)((self.get)(data), bytes))
     }
 
     fn decode(&self, data: &mut T, _: &str, bytes: &[u8]) -> bool {
@@ -115,15 +125,12 @@ impl<T, V> Codec<T> for Accessor<T, V> {
         value.is_some()
     }
 
-    fn check(&self, data: &T, is_changed: IsChanged<'_>) -> Result<(), &'static str> {
-        let value = (self.get)(data);
-        (self.check)(value)?;
-        if !is_changed("") {
-            return Ok(());
+    fn check(&self, data: &T, written: Written<'_>) -> Result<(), &'static str> {
+        (self.check)((self.get)(data))?;
+        match written("").map(|bytes| self.read(bytes)) {
+            Some(None) => Err(storable::NOT_READ_BACK),
+            Some(Some(_)) | None => Ok(()),
         }
-        let encoded = (self.encode)(value).ok();
-        let read = encoded.and_then(|bytes| self.read(&bytes));
-        read.map(drop).ok_or(storable::NOT_READ_BACK)
     }
 
     fn is_same(&self, data: &T, bytes: &[u8]) -> bool {
@@ -142,9 +149,9 @@ impl<T, V> fmt::Debug for Accessor<T, V> {
 pub struct Entries<T, M> {
     get: fn(&T) -> &M,
     get_mut: fn(&mut T) -> &mut M,
-    encode: fn(&M, Put<'_>) -> Result<(), serde_json::Error>,
+    encode: fn(&'static str, &M, &mut Unsorted) -> Result<(), serde_json::Error>,
     decode: fn(&mut M, &str, &[u8]) -> bool,
-    check: fn(&M, IsChanged<'_>) -> Result<(), &'static str>,
+    check: fn(&M, Written<'_>) -> Result<(), &'static str>,
 }
 
 /// The map of type `M` that both functions find.
@@ -158,9 +165,10 @@ pub const fn entries<M: MapValue, T>(
     Entries {
         get,
         get_mut,
-        encode: |map, put| {
+        encode: |name, map, fields| {
             for (key, value) in map.iter() {
-                put(&key.to_string(), serde_json::to_vec(value)?);
+                let name = Name::from(format!("{name}:{key}"));
+                fields.write(name, |bytes| serde_json::to_writer(bytes, value))?;
             }
             Ok(())
         },
@@ -172,18 +180,17 @@ pub const fn entries<M: MapValue, T>(
     }
 }
 
-fn check_entries<M: MapValue>(map: &M, is_changed: IsChanged<'_>) -> Result<(), &'static str> {
+fn check_entries<M: MapValue>(map: &M, written: Written<'_>) -> Result<(), &'static str> {
     for (key, value) in map.iter() {
         storable::check(value)?;
         let text = key.to_string();
-        if !is_changed(&text) {
+        let Some(bytes) = written(&text) else {
             continue;
-        }
+        };
         if text.parse().ok().as_ref() != Some(key) {
             return Err(storable::KEY_NOT_READ_BACK);
         }
-        let encoded = serde_json::to_vec(value);
-        let read = encoded.and_then(|bytes| serde_json::from_slice::<M::Value>(&bytes));
+        let read = serde_json::from_slice::<M::Value>(bytes);
         read.map_err(|_| storable::NOT_READ_BACK)?;
     }
     Ok(())
@@ -194,16 +201,21 @@ impl<T, M> Codec<T> for Entries<T, M> {
         true
     }
 
-    fn encode(&self, data: &T, put: Put<'_>) -> Result<(), serde_json::Error> {
-        (self.encode)((self.get)(data), put)
+    fn encode(
+        &self,
+        name: &'static str,
+        data: &T,
+        fields: &mut Unsorted,
+    ) -> Result<(), serde_json::Error> {
+        (self.encode)(name, (self.get)(data), fields)
     }
 
     fn decode(&self, data: &mut T, key: &str, bytes: &[u8]) -> bool {
         (self.decode)((self.get_mut)(data), key, bytes)
     }
 
-    fn check(&self, data: &T, is_changed: IsChanged<'_>) -> Result<(), &'static str> {
-        (self.check)((self.get)(data), is_changed)
+    fn check(&self, data: &T, written: Written<'_>) -> Result<(), &'static str> {
+        (self.check)((self.get)(data), written)
     }
 
     fn is_same(&self, _: &T, _: &[u8]) -> bool {

@@ -31,12 +31,9 @@ impl Extreme {
         }
     }
 
-    /// Which of the two stays. A stored value that is not an integer is replaced.
-    pub(super) fn choose(self, stored: &[u8], value: Vec<u8>) -> Vec<u8> {
-        match compare(stored, &value) {
-            Some(order) if order == self.wins() => stored.to_vec(),
-            _ => value,
-        }
+    /// Whether what is stored stays. If it is not an integer, it is replaced.
+    pub(super) fn keeps(self, stored: &[u8], value: &[u8]) -> bool {
+        compare(stored, value).is_some_and(|order| order == self.wins())
     }
 
     pub(super) fn of(self, integers: Vec<i128>) -> Option<i128> {

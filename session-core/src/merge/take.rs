@@ -5,7 +5,7 @@ pub(super) fn taken<'s>(
     name: &str,
     aliases: &[&str],
     get: impl Fn(&str) -> Option<&'s [u8]>,
-) -> Option<Vec<u8>> {
+) -> Option<&'s [u8]> {
     let mut names = aliases.iter().copied().chain([name]);
-    names.find_map(get).map(<[u8]>::to_vec)
+    names.find_map(get)
 }

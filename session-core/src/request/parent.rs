@@ -237,7 +237,7 @@ impl<T: SessionData> RequestSession<T> {
                     false => Error::no_parent(T::Parent::SCHEMA.name()),
                 }
             })?;
-            fields.insert(PARENT.into(), link.to_bytes());
+            fields.insert(PARENT.into(), &link.to_bytes());
         }
         Ok(fields)
     }
@@ -263,7 +263,7 @@ mod tests {
         for user in [None, Some([7; 16])] {
             let link = Link { id, user };
             let mut fields = Fields::new();
-            fields.insert(PARENT.into(), link.to_bytes());
+            fields.insert(PARENT.into(), &link.to_bytes());
             assert_eq!(Link::stored_in(&fields), Some(link));
         }
         for text in [
@@ -275,7 +275,7 @@ mod tests {
             &format!("{id} "),
         ] {
             let mut fields = Fields::new();
-            fields.insert(PARENT.into(), text.as_bytes().to_vec());
+            fields.insert(PARENT.into(), text.as_bytes());
             assert_eq!(Link::stored_in(&fields), None, "{text}");
         }
     }

@@ -15,7 +15,7 @@ use self::script::{Script, ScriptCall};
 use super::{Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted};
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::fields::{DEADLINE_PREFIX, Fields, Name, PARENT};
+use crate::fields::{DEADLINE_PREFIX, Fields, Name, PARENT, Unsorted};
 use crate::merge::{Change, Extreme};
 use crate::record::{Metadata, Record, pack_millis, pack_seconds};
 use crate::token::Digests;
@@ -341,17 +341,17 @@ fn read_all(reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
     let pairs = Vec::<(Vec<u8>, Vec<u8>)>::from_redis_value(reply);
     let pairs = pairs.map_err(|_| error::unexpected())?;
     let mut metadata = None;
-    let mut fields = Vec::with_capacity(pairs.len());
+    let mut fields = Unsorted::with_capacity(pairs.len());
     for (name, value) in pairs {
         // A name that is not text is not one of ours.
         match String::from_utf8(name) {
             Ok(name) if name == METADATA => metadata = Some(value),
             Ok(name) if is_own(&name) => {}
-            Ok(name) => fields.push((Name::from(name), value)),
+            Ok(name) => fields.push(Name::from(name), &value),
             Err(_) => {}
         }
     }
-    Ok((metadata, fields.into_iter().collect()))
+    Ok((metadata, fields.sorted()))
 }
 
 /// Whether a hash field is the store's own, not the session's.
@@ -361,12 +361,24 @@ fn is_own(name: &str) -> bool {
 
 /// Reads the reply of an HMGET of the metadata and of these fields.
 fn read_some(names: &[Name], reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
-    let values = Vec::<Option<Vec<u8>>>::from_redis_value(reply);
-    let mut values = values.map_err(|_| error::unexpected())?.into_iter();
-    let metadata = values.next().flatten();
-    let pairs = names.iter().zip(values);
-    let present = pairs.filter_map(|(name, value)| Some((name.clone(), value?)));
-    Ok((metadata, present.collect()))
+    let Value::Array(values) = reply else {
+        return Err(error::unexpected());
+    };
+    let mut values = values.into_iter();
+    let metadata = match values.next() {
+        Some(Value::BulkString(metadata)) => Some(metadata),
+        Some(Value::Nil) => None,
+        _ => return Err(error::unexpected()),
+    };
+    let mut fields = Unsorted::with_capacity(names.len());
+    for (name, value) in names.iter().zip(values) {
+        match value {
+            Value::BulkString(value) => fields.push(name.clone(), &value),
+            Value::Nil => {}
+            _ => return Err(error::unexpected()),
+        }
+    }
+    Ok((metadata, fields.sorted()))
 }
 
 /// Whether `update.lua` answers a value of this change.

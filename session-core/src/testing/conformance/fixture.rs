@@ -388,9 +388,7 @@ pub(super) fn expecting(fields: &[(&'static str, Option<&str>)]) -> Expected {
 
 pub(super) fn of(fields: &[(&'static str, &str)]) -> Fields {
     let fields = fields.iter();
-    fields
-        .map(|&(name, value)| (name.into(), value.into()))
-        .collect()
+    fields.map(|&(name, value)| (name.into(), value)).collect()
 }
 
 /// What a failed test shows. `Fields` shows no values, which may be somebody's; here they are ours.

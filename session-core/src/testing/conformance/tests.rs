@@ -595,7 +595,7 @@ impl FlawedStore {
                 FoldsNames => Name::from(name.to_lowercase()),
                 _ => name.clone(),
             };
-            fields.insert(name, value);
+            fields.insert(name, &value);
         }
         let record = Record::new(record.metadata.clone(), fields, record.remove_at);
         let bytes = record.to_bytes();
@@ -643,7 +643,7 @@ impl FlawedStore {
             (NeverUnsets, Updated::Done(_)) => {
                 for (name, value) in before.fields.iter() {
                     if record.fields.get(name).is_none() {
-                        record.fields.insert(name.clone(), value.to_vec());
+                        record.fields.insert(name.clone(), value);
                     }
                 }
             }
@@ -837,7 +837,7 @@ impl Store for FlawedStore {
                 let copy = Arc::new(record.clone());
                 self.copies.lock().unwrap().insert(key, copy);
             }
-            (HandsOutItsOwn, _) => record.fields.insert("@own".into(), b"1".to_vec()),
+            (HandsOutItsOwn, _) => record.fields.insert("@own".into(), b"1"),
             (LoadsTheFirst, Wanted::Fields(names)) => {
                 let first = names.first().map_or("", |name| name);
                 let value = record.fields.get(first).map(<[u8]>::to_vec);
