@@ -75,16 +75,13 @@ impl CookieSettings {
     /// would pass for `__Host-id`. A browser sends just one cookie with a `__Host-` name, so if
     /// there are two, somebody tampers, and none is believed. Nor is any if there are more than can
     /// be looked up: the right one may be among the others.
-    pub(crate) fn candidates<'h>(
-        &self,
-        headers: impl IntoIterator<Item = &'h String>,
-    ) -> Candidates {
+    pub(crate) fn candidates(&self, headers: &[impl AsRef<str>]) -> Candidates {
         let mut candidates = Candidates::default();
         let is_host = Prefix::of(&self.name) == Some(Prefix::Host);
         let mut first_value = None;
         for value in headers
-            .into_iter()
-            .flat_map(|header| values(header, &self.name))
+            .iter()
+            .flat_map(|header| values(header.as_ref(), &self.name))
         {
             let is_other = *first_value.get_or_insert(value) != value;
             candidates.tampered |= is_other && is_host;
@@ -105,9 +102,9 @@ impl CookieSettings {
     }
 
     /// Whether these headers have a cookie of this name.
-    pub(crate) fn is_in<'h>(&self, headers: impl IntoIterator<Item = &'h String>) -> bool {
-        let mut headers = headers.into_iter();
-        headers.any(|header| values(header, &self.name).next().is_some())
+    pub(crate) fn is_in(&self, headers: &[impl AsRef<str>]) -> bool {
+        let mut headers = headers.iter();
+        headers.any(|header| values(header.as_ref(), &self.name).next().is_some())
     }
 }
 
@@ -145,8 +142,7 @@ mod tests {
     }
 
     fn ids(settings: &CookieSettings, headers: &[&str]) -> Vec<String> {
-        let headers: Vec<_> = headers.iter().copied().map(str::to_owned).collect();
-        let candidates = settings.candidates(&headers);
+        let candidates = settings.candidates(headers);
         candidates.tokens.iter().map(Token::expose).collect()
     }
 
@@ -260,7 +256,7 @@ mod tests {
                 format!("{name}={good}; {name}={evil}"),
                 format!("{name}=junk; {name}={good}"),
             ] {
-                let found = host.candidates([&header]);
+                let found = host.candidates(&[&header]);
                 assert!(found.tampered && found.tokens.is_empty(), "{header}");
             }
             let twice = format!("{name}={good}; {name}={good}");
@@ -277,14 +273,14 @@ mod tests {
         };
         let few = header(&texts[1..]);
         assert_eq!(ids(&settings("id"), &[&few]), texts[1..]);
-        let many = settings("id").candidates([&header(&texts)]);
+        let many = settings("id").candidates(&[header(&texts)]);
         assert!(many.tampered && many.tokens.is_empty());
     }
 
     proptest! {
         #[test]
         fn junk_never_panics(header: String) {
-            let _ = settings("id").candidates([&header]);
+            let _ = settings("id").candidates(&[header]);
         }
 
         #[test]

@@ -424,14 +424,13 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         };
         let failed = response.status().class().is_server_error();
         let answer = session.answer(failed).await;
-        let sent = SentCookies::of(request);
         if let Err(error) = answer.result {
             let error = Error::from(error);
             let what = format!("session type {}: not stored", T::SCHEMA.name());
             report(request, &what, &error);
             *response = catch(request, error.status()).await;
             // What other session types have stored stays stored, so their cookies must arrive.
-            for cookie in sent.all() {
+            for cookie in SentCookies::of(request).all() {
                 set_cookie(response, &cookie);
             }
         }
@@ -454,7 +453,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
             }
         };
         set_cookie(response, &cookie);
-        sent.add(cookie);
+        SentCookies::of(request).add(cookie);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What Rocket manages for each session type: its engine and its cookie.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -125,13 +126,13 @@ impl<T: SessionData> Managed<T> {
     /// The tokens in a request's cookies.
     pub(crate) fn candidates(&self, request: &Request<'_>) -> Candidates {
         self.cookie
-            .candidates(cookie_headers(request, &self.cookie.name).iter())
+            .candidates(&cookie_headers(request, &self.cookie.name))
     }
 
     /// Whether the request brought a cookie of this name, whatever is in it.
     pub(crate) fn brought_cookie(&self, request: &Request<'_>) -> bool {
         self.cookie
-            .is_in(cookie_headers(request, &self.cookie.name).iter())
+            .is_in(&cookie_headers(request, &self.cookie.name))
     }
 }
 
@@ -163,13 +164,13 @@ pub(crate) fn begin<T: SessionData>(request: &Request<'_>, managed: &Managed<T>)
 }
 
 /// The `Cookie` headers. Rocket's local clients put cookies into the jar without sending one.
-fn cookie_headers(request: &Request<'_>, name: &str) -> Vec<String> {
-    let headers: Vec<_> = request.headers().get("Cookie").map(str::to_owned).collect();
+fn cookie_headers<'r>(request: &'r Request<'_>, name: &str) -> Vec<Cow<'r, str>> {
+    let headers: Vec<_> = request.headers().get("Cookie").map(Cow::from).collect();
     if !headers.is_empty() {
         return headers;
     }
     let cookie = request.cookies().get(name);
-    let header = cookie.map(|cookie| format!("{name}={}", cookie.value()));
+    let header = cookie.map(|cookie| format!("{name}={}", cookie.value()).into());
     header.into_iter().collect()
 }
 

@@ -127,6 +127,10 @@ impl Changes {
     ///
     /// If a counter would leave its range; nothing is merged then.
     pub fn merge(&mut self, later: Self) -> Result<(), Error> {
+        if self.changes.is_empty() && self.expired.is_empty() {
+            *self = later;
+            return Ok(());
+        }
         let mut merged = Vec::with_capacity(later.changes.len());
         for (name, change) in later.changes {
             let change = match self.changes.get(&name) {

@@ -183,7 +183,7 @@ impl<T: SessionData> Engine<T> {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let clock = self.clock.as_ref();
-        clock.map_or_else(|| self.store.now(), |clock| clock.now())
+        clock.map_or_else(|| self.store().now(), |clock| clock.now())
     }
 
     /// How long a session lives that has no lifetime of its own.
@@ -198,10 +198,15 @@ impl<T: SessionData> Engine<T> {
         Lifetime::new(self.remember, self.remember).persistent()
     }
 
+    /// Where the sessions are. A shared store is a store too, but boxes each call once more.
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
     /// What and where the store is, for operators.
     #[must_use]
     pub fn describe_store(&self) -> String {
-        self.store.describe()
+        self.store().describe()
     }
 
     /// The changes that turn the session that was encoded as `before` into `data`. `record` is what
@@ -243,7 +248,7 @@ impl<T: SessionData> Engine<T> {
 
     /// The deadline of a commit that begins now.
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.store.timeout()
+        Instant::now() + self.store().timeout()
     }
 
     pub(crate) fn key(&self, token: &Token) -> Key {
@@ -347,9 +352,9 @@ impl<T: SessionData> Engine<T> {
             let now = record.metadata.created_at;
             record.metadata.authenticated_at = is_identified.then_some(now);
             record.metadata.digests = token.digests();
-            record.remove_at = self.store.now().plus(self.ttl(&record.metadata));
+            record.remove_at = self.store().now().plus(self.ttl(&record.metadata));
             let key = self.key(&token);
-            let creating = self.store.create(key, self.sealed_record(key, &record)?);
+            let creating = self.store().create(key, self.sealed_record(key, &record)?);
             result = match self.call("create", key, deadline, creating).await {
                 Ok(Created::Done) => {
                     let cookie = self.cookie(&token, &record.metadata);
@@ -440,7 +445,7 @@ impl<T: SessionData> Engine<T> {
         let update = sealed.as_mut().unwrap_or(update);
         for _ in 0..ATTEMPTS {
             update.not_after = self.not_after(deadline);
-            let updating = self.store.update(key, update);
+            let updating = self.store().update(key, update);
             match self.call("update", key, deadline, updating).await {
                 Ok(Updated::Late(_)) if Instant::now() < deadline => {}
                 Ok(Updated::Late(_)) => break,
@@ -463,18 +468,18 @@ impl<T: SessionData> Engine<T> {
     /// The session after an update was done and answered: what this request read, what it wrote, and
     /// what the store said. It changes the record in place, if nobody else needs it as it was.
     pub(crate) fn written(
-        live: Live,
+        mut live: Live,
         token: Token,
         metadata: Metadata,
         update: &Update,
         answer: &Fields,
     ) -> Live {
-        let mut record = Arc::unwrap_or_clone(live.record);
+        let record = Arc::make_mut(&mut live.record);
         update.changes.overlay(&mut record.fields, answer);
         record.metadata = metadata;
         // How they are stored now, a transaction reads again first.
         let sealed = Fields::new();
-        Self::live(token, Arc::new(record), sealed)
+        Self::live(token, live.record, sealed)
     }
 
     /// The cookie after an update of a session, if it changes.
@@ -504,7 +509,7 @@ impl<T: SessionData> Engine<T> {
             if !self.renew(live, self.remove_at(&update), deadline).await? {
                 return Ok(false);
             }
-            let updating = self.store.update(live.key, &update);
+            let updating = self.store().update(live.key, &update);
             self.call("update", live.key, deadline, updating).await?;
             Ok::<_, Error>(true)
         };
@@ -517,7 +522,7 @@ impl<T: SessionData> Engine<T> {
 
     /// When the record may be removed after this update, by the store's time.
     pub(crate) fn remove_at(&self, update: &Update) -> Timestamp {
-        self.store.now().plus(update.ttl)
+        self.store().now().plus(update.ttl)
     }
 
     /// Ends these sessions. A delete may be sent again; where nobody knows whether one was done, it
@@ -536,7 +541,7 @@ impl<T: SessionData> Engine<T> {
             for attempt in 0..ATTEMPTS {
                 let not_after = self.not_after(deadline);
                 let delete = Delete::new(end.login, not_after);
-                let deleting = self.store.delete(end.key, &delete);
+                let deleting = self.store().delete(end.key, &delete);
                 result = match self.call("delete", end.key, deadline, deleting).await {
                     Ok(Deleted::Done) => Ok(true),
                     Ok(Deleted::Other) => Ok(false),
@@ -595,7 +600,7 @@ impl<T: SessionData> Engine<T> {
     /// `deadline` in the store's time, or a little earlier.
     fn not_after(&self, deadline: Instant) -> Timestamp {
         // In this order: what passes between the two is not given away.
-        let now = self.store.now();
+        let now = self.store().now();
         let left = deadline.saturating_duration_since(Instant::now());
         Timestamp::from_millis(now.plus(left).as_millis().saturating_sub(1))
     }

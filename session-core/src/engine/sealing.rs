@@ -25,7 +25,7 @@ impl<T: SessionData> Engine<T> {
         key: Key,
         deadline: Instant,
     ) -> Result<Option<(Arc<Record>, Fields)>, Error> {
-        let loading = self.store.load(key, &self.wanted);
+        let loading = self.store().load(key, &self.wanted);
         let record = self.call("load", key, deadline, loading).await?;
         Ok(record.map(|record| self.opened_record(key, record)))
     }

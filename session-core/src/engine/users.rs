@@ -56,7 +56,7 @@ impl<T: SessionData> Engine<T> {
     /// Where it says which sessions a user has, if users are known and their sessions are indexed.
     pub(crate) fn index(&self) -> Option<&dyn UserIndex> {
         let is_indexed = self.is_indexed && T::SCHEMA.identity().is_some();
-        is_indexed.then(|| self.store.user_index()).flatten()
+        is_indexed.then(|| self.store().user_index()).flatten()
     }
 
     /// Whether it is known which sessions a user has.
@@ -177,7 +177,7 @@ impl<T: SessionData> Engine<T> {
     /// may have logged the same user in to it.
     pub(crate) async fn leave_index(&self, user: UserKey, live: &Live, deadline: Instant) {
         let nothing = Wanted::Fields([].into());
-        let loading = self.store.load(live.key, &nothing);
+        let loading = self.store().load(live.key, &nothing);
         let is_there = self.call("load", live.key, deadline, loading).await;
         if matches!(is_there, Ok(None)) {
             self.forget_of(user, vec![live.key.id], deadline).await;
