@@ -1,6 +1,6 @@
 //! A store in Redis: one hash per session, one hash field per struct field.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::fields::{DEADLINE_PREFIX, Fields, Name, PARENT, Unsorted};
 use crate::merge::{Change, Extreme};
 use crate::record::{Metadata, Record, pack_millis, pack_seconds};
-use crate::token::Digests;
+use crate::token::{Digests, SessionId};
 
 mod connection;
 mod error;
@@ -136,7 +136,13 @@ impl RedisStore {
     }
 
     fn key(&self, key: Key) -> String {
-        format!("{}{key}", self.prefix)
+        // Made at once as large as it becomes.
+        let size = self.prefix.len() + key.name.len() + ":".len() + SessionId::TEXT_LEN;
+        let mut text = String::with_capacity(size);
+        text.push_str(&self.prefix);
+        // Writing into a `String` does not fail.
+        let _ = write!(text, "{key}");
+        text
     }
 
     /// The answer of a command that changes nothing.
