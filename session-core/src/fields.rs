@@ -213,7 +213,11 @@ impl Unsorted {
 
     /// The fields, by name.
     pub(crate) fn sorted(mut self) -> Fields {
-        let Fields { spans, .. } = &mut self.0;
+        let spans = &mut self.0.spans;
+        // Most come so.
+        if spans.is_sorted_by(|a, b| a.0 < b.0) {
+            return self.0;
+        }
         // Stable, so that of two of one name the last one stays.
         spans.sort_by(|a, b| a.0.cmp(&b.0));
         let came = spans.len();

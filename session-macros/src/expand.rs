@@ -23,8 +23,11 @@ pub(crate) fn expand(session: &Session<'_>) -> TokenStream {
     let krate = krate();
     let name = &session.name.text;
     let options = session.attrs.code(&krate);
-    let fields = session.fields.iter().filter(|field| field.is_stored());
-    let fields = fields.map(|field| table_entry(&krate, field));
+    let mut fields: Vec<_> = session.fields.iter().collect();
+    fields.retain(|field| field.is_stored());
+    // In the order in which they are stored, so that what is encoded need not be sorted.
+    fields.sort_by(|a, b| a.name.text.cmp(&b.name.text));
+    let fields = fields.iter().map(|field| table_entry(&krate, field));
     let schema = quote!(#krate::__private::Schema::new(#name, #options, &[#(#fields),*]));
     let defaults = session.fields.iter().map(|field| default(&krate, field));
     let default = quote!(Self { #(#defaults),* });
