@@ -417,13 +417,16 @@ impl<T> Schema<T> {
         let Some(field) = self.identity() else {
             return false;
         };
-        // What cannot be encoded is told when it is to be stored.
-        let Ok(after) = field.encoded(data) else {
-            return false;
-        };
-        let after = after.get(field.name).filter(|value| *value != NULL);
         let before = before.get(field.name);
-        before != after && !field.is_same(data, before)
+        // Most have the same user, and to read one is cheaper than to write one.
+        if field.is_same(data, before) {
+            return false;
+        }
+        // What cannot be encoded is told when it is to be stored.
+        field.encoded(data).is_ok_and(|after| {
+            let after = after.get(field.name).filter(|value| *value != NULL);
+            before != after
+        })
     }
 
     /// An unreadable value is replaced: nothing can be added to it or compared with it.

@@ -83,7 +83,7 @@ fn rocket() -> Rocket<Build> {
 }
 
 /// The most that a route may allocate beyond `/bare`: hardly more than it does.
-const BOUNDS: &[(&str, f64)] = &[("/read", 17.5), ("/same", 35.5), ("/count", 60.5)];
+const BOUNDS: &[(&str, f64)] = &[("/read", 16.5), ("/same", 21.5), ("/count", 34.5)];
 
 const REQUESTS: u64 = 200;
 

@@ -346,7 +346,7 @@ impl Session {
                     metadata = Metadata::unpack(&packed).unwrap();
                 }
                 let fields = fields.into_iter();
-                let fields = fields.map(|(name, value)| (name.into(), value.into()));
+                let fields = fields.map(|(name, value)| (name.into(), value));
                 let remove_at = if is_over {
                     START
                 } else {

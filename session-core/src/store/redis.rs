@@ -399,7 +399,9 @@ fn answers(change: &Change) -> bool {
 fn write_update(call: &mut Cmd, update: &Update) {
     call.arg(&update.loaded.to_bytes());
     call.arg(update.not_after.as_millis());
-    let mut reads = vec![METADATA];
+    // Room for a usual call, so that it need not grow.
+    let mut reads = Vec::with_capacity(8);
+    reads.push(METADATA);
     if let Some(expected) = &update.expected {
         reads.extend(expected.fields.iter().map(|(name, _)| &**name));
     }
