@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rocket::{Build, Rocket};
+use rocket::{Build, Rocket, get, routes};
 use rocket_typed_session::deadpool_redis::redis::IntoConnectionInfo as _;
+use rocket_typed_session::{Error, Session};
 use session_core::fields::Fields;
 use session_core::merge::{Change, Counter, CounterRange};
 use session_core::record::{Metadata, Record};
@@ -34,7 +35,13 @@ fn near(redis: &RedisServer, within: &str) -> Rocket<Build> {
         "databases.sessions.url",
         &redis.url(),
     );
-    configured(rocket, "sessions.visit.near", within)
+    configured(rocket, "sessions.visit.near", within).mount("/", routes![reloaded])
+}
+
+#[get("/reloaded")]
+async fn reloaded(mut visit: Session<Visit>) -> Result<String, Error> {
+    visit.reload().await?;
+    Ok(visit.views.to_string())
 }
 
 /// How many loads the server got.
@@ -87,7 +94,10 @@ async fn only_get_and_head_read_a_copy() {
         "views=1 user=alice theme=Light note="
     );
     assert_eq!(loads(&monitor), 1);
-    // Everything else asks the server, and so does `reload`.
+    // `reload` asks the server, also by GET.
+    assert_eq!(browser.get("/reloaded").await.text(), "1");
+    assert_eq!(loads(&monitor), 1);
+    // So does everything but GET and HEAD.
     browser.post("/rotate", &[]).await;
     assert_eq!(loads(&monitor), 1);
     browser.get("/read").await;
