@@ -136,8 +136,8 @@ impl<R: Clone> Copies<R> {
         if ticket.generation != self.generation {
             return;
         }
-        let is_later = |at: Moment| ticket.sent_at.monotonic > at.monotonic;
-        if self.vouched_at.is_none_or(is_later) {
+        let is_newest = |at: Moment| ticket.sent_at.monotonic >= at.monotonic;
+        if self.vouched_at.is_none_or(is_newest) {
             self.vouched_at = Some(ticket.sent_at);
         }
         let used = self.uses;

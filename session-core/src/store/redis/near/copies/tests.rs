@@ -92,6 +92,9 @@ fn a_clock_that_was_set_or_that_slept_is_noticed() {
     // Somebody set it.
     world.now.wall = start.wall - ms(1);
     assert_eq!(world.get(key), None);
+    // The next answer vouches again, even if its load was sent in the same instant.
+    world.load(key, 1);
+    assert_eq!(world.get(key), Some(1));
     world.now = start;
     assert_eq!(world.get(key), Some(1));
     world.now.monotonic += WITHIN;
