@@ -6,6 +6,7 @@
 //!   the plan, the update and the memory store are those that an application runs.
 //! - [`commit`] is about messages: "one commit: sent once, never late".
 //! - [`tokens`] is about cookies: who can open, end and overwrite what.
+//! - [`near`] is about copies in a process: how old they may be, and what they may not miss.
 //! - [`users`] is about all sessions of a user: which are listed, limited and ended.
 //!
 //! What the engine and a request do between two awaits is restated here as steps; each names the
@@ -14,6 +15,8 @@
 
 mod commit;
 mod explore;
+#[cfg(feature = "redis")]
+mod near;
 mod real;
 mod tokens;
 mod users;

@@ -109,7 +109,7 @@ impl<S: fmt::Debug> fmt::Display for Explored<S> {
 
 /// A hash that is cheap in a debug build: states are a few dozen small numbers.
 #[derive(Default)]
-struct Mix(u64);
+pub(super) struct Mix(u64);
 
 impl Hasher for Mix {
     fn finish(&self) -> u64 {
