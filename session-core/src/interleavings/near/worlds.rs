@@ -246,6 +246,41 @@ pub(super) const LARGER: &[Named] = &[
             ..NOTHING
         },
     ),
+    Named(
+        "a load beside another, an own write, another link, shorter copies",
+        Bounds {
+            within: 1,
+            whole: 1,
+            absent: 1,
+            own: 1,
+            links: 1,
+            ticks: 2,
+            ..NOTHING
+        },
+    ),
+    Named(
+        "a load, an own write, another link, sleep",
+        Bounds {
+            whole: 1,
+            own: 1,
+            links: 1,
+            ticks: 3,
+            sleeps: 2,
+            ..NOTHING
+        },
+    ),
+    Named(
+        "a load, an own write, another link, the database is emptied",
+        Bounds {
+            whole: 1,
+            own: 1,
+            empties: 1,
+            links: 1,
+            closes: 1,
+            ticks: 2,
+            ..NOTHING
+        },
+    ),
 ];
 
 pub(super) const HIDDEN_SLEEP: Bounds = Bounds {
