@@ -98,7 +98,9 @@ async fn try_sample(
 
     let mut latencies: Vec<Duration> = Vec::new();
     while let Some(client) = clients.join_next().await {
-        latencies.extend(client.map_err(io::Error::other)??);
+        let client = client.map_err(io::Error::other)?;
+        let name = server.kind.name;
+        latencies.extend(client.map_err(|error| io::Error::other(format!("{name}: {error}")))?);
     }
     if latencies.is_empty() {
         return Ok(Sample::default());
