@@ -3,15 +3,19 @@
 
 mod ahead;
 mod chart;
+mod faults;
 mod goals;
 mod growth;
 mod http;
 mod instructions;
+mod lag;
+mod late;
 mod load;
 mod machine;
 mod memory;
 mod process;
 mod profile;
+mod proxy;
 mod redis;
 mod report;
 mod results;
@@ -19,6 +23,7 @@ mod server;
 mod spread;
 mod tables;
 mod truth;
+mod watch;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -51,17 +56,19 @@ impl Plan {
     }
 }
 
-/// `load PROGRAMS DOCS [--quick]`: the folder of the built servers, and where the text goes.
+/// `load PROGRAMS DOCS [--quick]`: the folder of the built servers, and where the text goes. With `--late`
+/// only what one process sees late of another is measured, and shown.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [programs, docs, rest @ ..] = &arguments[..] else {
-        return Err("usage: load PROGRAMS DOCS [--quick]".into());
+        return Err("usage: load PROGRAMS DOCS [--quick | --late]".into());
     };
-    let plan = match rest {
-        [] => Plan::FULL,
-        [quick] if quick == "--quick" => Plan::QUICK,
-        _ => return Err("the only option is --quick".into()),
+    let (plan, only_late) = match rest {
+        [] => (Plan::FULL, false),
+        [quick] if quick == "--quick" => (Plan::QUICK, false),
+        [late] if late == "--late" => (Plan::FULL, true),
+        _ => return Err("the only options are --quick and --late".into()),
     };
     let programs = PathBuf::from(programs);
 
@@ -73,6 +80,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
             &mut results.left_out
         };
         kinds.push(kind);
+    }
+    // First: if a read is older than it may be, this ends here.
+    if results.kinds.contains(&server::OURS) {
+        results.late = Some(lag::measure(&programs, plan.rounds).await?);
+    }
+    if only_late {
+        println!("{}\n{}", late::lag(&results), late::faults(&results));
+        return Ok(());
     }
     for kind in results.kinds.clone() {
         measure_alone(kind, &programs, &mut results).await?;

@@ -34,6 +34,27 @@ impl Process {
         Ok(clock.now()?.into())
     }
 
+    /// Makes it stand still, and returns when it does.
+    pub(crate) fn pause(&self) -> io::Result<()> {
+        kill(pid(&self.0), Signal::SIGSTOP)?;
+        while !self.stands_still()? {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Makes it go on.
+    pub(crate) fn resume(&self) -> io::Result<()> {
+        Ok(kill(pid(&self.0), Signal::SIGCONT)?)
+    }
+
+    fn stands_still(&self) -> io::Result<bool> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        // `12 (name) T`: the name may hold anything.
+        let state = stat.rsplit_once(')').map(|(_, state)| state.trim_start());
+        Ok(state.is_some_and(|state| state.starts_with('T')))
+    }
+
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> io::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;

@@ -10,7 +10,7 @@ use crate::process::{Process, free_port};
 
 pub(crate) struct Redis {
     pub(crate) process: Process,
-    port: u16,
+    pub(crate) port: u16,
     connection: BufReader<TcpStream>,
 }
 

@@ -9,7 +9,7 @@ use crate::chart::{self, Bar, Line};
 use crate::growth::{self, Axis};
 use crate::results::Results;
 use crate::server::{Kind, Route};
-use crate::{MOST, ahead, goals, machine, profile, tables};
+use crate::{MOST, ahead, goals, late, machine, profile, tables};
 
 const TEXT: &str = include_str!("report.md");
 
@@ -32,6 +32,8 @@ pub(crate) fn write(
     put("goals", goals::table(results));
     put("ahead", ahead::table(results));
     put("truths", tables::truths(results));
+    put("lag", late::lag(results));
+    put("faults", late::faults(results));
     put("ratios", tables::ratios(results));
     put("added", tables::added(results));
     put("traffic", tables::traffic(results));

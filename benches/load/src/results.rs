@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::growth::Growth;
 use crate::instructions::Cost;
+use crate::lag::Late;
 use crate::load::{Figure, Sample};
 use crate::memory::Memory;
 use crate::profile::Profile;
@@ -24,6 +25,8 @@ pub(crate) struct Results {
     pub(crate) memories: Vec<Memory>,
     pub(crate) costs: Vec<Cost>,
     pub(crate) growth: Growth,
+    /// `None` if ours was not built.
+    pub(crate) late: Option<Late>,
 }
 
 impl Results {

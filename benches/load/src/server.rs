@@ -191,7 +191,7 @@ impl Server {
         Ok(server)
     }
 
-    async fn wait(&mut self) -> io::Result<()> {
+    pub(crate) async fn wait(&mut self) -> io::Result<()> {
         for _ in 0..1500 {
             if let Ok(mut client) = Client::connect(self.port, "").await {
                 client.ok("/bare").await?;

@@ -66,11 +66,13 @@ async fn lost_updates(server: &Server) -> io::Result<u64> {
 async fn views(server: &Server, cookie: &str) -> io::Result<u64> {
     let mut client = Client::connect(server.port, cookie).await?;
     let body = client.ok("/read").await?;
-    let views = body
-        .strip_prefix("views=")
-        .and_then(|rest| rest.split(' ').next());
-    let views = views.and_then(|views| views.parse().ok());
-    views.ok_or_else(|| io::Error::other(format!("no views in {body}")))
+    views_in(body).ok_or_else(|| io::Error::other(format!("no views in {body}")))
+}
+
+/// What `/read` answers begins with `views=12 `.
+pub(crate) fn views_in(body: &str) -> Option<u64> {
+    let views = body.strip_prefix("views=")?.split(' ').next()?;
+    views.parse().ok()
 }
 
 /// A request changes the session slowly; meanwhile its user logs out. Afterwards, does the cookie

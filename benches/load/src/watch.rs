@@ -1,0 +1,154 @@
+//! A session that one connection writes to and others read: which reads showed what was no longer so,
+//! and for how long it had not been so.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::http::Client;
+use crate::server::Route;
+use crate::truth::views_in;
+
+/// The connections that watch one session. They end with this value.
+#[derive(Default)]
+pub(crate) struct Watch {
+    seen: Arc<Mutex<Seen>>,
+    tasks: JoinSet<io::Error>,
+}
+
+/// In the order of the answers.
+#[derive(Clone, Default)]
+pub(crate) struct Seen {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) reads: Vec<Read>,
+    /// How many reads were answered with another status than 200.
+    pub(crate) refused: usize,
+}
+
+/// A write that was answered. The views only grow: whoever reads fewer reads what was before.
+#[derive(Clone, Copy)]
+pub(crate) struct Write {
+    pub(crate) views: u64,
+    pub(crate) sent: Instant,
+    pub(crate) answered: Instant,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Read {
+    pub(crate) views: u64,
+    pub(crate) sent: Instant,
+    pub(crate) answered: Instant,
+}
+
+impl Watch {
+    /// Adds 1 to the session's views again and again, with pauses.
+    pub(crate) fn write(&mut self, mut client: Client, pause: Duration) {
+        let seen = Arc::clone(&self.seen);
+        self.tasks.spawn(async move {
+            loop {
+                let sent = Instant::now();
+                match client.get(Route::Count.path()).await {
+                    Ok(answer) if answer.status == 200 => {
+                        let answered = Instant::now();
+                        let Ok(views) = answer.body.parse() else {
+                            return io::Error::other(format!("no views in {}", answer.body));
+                        };
+                        lock(&seen).writes.push(Write {
+                            views,
+                            sent,
+                            answered,
+                        });
+                    }
+                    // Nobody knows whether it was done, so nobody must read it.
+                    Ok(_) => {}
+                    Err(error) => return error,
+                }
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
+            }
+        });
+    }
+
+    /// Reads the session again and again.
+    pub(crate) fn read(&mut self, mut client: Client) {
+        let seen = Arc::clone(&self.seen);
+        self.tasks.spawn(async move {
+            loop {
+                let sent = Instant::now();
+                match client.get(Route::Read.path()).await {
+                    Ok(answer) if answer.status == 200 => {
+                        let answered = Instant::now();
+                        let Some(views) = views_in(answer.body) else {
+                            return io::Error::other(format!("no views in {}", answer.body));
+                        };
+                        lock(&seen).reads.push(Read {
+                            views,
+                            sent,
+                            answered,
+                        });
+                    }
+                    Ok(_) => lock(&seen).refused += 1,
+                    Err(error) => return error,
+                }
+            }
+        });
+    }
+
+    /// What was seen so far, as soon as `such` says that it is enough.
+    pub(crate) async fn until(&mut self, such: impl Fn(&Seen) -> bool) -> io::Result<Seen> {
+        const PATIENCE: Duration = Duration::from_secs(20);
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            if let Some(ended) = self.tasks.try_join_next() {
+                return Err(ended.unwrap_or_else(io::Error::other));
+            }
+            {
+                let seen = lock(&self.seen);
+                if such(&seen) {
+                    return Ok(seen.clone());
+                }
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Err(io::Error::other("what was waited for was not seen"))
+    }
+}
+
+impl Seen {
+    /// How long a read's value had been overwritten for when it was sent; zero if it was not. Counted
+    /// from the answer of the write: before it, nobody can say that the write was done.
+    pub(crate) fn age(&self, read: &Read) -> Duration {
+        let overwritten = self.writes.iter().find(|write| write.views > read.views);
+        overwritten.map_or(Duration::ZERO, |write| {
+            read.sent.saturating_duration_since(write.answered)
+        })
+    }
+
+    /// The age of the oldest of some reads.
+    pub(crate) fn oldest(&self, such: impl Fn(&Read) -> bool) -> Duration {
+        let reads = self.reads.iter().filter(|read| such(read));
+        let ages = reads.map(|read| self.age(read));
+        ages.max().unwrap_or_default()
+    }
+
+    /// When the last read was sent that did not show this write.
+    pub(crate) fn last_without(&self, write: &Write) -> Option<Instant> {
+        let without = self.reads.iter().filter(|read| read.views < write.views);
+        without.map(|read| read.sent).max()
+    }
+
+    /// When the first read was answered that showed this write.
+    pub(crate) fn first_with(&self, write: &Write) -> Option<Instant> {
+        let with = self.reads.iter().filter(|read| read.views >= write.views);
+        with.map(|read| read.answered).min()
+    }
+}
+
+/// What it holds is whole at any time, even after a panic.
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
