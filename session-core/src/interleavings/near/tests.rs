@@ -68,11 +68,15 @@ fn world(bounds: Bounds, mutant: Option<Mutant>, watched: Option<Claim>) -> Worl
     }
 }
 
+fn worlds() -> impl Iterator<Item = &'static Named> {
+    let larger: &[Named] = if is_deep() { LARGER } else { &[] };
+    WORLDS.iter().chain(larger)
+}
+
 #[test]
 fn no_interleaving_breaks_a_claim() {
     let mut states = 0;
-    let larger: &[Named] = if is_deep() { LARGER } else { &[] };
-    for named in WORLDS.iter().chain(larger) {
+    for named in worlds() {
         let world = world(named.1, None, None);
         let explored = explore(&world);
         println!("{}: {explored}", named.0);
@@ -126,7 +130,7 @@ fn each_rule_that_is_left_out_breaks_a_claim() {
 /// it was given up just before.
 #[test]
 fn two_rules_are_generous() {
-    for named in WORLDS {
+    for named in worlds() {
         let mutants = [
             (Mutant::ClosedLinkForgetsNothing, named.1.closes),
             (Mutant::SuspendsFromTheSending, named.1.own),
