@@ -167,7 +167,7 @@ impl<T: SessionData> RequestSession<T> {
     /// The same session, of a request that changes nothing by itself, GET or HEAD: if the store keeps copies
     /// in this process, it may open one. Default: it asks the store.
     #[must_use]
-    pub fn near(self) -> Self {
+    pub fn may_be_near(self) -> Self {
         Self {
             may_be_near: true,
             ..self
@@ -268,8 +268,7 @@ impl<T: SessionData> RequestSession<T> {
         // Nobody acts with them here, but who has their token may end them.
         let mut elsewhere = Vec::new();
         for token in &candidates.tokens {
-            let copy = self.may_be_near.then(|| self.engine.near(token)).flatten();
-            let loaded = match copy {
+            let loaded = match self.near(candidates, parent) {
                 Some(live) => Loaded::Live(live),
                 None => self.engine.load(token).await?,
             };
@@ -295,6 +294,16 @@ impl<T: SessionData> RequestSession<T> {
         }
         none.ends.append(&mut elsewhere);
         Ok(Loaded::None(none))
+    }
+
+    /// The session by a copy in this process, if a request of such a kind may open it. Which of several
+    /// tokens counts, and that a session is of another parent, only the store says.
+    fn near(&self, candidates: &Candidates, parent: Option<Link>) -> Option<Live> {
+        let [token] = &candidates.tokens[..] else {
+            return None;
+        };
+        let copy = self.may_be_near.then(|| self.engine.near(token)).flatten();
+        copy.filter(|live| is_beside::<T>(live, parent))
     }
 
     fn refuse_cookies(&self) {

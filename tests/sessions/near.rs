@@ -145,6 +145,24 @@ async fn only_that_a_session_lives_is_believed() {
     );
 }
 
+/// Which of two cookies counts depends on which session still lives, and copies may lag behind that.
+#[tokio::test]
+async fn of_two_cookies_no_copy_decides() {
+    let redis = RedisServer::start();
+    let server = Server::launch(near(&redis, "1min")).await;
+    let (mut first, mut second) = (server.browser(), server.browser());
+    for browser in [&mut first, &mut second] {
+        browser.post("/login/alice", &[]).await;
+        browser.get("/read").await;
+    }
+    let both = [&first, &second].map(|browser| browser.jar.header().unwrap());
+    let monitor = redis.monitor();
+    let request = Request::get("/read").header("Cookie", both.join("; "));
+    let response = server.browser().send(request).await;
+    assert_eq!(response.text(), "views=0 user=- theme=Light note=");
+    assert_eq!(loads(&monitor), 2);
+}
+
 /// One session in a store, with a counter.
 struct Counted {
     key: Key,
