@@ -264,7 +264,7 @@ impl<T: SessionData> Engine<T> {
     /// is believed: anything else, the store must say.
     pub(crate) fn near(&self, token: &Token) -> Option<Live> {
         let key = self.key(token);
-        let (record, sealed) = self.opened_record(key, self.store.near(key, &self.wanted)?);
+        let (record, sealed) = self.opened_record(key, self.store().near(key, &self.wanted)?);
         let is_expired = self.lifetime.is_expired(&record.metadata, self.now());
         let is_alive = !is_expired && record.metadata.digests.matches(&token.digests());
         is_alive.then(|| {

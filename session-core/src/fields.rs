@@ -192,6 +192,7 @@ impl Unsorted {
         let span = self.0.append(value);
         self.0.spans.push((name, span));
     }
+
     /// How many came so far.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
