@@ -40,12 +40,21 @@ pub(crate) struct Settings {
     pub(crate) prefix: Option<String>,
     /// The deadline of an operation of the Redis store; `None`: the store's default.
     pub(crate) timeout: Option<Duration>,
+    /// Whether a Redis server that does not answer, or is not fit for sessions, stops the launch.
+    pub(crate) must_start_well: bool,
     /// By how much a GET may miss what another process stored; `None`: by nothing.
     pub(crate) near: Option<Duration>,
 }
 
 /// The keys that no struct declares: those for the store that the fairing makes, and secrets.
-const OF_CONFIGURATION: &[&str] = &["capacity", "prefix", "timeout", "near", ENCRYPTION_KEYS];
+const OF_CONFIGURATION: &[&str] = &[
+    "capacity",
+    "prefix",
+    "timeout",
+    "near",
+    "on_start",
+    ENCRYPTION_KEYS,
+];
 
 const ENCRYPTION_KEYS: &str = "encryption_keys";
 
@@ -61,6 +70,7 @@ const OF_ALL: &[&str] = &[
     "prefix",
     "timeout",
     "near",
+    "on_start",
     ENCRYPTION_KEYS,
 ];
 
@@ -148,6 +158,11 @@ impl Settings {
             }
             Ok(near)
         })?;
+        let must_start_well = keys.read("on_start", |text: String| match &*text {
+            "fail" => Ok(true),
+            "warn" => Ok(false),
+            _ => Err("must be \"fail\" or \"warn\"; \"warn\" is the default".into()),
+        })?;
         // Browsers drop `Secure` cookies that come over plain HTTP, so while debugging without TLS
         // no session would be kept. Decided by configuration, never by a request's headers.
         let tls = Config::try_from(figment).is_ok_and(|config| config.tls_enabled());
@@ -163,6 +178,7 @@ impl Settings {
             capacity,
             prefix: text("prefix")?,
             timeout,
+            must_start_well: must_start_well.unwrap_or(false),
             near,
         })
     }

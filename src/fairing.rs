@@ -320,12 +320,30 @@ async fn redis_store(pool: &RedisPool, settings: &Settings) -> Result<Arc<dyn St
         let store_with = store.near_cache(pool.info().clone(), near);
         store = store_with.map_err(|error| format!("`near`: {error}"))?;
     }
-    if let Err(error) = store.ping().await {
-        error!(
-            "Redis at {} does not answer: {error}. Requests that need their session are answered \
-             503 until it does",
-            pool.address()
-        );
+    let address = pool.address();
+    let faults = match store.ping().await {
+        Ok(()) => store
+            .check()
+            .await
+            .unwrap_or_else(|error| vec![format!("it does not say what it is: {error}")]),
+        Err(error) if settings.must_start_well => {
+            return Err(format!("Redis at {address} does not answer: {error}"));
+        }
+        Err(error) => {
+            error!(
+                "Redis at {address} does not answer: {error}. Requests that need their session are \
+                 answered 503 until it does"
+            );
+            Vec::new()
+        }
+    };
+    match faults.first() {
+        Some(fault) if settings.must_start_well => {
+            return Err(format!("Redis at {address}: {fault}"));
+        }
+        _ => faults.iter().for_each(|fault| {
+            warn!(target: "rocket::launch", "Redis at {address}: {fault}");
+        }),
     }
     Ok(Arc::new(store))
 }

@@ -74,6 +74,7 @@ fn the_configuration_overrides_every_declared_option() {
         prefix = "b:"
         timeout = "250ms"
         near = "2s"
+        on_start = "fail"
     "#;
     let settings = read("release", &declared, toml).unwrap();
     let mut lifetime = Lifetime::new(Duration::from_secs(3600), Duration::from_secs(86_400));
@@ -98,6 +99,7 @@ fn the_configuration_overrides_every_declared_option() {
             capacity: Some(7),
             prefix: Some("b:".into()),
             timeout: Some(Duration::from_millis(250)),
+            must_start_well: true,
             near: Some(Duration::from_secs(2)),
         }
     );
@@ -162,6 +164,7 @@ fn faults_name_the_key_and_the_fix() {
         ("indexed = false\ndevices = true", "devices", "remove"),
         ("colour = 1", "colour", "write one of"),
         ("capacity = 0", "capacity", "at least 1"),
+        ("on_start = \"die\"", "on_start", "\"fail\""),
         ("near = \"0s\"", "near", "10ms"),
         ("near = \"1h\"", "near", "1min"),
         ("timeout = \"0s\"", "timeout", "1ms"),

@@ -30,7 +30,13 @@ fn a_launch_in_release_says_where_sessions_are_and_how_long_they_live() {
         let redis = RedisServer::start();
         let _: String = redis.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
         let url = format!("redis://:hunter2@127.0.0.1:{}/3", redis.port());
-        println!("port {}.", redis.port());
+        let info: String = redis.command(&["INFO", "server"]);
+        let version = info.split("redis_version:").nth(1).unwrap();
+        println!(
+            "version {}, port {}.",
+            version.lines().next().unwrap(),
+            redis.port()
+        );
         let figment = Figment::from(rocket::Config::release_default()).select("release");
         let figment = figment.merge(("databases.sessions.url", url));
         let figment = figment.merge(("sessions.visit.max_sessions", 5));
@@ -38,8 +44,8 @@ fn a_launch_in_release_says_where_sessions_are_and_how_long_they_live() {
         Server::launch(rocket).await.stop().await;
     });
     let Some(said) = said else { return };
-    let port = said.split("port ").nth(1).unwrap();
-    let (port, _) = port.split_once('.').unwrap();
+    let after = |word: &str, end| said.split(word).nth(1).unwrap().split(end).next().unwrap();
+    let (version, port) = (after("version ", ','), after("port ", '.'));
     let lines: Vec<_> = said
         .lines()
         .filter(|line| line.contains("Session "))
@@ -49,7 +55,7 @@ fn a_launch_in_release_says_where_sessions_are_and_how_long_they_live() {
     };
     assert!(
         line.ends_with(&format!(
-            "Session visit: Redis at 127.0.0.1:{port}/3, keys `session:*`; cookie `visit`; ends \
+            "Session visit: Redis {version} (standalone, master, noeviction) at 127.0.0.1:{port}/3, keys `session:*`; cookie `visit`; ends \
              after 30m idle, 12h at most; at most 5 for each user, the oldest ends"
         )),
         "{line}"
@@ -107,6 +113,56 @@ fn a_table_of_no_session_type_is_warned_of() {
         let lines = log.with("`sessions.vist` configures no session type; did you mean `visit`?");
         assert_eq!(lines.len(), 1, "{:#?}", log.lines());
         assert_eq!(lines[0].level, Level::Warn);
+    });
+}
+
+#[test]
+fn a_server_that_is_not_fit_for_sessions_is_warned_of_or_stops_the_launch() {
+    alone(async || {
+        let log = Log::keep();
+        let launch = async |redis: &RedisServer, on_start| {
+            let rocket = configured(quiet(), "databases.sessions.url", &redis.url());
+            let rocket = configured(rocket, "sessions.visit.on_start", on_start);
+            Client::untracked(rocket.attach(Visit::fairing())).await
+        };
+        let server = |command: &str| {
+            let redis = RedisServer::start();
+            let words: Vec<_> = command.split(' ').collect();
+            let _: String = redis.command(&words);
+            redis
+        };
+        for (mut redis, part) in [
+            (
+                server("CONFIG SET maxmemory-policy allkeys-lru"),
+                "`allkeys-lru`",
+            ),
+            (server("REPLICAOF 127.0.0.1 1"), "it is a replica"),
+            (RedisServer::start_cluster(), "(MOVED)"),
+        ] {
+            assert!(launch(&redis, "warn").await.is_ok(), "{part}");
+            assert!(
+                launch(&redis, "fail")
+                    .await
+                    .is_err_and(|error| error.kind().to_string().contains("fairing"))
+            );
+            let levels: Vec<_> = log.with(part).iter().map(|line| line.level).collect();
+            assert_eq!(levels, [Level::Warn, Level::Error], "{part}");
+            redis.stop();
+            assert!(launch(&redis, "warn").await.is_ok(), "{part}");
+            assert!(
+                launch(&redis, "fail")
+                    .await
+                    .is_err_and(|error| error.kind().to_string().contains("fairing"))
+            );
+        }
+        assert_eq!(log.with("does not answer").len(), 6);
+        let fit = RedisServer::start();
+        assert!(launch(&fit, "fail").await.is_ok());
+        // Its user may not ask.
+        let user = "ACL SETUSER default -info";
+        let _: String = fit.command(&user.split(' ').collect::<Vec<_>>());
+        assert!(launch(&fit, "warn").await.is_ok());
+        assert_eq!(log.with("does not say what it is").len(), 1);
     });
 }
 

@@ -1,7 +1,7 @@
 //! A store in Redis: one hash per session, one hash field per struct field.
 
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use tracing::warn;
 use self::connection::{Call, Connections};
 use self::near::NearCache;
 use self::script::{Script, ScriptCall};
+use self::server::Server;
 use super::{Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted};
 use crate::clock::Timestamp;
 use crate::error::Error;
@@ -24,6 +25,7 @@ mod connection;
 mod error;
 pub(crate) mod near;
 mod script;
+mod server;
 mod time;
 mod users;
 
@@ -50,13 +52,15 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// # What the Redis user must be allowed
 ///
 /// `+hget +hmget +hgetall +hkeys +hset +hdel +exists +pttl +pexpire +del +time +eval +evalsha` on
-/// `~{prefix}*`, and `+ping +unwatch +select` for the pool; with [`near_cache`](Self::near_cache),
+/// `~{prefix}*`, `+info` for [`check`](Self::check), and `+ping +unwatch +select` for the pool; with [`near_cache`](Self::near_cache),
 /// `+client|tracking` too.
 pub struct RedisStore {
     address: String,
     prefix: String,
     timeout: Duration,
     connections: Connections,
+    /// What the server said about itself.
+    server: OnceLock<String>,
     create: Script,
     delete: Script,
     update: Script,
@@ -82,6 +86,7 @@ impl RedisStore {
             prefix: Self::DEFAULT_PREFIX.into(),
             timeout: Self::DEFAULT_TIMEOUT,
             connections: Connections::new(pool),
+            server: OnceLock::new(),
             create: Script::new(include_str!("redis/create.lua")),
             delete: Script::new(include_str!("redis/delete.lua")),
             update: Script::new(include_str!("redis/update.lua")),
@@ -133,6 +138,21 @@ impl RedisStore {
     /// Why the server does not answer.
     pub async fn ping(&self) -> Result<(), Error> {
         self.read(&redis::cmd("PING")).await.map(drop)
+    }
+
+    /// Asks the server what it is: version, cluster or not, master or replica, what it does when it is
+    /// full. Answers what of that will lose or refuse sessions, each with what to do; nothing, as a rule.
+    /// The store's description says from then on what the server is.
+    ///
+    /// # Errors
+    ///
+    /// Why the server does not answer. It needs the permission `+info`.
+    pub async fn check(&self) -> Result<Vec<String>, Error> {
+        let info = self.read(&redis::cmd("INFO")).await?;
+        let info = String::from_redis_value(info).map_err(|_| error::unexpected())?;
+        let server = Server::read(&info);
+        self.server.get_or_init(|| server.to_string());
+        Ok(server.faults())
     }
 
     fn key(&self, key: Key) -> String {
@@ -338,7 +358,11 @@ impl Store for RedisStore {
         let near = near.map_or_else(String::new, |within| {
             format!(", GET may miss what another process stored within {within:?}")
         });
-        format!("Redis at {}, keys `{}*`{near}", self.address, self.prefix)
+        let server = self.server.get().map_or("Redis", String::as_str);
+        format!(
+            "{server} at {}, keys `{}*`{near}",
+            self.address, self.prefix
+        )
     }
 }
 

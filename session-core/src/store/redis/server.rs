@@ -1,0 +1,157 @@
+//! What a server says about itself, and what is wrong with that for sessions.
+
+use std::fmt;
+
+/// The oldest version that tests were ever run against.
+const OLDEST: (u64, u64) = (6, 2);
+
+/// A server, as its INFO describes it. A part that it leaves out is empty.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Server {
+    /// `Redis`, or the name of one that is compatible.
+    name: String,
+    version: String,
+    /// `standalone`, `cluster` or `sentinel`.
+    mode: String,
+    /// `master` or `slave`.
+    role: String,
+    /// The `maxmemory-policy`.
+    policy: String,
+}
+
+impl Server {
+    /// Reads the answer of INFO.
+    pub(super) fn read(info: &str) -> Self {
+        let value = |key: &str| {
+            let mut lines = info.lines();
+            let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+            value.unwrap_or_default().trim().to_owned()
+        };
+        let (name, version) = match value("valkey_version") {
+            version if version.is_empty() => ("Redis".to_owned(), value("redis_version")),
+            version => ("Valkey".to_owned(), version),
+        };
+        Self {
+            name,
+            version,
+            mode: value("redis_mode"),
+            role: value("role"),
+            policy: value("maxmemory_policy"),
+        }
+    }
+
+    /// What will lose or refuse sessions there, each with what to do.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.mode == "cluster" {
+            faults.push(
+                "it is a node of a cluster: sessions of which another node has the slot are answered 503 \
+                 (MOVED); use a server that is no cluster"
+                    .to_owned(),
+            );
+        }
+        if self.mode == "sentinel" {
+            faults.push(
+                "it is a sentinel, which stores nothing; write the `url` of its master".to_owned(),
+            );
+        }
+        if self.role == "slave" {
+            faults.push(
+                "it is a replica, which refuses every change; write the `url` of its master"
+                    .to_owned(),
+            );
+        }
+        if !matches!(&*self.policy, "" | "noeviction") {
+            faults.push(format!(
+                "its `maxmemory-policy` is `{}`: when it is full, it logs users out at random; set \
+                 `noeviction`",
+                self.policy
+            ));
+        }
+        if self.name == "Redis" && self.numbers().is_some_and(|numbers| numbers < OLDEST) {
+            let (major, minor) = OLDEST;
+            faults.push(format!(
+                "its version is older than {major}.{minor}, the oldest one that is supported"
+            ));
+        }
+        faults
+    }
+
+    fn numbers(&self) -> Option<(u64, u64)> {
+        let mut numbers = self.version.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    }
+}
+
+/// In one line, for operators.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = match &*self.role {
+            "slave" => "replica",
+            role => role,
+        };
+        let parts = [&*self.mode, role, &*self.policy];
+        let parts = parts.map(|part| if part.is_empty() { "?" } else { part });
+        write!(f, "{} {} ({})", self.name, self.version, parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: &str = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n# Memory\r\n\
+        maxmemory_policy:noeviction\r\n# Replication\r\nrole:master\r\n";
+
+    #[test]
+    fn a_server_as_it_should_be_has_no_faults() {
+        let server = Server::read(USUAL);
+        assert_eq!(
+            server.to_string(),
+            "Redis 7.0.15 (standalone, master, noeviction)"
+        );
+        assert_eq!(server.faults(), Vec::<String>::new());
+        let valkey = Server::read(&format!(
+            "{USUAL}valkey_version:8.0.1\r\nserver_name:valkey\r\n"
+        ));
+        assert_eq!(
+            valkey.to_string(),
+            "Valkey 8.0.1 (standalone, master, noeviction)"
+        );
+        assert_eq!(valkey.faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_fault_is_told() {
+        for (before, after, part) in [
+            ("redis_mode:standalone", "redis_mode:cluster", "MOVED"),
+            ("redis_mode:standalone", "redis_mode:sentinel", "sentinel"),
+            ("role:master", "role:slave", "replica"),
+            ("noeviction", "allkeys-lru", "`allkeys-lru`"),
+            ("redis_version:7.0.15", "redis_version:6.0.16", "6.2"),
+            ("redis_version:7.0.15", "redis_version:5.0.7", "6.2"),
+        ] {
+            let faults = Server::read(&USUAL.replace(before, after)).faults();
+            assert_eq!(faults.len(), 1, "{after}: {faults:?}");
+            assert!(faults[0].contains(part), "{after}: {faults:?}");
+        }
+        for version in ["6.2.0", "8.0.0", "10.1", "unstable", "255.255.255"] {
+            let info = USUAL.replace("7.0.15", version);
+            assert_eq!(
+                Server::read(&info).faults(),
+                Vec::<String>::new(),
+                "{version}"
+            );
+        }
+    }
+
+    /// Whatever it is: a proxy may answer anything.
+    #[test]
+    fn what_says_nothing_is_not_to_blame() {
+        for info in ["", "junk", ":\r\n:", "redis_version"] {
+            let server = Server::read(info);
+            assert_eq!(server.to_string(), "Redis  (?, ?, ?)");
+            assert_eq!(server.faults(), Vec::<String>::new());
+        }
+    }
+}
