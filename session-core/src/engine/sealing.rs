@@ -79,9 +79,15 @@ impl<T: SessionData> Engine<T> {
     /// The record as it is stored.
     pub(super) fn sealed_record(&self, key: Key, record: &Record) -> Result<Record, Error> {
         let mut record = record.clone();
-        for (name, value) in Self::sealed_in(&record.fields).iter() {
+        let plain = Self::sealed_in(&record.fields);
+        let sealed = plain.iter().map(|(name, value)| {
             let sealed = self.ring()?.seal(key, name, value)?;
-            record.fields.insert(name.clone(), &sealed);
+            Ok((name.clone(), sealed))
+        });
+        let sealed = sealed.collect::<Result<Vec<_>, Error>>()?;
+        // At once: each is longer than before, and there may be many.
+        if !sealed.is_empty() {
+            record.fields.extend(sealed);
         }
         Ok(record)
     }
