@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     /// The deadline of an operation of the Redis store; `None`: the store's default.
     pub(crate) timeout: Option<Duration>,
     /// Whether a Redis server that does not answer, or is not fit for sessions, stops the launch.
-    pub(crate) must_start_well: bool,
+    pub(crate) fails_on_start: bool,
     /// By how much a GET may miss what another process stored; `None`: by nothing.
     pub(crate) near: Option<Duration>,
 }
@@ -158,7 +158,7 @@ impl Settings {
             }
             Ok(near)
         })?;
-        let must_start_well = keys.read("on_start", |text: String| match &*text {
+        let fails_on_start = keys.read("on_start", |text: String| match &*text {
             "fail" => Ok(true),
             "warn" => Ok(false),
             _ => Err("must be \"fail\" or \"warn\"; \"warn\" is the default".into()),
@@ -178,7 +178,7 @@ impl Settings {
             capacity,
             prefix: text("prefix")?,
             timeout,
-            must_start_well: must_start_well.unwrap_or(false),
+            fails_on_start: fails_on_start.unwrap_or(false),
             near,
         })
     }

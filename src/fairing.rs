@@ -326,7 +326,7 @@ async fn redis_store(pool: &RedisPool, settings: &Settings) -> Result<Arc<dyn St
             .check()
             .await
             .unwrap_or_else(|error| vec![format!("it does not say what it is: {error}")]),
-        Err(error) if settings.must_start_well => {
+        Err(error) if settings.fails_on_start => {
             return Err(format!("Redis at {address} does not answer: {error}"));
         }
         Err(error) => {
@@ -337,13 +337,11 @@ async fn redis_store(pool: &RedisPool, settings: &Settings) -> Result<Arc<dyn St
             Vec::new()
         }
     };
-    match faults.first() {
-        Some(fault) if settings.must_start_well => {
-            return Err(format!("Redis at {address}: {fault}"));
-        }
-        _ => faults.iter().for_each(|fault| {
-            warn!(target: "rocket::launch", "Redis at {address}: {fault}");
-        }),
+    if settings.fails_on_start && !faults.is_empty() {
+        return Err(format!("Redis at {address}: {}", faults.join("; ")));
+    }
+    for fault in faults {
+        warn!(target: "rocket::launch", "Redis at {address}: {fault}");
     }
     Ok(Arc::new(store))
 }

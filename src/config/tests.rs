@@ -99,7 +99,7 @@ fn the_configuration_overrides_every_declared_option() {
             capacity: Some(7),
             prefix: Some("b:".into()),
             timeout: Some(Duration::from_millis(250)),
-            must_start_well: true,
+            fails_on_start: true,
             near: Some(Duration::from_secs(2)),
         }
     );
