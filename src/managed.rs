@@ -107,7 +107,7 @@ impl<T: SessionData> Managed<T> {
             let engine = Arc::clone(&self.engine);
             let mut session = RequestSession::new(engine, answered());
             if matches!(request.method(), Method::Get | Method::Head) {
-                session = session.may_be_near();
+                session = session.reading_copies();
             }
             if let Some(parent) = parent_of::<T>(request) {
                 session = session.with_parent(parent.unused_session(request));

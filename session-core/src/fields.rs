@@ -43,7 +43,7 @@ impl Fields {
         Some(&self.bytes[self.spans[index].1.clone()])
     }
 
-    /// Sets the encoded value of a field.
+    /// Sets the encoded value of a field. It costs as much as there are fields; for many, `extend`.
     pub fn insert(&mut self, name: Name, value: &[u8]) {
         match self.position(&name) {
             Ok(index) => {
@@ -87,6 +87,14 @@ impl Fields {
     pub fn size(&self) -> usize {
         let names = self.spans.iter().map(|(name, _)| name.len());
         names.sum::<usize>() + self.bytes.len()
+    }
+
+    /// How many bytes of memory they take.
+    #[cfg(feature = "redis")]
+    pub(crate) fn footprint(&self) -> usize {
+        let names = self.spans.iter().map(|(name, _)| name.len());
+        let spans = self.spans.capacity() * size_of::<(Name, Range<usize>)>();
+        spans + names.sum::<usize>() + self.bytes.capacity()
     }
 
     /// Removes fields, then sets others: one by one if they are few, otherwise in one pass over

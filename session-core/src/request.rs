@@ -167,7 +167,7 @@ impl<T: SessionData> RequestSession<T> {
     /// The same session, of a request that changes nothing by itself, GET or HEAD: if the store keeps copies
     /// in this process, it may open one. Default: it asks the store.
     #[must_use]
-    pub fn may_be_near(self) -> Self {
+    pub fn reading_copies(self) -> Self {
         Self {
             may_be_near: true,
             ..self

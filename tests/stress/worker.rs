@@ -83,7 +83,7 @@ impl Task {
         let mut request = RequestSession::new(Arc::clone(&self.engine), false);
         let mut began = micros();
         if self.near && self.below(2) == 0 {
-            request = request.may_be_near();
+            request = request.reading_copies();
             began = began.saturating_sub(NEAR.as_micros() as u64);
         }
         let tokens = Vec::from_iter(token.clone());

@@ -100,12 +100,12 @@ impl RedisStore {
     /// more, because the link is frozen or cut, copies count for `within`, and no longer.
     ///
     /// The store connects by itself as `info` says, in the place of its pool: that connection speaks RESP3
-    /// and tracks keys (Redis 6 or later). It keeps about 16,000 copies at most, each of a record of at most
-    /// 4 KiB.
+    /// and tracks keys. It keeps about 16,000 copies at most, each of a record whose fields take at most 4 KiB of
+    /// memory.
     ///
     /// # Errors
     ///
-    /// If nobody can connect as `info` says.
+    /// If `info` cannot be used, for instance TLS without its feature.
     pub fn near_cache(self, info: ConnectionInfo, within: Duration) -> Result<Self, Error> {
         let connections = Connections::near(info, NearCache::new(within))?;
         Ok(Self {
@@ -211,15 +211,17 @@ impl RedisStore {
         Ok(Some(Arc::new(Record::new(metadata, fields, remove_at))))
     }
 
-    /// The same of a script that changes a session, which no copy outlives.
+    /// Calls a script that changes a session. No copy of the session outlives that.
     async fn write(&self, key: Key, call: &ScriptCall) -> Result<Changed, Error> {
         let near = self.connections.near.as_deref();
         let writing = near.map(|near| near.writing(key, self.timeout));
-        let changed = self.change(call).await?;
-        if let Some(writing) = writing {
+        let changed = self.change(call).await;
+        // What was refused was not done.
+        let is_known = !changed.as_ref().is_err_and(Error::is_unknown);
+        if let Some(writing) = writing.filter(|_| is_known) {
             writing.answered();
         }
-        Ok(changed)
+        changed
     }
 
     /// The answer of a script that changes something, and the words that follow it.
@@ -356,7 +358,7 @@ impl Store for RedisStore {
     fn describe(&self) -> String {
         let near = self.connections.near.as_deref().map(|near| near.within);
         let near = near.map_or_else(String::new, |within| {
-            format!(", GET may miss what another process stored within {within:?}")
+            format!(", a GET may be up to {within:?} behind other processes")
         });
         let server = self.server.get().map_or("Redis", String::as_str);
         format!(

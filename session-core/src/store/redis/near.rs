@@ -25,8 +25,8 @@ mod copies;
 /// How many copies there are at most.
 const CAPACITY: usize = 16_384;
 
-/// How many bytes a record has at most of which a copy is kept. So all copies take at most 64 MiB, apart
-/// from what the allocator adds.
+/// How many bytes of memory the fields of a record take at most of which a copy is kept. So all copies take
+/// at most 64 MiB, apart from what the allocator adds and a few hundred bytes each.
 const MAX_SIZE: usize = 4096;
 
 pub(super) struct NearCache {
@@ -49,8 +49,8 @@ impl NearCache {
         copies.get(key, wanted, Moment::now())
     }
 
-    /// Says that a load is about to be sent. Before it has a connection: what a new one forgets, an
-    /// answer over the old one must not bring back.
+    /// Says that a load is about to be sent. Call this before taking a connection. Otherwise, an answer
+    /// over the old connection could bring back what the new one made us forget.
     pub(super) fn ticket(&self, key: Key) -> Ticket {
         self.copies().ticket(key, Moment::now())
     }
@@ -63,13 +63,13 @@ impl NearCache {
         ticket: Ticket,
         record: Option<&Arc<Record>>,
     ) {
-        let small = record.filter(|record| record.fields.size() <= MAX_SIZE);
+        let small = record.filter(|record| record.fields.footprint() <= MAX_SIZE);
         let record = small.map(Arc::clone);
         self.copies().answered(key, wanted, ticket, record);
     }
 
-    /// Says that a write is about to be sent, which takes effect within `timeout` or never. When what this
-    /// answers is dropped, the copy is forgotten: before anybody hears of the write.
+    /// Says that a write is about to be sent, of which the `not_after` is at most `timeout` away. When what
+    /// this answers is dropped, the copy is forgotten: before anybody hears of the write.
     pub(super) fn writing(&self, key: Key, timeout: Duration) -> Writing<'_> {
         Writing {
             near: self,
