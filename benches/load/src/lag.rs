@@ -3,20 +3,18 @@
 use std::error::Error;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
 use crate::faults::{self, Broken};
 use crate::http::Client;
-use crate::process::{Process, free_port};
 use crate::proxy::Proxy;
 use crate::redis::Redis;
-use crate::server::{OURS, Route, Server};
+use crate::server::{OURS_NEAR, Route, Server};
 use crate::watch::{Seen, Watch, Write};
 
-/// `near` of both processes: no copy may be read that is older.
+/// `near` of both processes, as [`OURS_NEAR`] has it: no copy may be read that is older.
 pub(crate) const NEAR: Duration = Duration::from_secs(1);
 /// How many connections read the session that is watched.
 pub(crate) const READERS: usize = 4;
@@ -128,8 +126,8 @@ impl Pair {
         let redis = Redis::start()?;
         let link = Proxy::to(redis.port)?;
         Ok(Self {
-            a: start(programs, &redis.url()).await?,
-            b: start(programs, &link.url()).await?,
+            a: start(programs, redis.url()).await?,
+            b: start(programs, link.url()).await?,
             link,
             redis,
         })
@@ -151,23 +149,6 @@ impl Pair {
     }
 }
 
-async fn start(programs: &Path, redis: &str) -> io::Result<Server> {
-    let port = free_port()?;
-    let mut command = Command::new(OURS.path(programs));
-    command
-        .env("ROCKET_PORT", port.to_string())
-        .env("ROCKET_LOG_LEVEL", "off")
-        .env(
-            "ROCKET_DATABASES",
-            format!("{{sessions={{url=\"{redis}\"}}}}"),
-        )
-        .env("ROCKET_SESSIONS", format!("{{near=\"{NEAR:?}\"}}"));
-    let mut server = Server {
-        kind: OURS,
-        process: Process::start(&mut command)?,
-        redis: None,
-        port,
-    };
-    server.wait().await?;
-    Ok(server)
+async fn start(programs: &Path, redis: String) -> io::Result<Server> {
+    Server::start_on(Some(redis), OURS_NEAR, programs, &[], &[]).await
 }

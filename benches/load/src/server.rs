@@ -150,11 +150,20 @@ impl Server {
         wrapper: &[&str],
         environment: &[(&str, String)],
     ) -> io::Result<Self> {
-        let redis = if kind.has_redis {
-            Some(Redis::start()?)
-        } else {
-            None
-        };
+        let redis = kind.has_redis.then(Redis::start).transpose()?;
+        let url = redis.as_ref().map(Redis::url);
+        let server = Self::start_on(url, kind, programs, wrapper, environment).await?;
+        Ok(Self { redis, ..server })
+    }
+
+    /// The same with a Redis server that runs already, at this URL.
+    pub(crate) async fn start_on(
+        redis: Option<String>,
+        kind: Kind,
+        programs: &Path,
+        wrapper: &[&str],
+        environment: &[(&str, String)],
+    ) -> io::Result<Self> {
         let port = free_port()?;
         let program = kind.path(programs);
         let mut command = match wrapper {
@@ -173,8 +182,7 @@ impl Server {
             .env("ROCKET_LOG_LEVEL", "off")
             // The private cookies of rocket_flex_session need one. It protects nothing here.
             .env("ROCKET_SECRET_KEY", "01234567".repeat(8));
-        if let Some(redis) = &redis {
-            let url = redis.url();
+        if let Some(url) = redis {
             let databases = format!("{{sessions={{url=\"{url}\"}}}}");
             command
                 .env("REDIS_URL", url)
@@ -184,14 +192,14 @@ impl Server {
         let mut server = Self {
             kind,
             process,
-            redis,
+            redis: None,
             port,
         };
         server.wait().await?;
         Ok(server)
     }
 
-    pub(crate) async fn wait(&mut self) -> io::Result<()> {
+    async fn wait(&mut self) -> io::Result<()> {
         for _ in 0..1500 {
             if let Ok(mut client) = Client::connect(self.port, "").await {
                 client.ok("/bare").await?;
