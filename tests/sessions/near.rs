@@ -145,6 +145,36 @@ async fn only_that_a_session_lives_is_believed() {
     );
 }
 
+/// The process has not heard of a logout, since its link is frozen: it shows the page, and no more.
+#[tokio::test]
+async fn what_a_get_does_to_a_copy_brings_no_session_back() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::to(redis.port()).await;
+    let way = format!("redis://127.0.0.1:{}", proxy.port());
+    let rocket = configured(near(&redis, "1min"), "databases.sessions.url", &way);
+    let frozen = Server::launch(configured(rocket, "sessions.visit.timeout", "500ms")).await;
+    let elsewhere = Server::launch(near(&redis, "1min")).await;
+    let mut browser = frozen.browser();
+    browser.post("/login/alice", &[]).await;
+    let alice = "views=0 user=alice theme=Light note=";
+    assert_eq!(browser.get("/read").await.text(), alice);
+    proxy.swallow();
+    let mut other = browser.clone();
+    other.go_to(elsewhere.address());
+    assert_eq!(other.post("/logout", &[]).await.status, 303);
+    assert!(redis.keys().is_empty());
+    assert_eq!(browser.get("/read").await.text(), alice);
+    // The update arrives, and nobody hears that it was refused.
+    let jar = browser.jar.clone();
+    assert_eq!(browser.get("/view").await.status, 503);
+    assert!(redis.keys().is_empty());
+    proxy.cut();
+    browser.jar = jar;
+    let nobody = "views=0 user=- theme=Light note=";
+    assert_eq!(browser.get("/read").await.text(), nobody);
+    assert!(redis.keys().is_empty());
+}
+
 /// Which of two cookies counts depends on which session still lives, and copies may lag behind that.
 #[tokio::test]
 async fn of_two_cookies_no_copy_decides() {
