@@ -3,22 +3,29 @@
 use std::fmt;
 use std::time::Duration;
 
-use deadpool_redis::redis::io::tcp::{TcpSettings, socket2};
-use deadpool_redis::redis::{AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo as _};
+use deadpool_redis::redis::AsyncConnectionConfig;
 use deadpool_redis::{Manager, PoolError, Runtime};
 use rocket::figment::Figment;
-use rocket::figment::providers::Serialized;
-use rocket_db_pools::{Config, Error, Pool};
+use rocket_db_pools::{Error, Pool};
 
-/// A pool of connections to a Redis server, for your queries and for your sessions.
+use self::config::{RedisConfig, Servers};
+
+pub(crate) mod config;
+
+/// How long connecting may take by default.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many connections a pool has by default, for each of Rocket's workers.
+const CONNECTIONS_PER_WORKER: usize = 4;
+
+/// A pool of connections to a Redis server, for queries of your own.
 ///
 /// `rocket_db_pools` brings a pool over a deadpool-redis of years ago; this one is over the current
-/// one. It reads the keys of [`rocket_db_pools::Config`] in `[default.databases.<name>]`: `url`,
-/// and optionally `max_connections` (default: four for each of Rocket's workers) and
-/// `connect_timeout` (default: 5 seconds).
+/// one. It reads these keys in `[default.databases.<name>]`: `url`, and optionally `username`, `password`
+/// and `tls`, `max_connections` (default: four for each of Rocket's workers) and `connect_timeout` (default:
+/// 5 seconds). A pool leads to one server, so it takes neither `urls` nor `sentinel`; sessions do.
 ///
-/// Sessions keep one connection of the pool for as long as it works, and all requests share it. So
-/// no request pays for the check that comes with a checkout.
+/// Sessions in the same database have a connection of their own to it, which all requests share.
 ///
 /// ```rust
 /// use rocket_db_pools::Database;
@@ -40,7 +47,7 @@ use rocket_db_pools::{Config, Error, Pool};
 #[derive(Clone)]
 pub struct RedisPool {
     pool: deadpool_redis::Pool,
-    info: ConnectionInfo,
+    config: RedisConfig,
     address: String,
 }
 
@@ -52,8 +59,8 @@ impl RedisPool {
     }
 
     /// How to connect to the server.
-    pub(crate) fn info(&self) -> &ConnectionInfo {
-        &self.info
+    pub(crate) fn config(&self) -> &RedisConfig {
+        &self.config
     }
 
     /// Where the server is: host, port and database, no user and no password.
@@ -79,9 +86,18 @@ impl Pool for RedisPool {
     type Error = Error<deadpool_redis::redis::RedisError, PoolError>;
 
     async fn init(figment: &Figment) -> Result<Self, Self::Error> {
-        let config: Config = figment.extract()?;
-        let connect_timeout = Duration::from_secs(config.connect_timeout);
-        let info = connection_info(&config.url).map_err(Error::Init)?;
+        let config = RedisConfig::read(figment);
+        let config = config.map_err(|fault| Error::Config(fault.into()))?;
+        let Servers::One(info) = &config.servers else {
+            let fault = "a pool leads to one server: write its `url`; `urls` and `sentinel` are for \
+                         `databases.sessions`, which only sessions use";
+            return Err(Error::Config(fault.to_owned().into()));
+        };
+        let connect_timeout = config.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let max_connections = config.max_connections.unwrap_or_else(|| {
+            let workers = rocket::Config::default().workers;
+            workers * CONNECTIONS_PER_WORKER
+        });
         let address = format!("{}/{}", info.addr(), info.redis_settings().db());
         // The caller of a command knows what it waits for, and sets the deadline.
         let connecting = AsyncConnectionConfig::new()
@@ -89,7 +105,7 @@ impl Pool for RedisPool {
             .set_response_timeout(None);
         let manager = Manager::new_with_config(info.clone(), connecting).map_err(Error::Init)?;
         let pool = deadpool_redis::Pool::builder(manager)
-            .max_size(config.max_connections)
+            .max_size(max_connections)
             .wait_timeout(Some(connect_timeout))
             .create_timeout(Some(connect_timeout))
             .recycle_timeout(Some(connect_timeout))
@@ -98,7 +114,7 @@ impl Pool for RedisPool {
             .map_err(|_| Error::Get(PoolError::NoRuntimeSpecified))?;
         Ok(Self {
             pool,
-            info,
+            config,
             address,
         })
     }
@@ -110,32 +126,4 @@ impl Pool for RedisPool {
     /// Closes nothing: Rocket calls this when a shutdown begins, while requests are still running.
     /// The connections end with the pool.
     async fn close(&self) {}
-}
-
-/// The pool of the database at `figment`, with the defaults that Rocket's own fairing gives it.
-pub(crate) async fn init(
-    figment: &Figment,
-    application: &Figment,
-) -> Result<RedisPool, <RedisPool as Pool>::Error> {
-    let workers: usize = application
-        .extract_inner(rocket::Config::WORKERS)
-        .unwrap_or_else(|_| rocket::Config::default().workers);
-    let figment = figment
-        .clone()
-        .join(Serialized::default("max_connections", workers * 4))
-        .join(Serialized::default("connect_timeout", 5));
-    RedisPool::init(&figment).await
-}
-
-/// Notices a dead link, and sends small messages at once: neither is the default.
-fn connection_info(url: &str) -> Result<ConnectionInfo, deadpool_redis::redis::RedisError> {
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(10))
-        .with_interval(Duration::from_secs(5));
-    let tcp = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(keepalive);
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(Duration::from_secs(10));
-    Ok(url.into_connection_info()?.set_tcp_settings(tcp))
 }

@@ -16,8 +16,6 @@ use session_core::plan::CookieChange;
 use session_core::schema::SessionData;
 use session_core::store::Store;
 use session_core::store::memory::MemoryStore;
-#[cfg(feature = "redis")]
-use session_core::store::redis::RedisStore;
 use tracing::{error, warn};
 
 use crate::catch::catch;
@@ -25,6 +23,8 @@ use crate::config::{self, Settings};
 use crate::cookie::CookieSettings;
 #[cfg(feature = "redis")]
 use crate::database::RedisPool;
+#[cfg(feature = "redis")]
+use crate::database::config::RedisConfig;
 use crate::error::{Error, LogLimits, report};
 use crate::guard::type_name;
 use crate::headers::{keep_private, set_cookie, vary_by_cookie};
@@ -120,8 +120,8 @@ impl<T: SessionData> SessionFairing<T> {
         Self { choice, ..self }
     }
 
-    /// Stores sessions in a Redis database of the application, sharing its pool, which needs at
-    /// least two connections. Attach the database's own fairing first, or the launch fails.
+    /// Stores sessions in a Redis database of the application. Attach the database's own fairing first, or
+    /// the launch fails.
     /// [`RedisPool`] has an example.
     #[cfg(feature = "redis")]
     pub fn database<D>(self) -> Self
@@ -234,25 +234,13 @@ impl<T: SessionData> SessionFairing<T> {
                 let pool = fetch(rocket);
                 let pool =
                     pool.ok_or("attach the database's `init()` before the session's fairing")?;
-                if pool.pool().status().max_size < 2 {
-                    return Err(
-                        "sessions keep one connection of the database for themselves; give \
-                                it `max_connections = 2` or more"
-                            .into(),
-                    );
-                }
-                redis_store(&pool, settings).await
+                redis_store(pool.config(), settings).await
             }
             #[cfg(feature = "redis")]
             Choice::Configured if rocket.figment().contains(DATABASE) => {
-                let figment = rocket.figment().focus(DATABASE);
-                let pool = crate::database::init(&figment, rocket.figment()).await;
-                let pool = pool.map_err(|error| {
-                    format!(
-                        "`{DATABASE}`: {error}; it needs an `url` like \"redis://127.0.0.1:6379\""
-                    )
-                })?;
-                redis_store(&pool, settings).await
+                let config = RedisConfig::read(&rocket.figment().focus(DATABASE));
+                let config = config.map_err(|fault| format!("`{DATABASE}`: {fault}"))?;
+                redis_store(&config, settings).await
             }
             #[cfg(not(feature = "redis"))]
             Choice::Configured if rocket.figment().contains(DATABASE) => Err(format!(
@@ -308,8 +296,8 @@ fn parent<T: SessionData>(
 }
 
 #[cfg(feature = "redis")]
-async fn redis_store(pool: &RedisPool, settings: &Settings) -> Result<Arc<dyn Store>, String> {
-    let mut store = RedisStore::new(pool.pool().clone(), pool.address());
+async fn redis_store(config: &RedisConfig, settings: &Settings) -> Result<Arc<dyn Store>, String> {
+    let mut store = config.store()?;
     if let Some(prefix) = &settings.prefix {
         store = store.prefix(prefix);
     }
@@ -317,10 +305,15 @@ async fn redis_store(pool: &RedisPool, settings: &Settings) -> Result<Arc<dyn St
         store = store.timeout(timeout);
     }
     if let Some(near) = settings.near {
-        let store_with = store.near_cache(pool.info().clone(), near);
-        store = store_with.map_err(|error| format!("`near`: {error}"))?;
+        store = store.near_cache(near);
     }
-    let address = pool.address();
+    let address = store.address();
+    if let Some(address) = config.exposed_at() {
+        warn!(
+            target: "rocket::launch",
+            "the password for Redis goes to {address} over the network in plain text; write `rediss://`"
+        );
+    }
     let faults = match store.ping().await {
         Ok(()) => store
             .check()

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rocket::{Build, Rocket, get, routes};
-use rocket_typed_session::deadpool_redis::redis::IntoConnectionInfo as _;
 use rocket_typed_session::{Error, Session};
 use session_core::fields::Fields;
 use session_core::merge::{Change, Counter, CounterRange};
@@ -487,9 +486,8 @@ async fn without_the_permission_to_track_nothing_is_read() {
     let redis = RedisServer::start();
     let user = "ACL SETUSER sessions on >secret ~* resetchannels +@all -client|tracking";
     let _: String = redis.command(&user.split(' ').collect::<Vec<_>>());
-    let info = format!("redis://sessions:secret@127.0.0.1:{}", redis.port());
-    let info = info.into_connection_info().unwrap();
-    let store = redis.store().near_cache(info, LONG).unwrap();
+    let url = format!("redis://sessions:secret@127.0.0.1:{}", redis.port());
+    let store = RedisStore::new(url).unwrap().near_cache(LONG);
     let error = store.ping().await.unwrap_err().to_string();
     assert!(error.contains("NOPERM"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deadpool_redis::redis::{self, FromRedisValue, IntoConnectionInfo as _};
+use deadpool_redis::redis::{self, FromRedisValue};
 use deadpool_redis::{Config, Pool, Runtime};
 use session_core::store::Store;
 use session_core::store::memory::MemoryStore;
@@ -45,15 +45,14 @@ impl World {
                     let builder = Config::from_url(url).builder().unwrap();
                     builder.runtime(Runtime::Tokio1).build().unwrap()
                 };
-                let store = RedisStore::new(pool(), url.as_str());
+                let store = RedisStore::new(url.as_str()).unwrap();
                 let store = store
                     .prefix(&options.prefix)
                     .timeout(Duration::from_secs(20));
                 let store = match options.has_near_cache() {
-                    true => store.near_cache(url.as_str().into_connection_info().unwrap(), NEAR),
-                    false => Ok(store),
+                    true => store.near_cache(NEAR),
+                    false => store,
                 };
-                let store = store.unwrap();
                 (Arc::new(store), Jar::Redis(pool(), options.prefix.clone()))
             }
         };

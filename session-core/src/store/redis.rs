@@ -5,29 +5,39 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_redis::Pool;
-use deadpool_redis::redis::{self, Cmd, ConnectionInfo, FromRedisValue as _, Value};
+use deadpool_redis::redis::io::tcp::{TcpSettings, socket2};
+use deadpool_redis::redis::{
+    self, Client, ConnectionInfo, FromRedisValue as _, IntoConnectionInfo, Value,
+};
+use tokio::time::Instant;
 use tracing::warn;
 
-use self::connection::{Call, Connections};
-use self::near::NearCache;
+use self::cluster::Cluster;
+use self::dial::To;
 use self::script::{Script, ScriptCall};
+use self::sentinel::Sentinels;
 use self::server::Server;
+use self::servers::{Answer, Request, Servers, Settings, Skew};
+use self::shared::Shared;
 use super::{Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted};
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::fields::{DEADLINE_PREFIX, Fields, Name, PARENT, Unsorted};
-use crate::merge::{Change, Extreme};
-use crate::record::{Metadata, Record, pack_millis, pack_seconds};
+use crate::record::{Metadata, Record};
 use crate::token::{Digests, SessionId};
 
-mod connection;
+mod cluster;
+mod dial;
 mod error;
 pub(crate) mod near;
 mod script;
+mod sentinel;
 mod server;
+mod servers;
+mod shared;
 mod time;
 mod users;
+mod wire;
+mod writers;
 
 /// The hash field that holds the metadata. No struct field's name begins like this.
 const METADATA: &str = "@";
@@ -43,28 +53,53 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 ///
 /// A load is one HMGET (one HGETALL for a type with a map of entries), a commit one Lua script;
 /// each is one command in one round trip. What is kept for a user is one more hash,
-/// `{prefix}{name}@{digest}`. All requests share one connection of the pool and
-/// pipeline on it. It is replaced when it fails. The key of a session is `{prefix}{name}:{id}`.
+/// `{prefix}{name}@{digest}`. The key of a session is `{prefix}{name}:{id}`. All requests share one
+/// connection to a server and pipeline on it. It is replaced when it fails.
 ///
 /// Sessions live by the server's clock. If the last answer that told its time is older than a
-/// second, TIME goes along with a load.
+/// second, TIME and ROLE go along with a load. So a server that becomes a replica is left within a second,
+/// and at once if it refuses a change or does not find a session.
+///
+/// ```rust
+/// use session_core::store::redis::RedisStore;
+/// # fn main() -> Result<(), session_core::error::Error> {
+/// let one = RedisStore::new("redis://127.0.0.1:6379")?;
+/// let cluster = RedisStore::cluster(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"])?;
+/// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
+/// let master = RedisStore::sentinel("mymaster", sentinels, "redis://user:password@-/")?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # What the Redis user must be allowed
 ///
-/// `+hget +hmget +hgetall +hkeys +hset +hdel +exists +pttl +pexpire +del +time +eval +evalsha` on
-/// `~{prefix}*`, `+info` for [`check`](Self::check), and `+ping +unwatch +select` for the pool; with [`near_cache`](Self::near_cache),
-/// `+client|tracking` too.
+/// `+hget +hmget +hgetall +hkeys +hset +hdel +exists +pttl +pexpire +del +time +eval +evalsha +role +info
+/// +ping +select +wait +asking +client|tracking +cluster|slots` on `~{prefix}*`
+///
+/// Of these, `info` is for [`check`](Self::check) and `ping` for [`ping`](Self::ping), `select` for another
+/// database than 0, `wait` for [`wait_replicas`](Self::wait_replicas), `client|tracking` for
+/// [`near_cache`](Self::near_cache), and `asking` and `cluster|slots` for a cluster. Before version 7,
+/// `client` and `cluster` have no parts. At sentinels, the user needs `sentinel|get-master-addr-by-name`.
 pub struct RedisStore {
-    address: String,
     prefix: String,
     timeout: Duration,
-    connections: Connections,
-    /// What the server said about itself.
+    place: Place,
+    settings: Settings,
+    servers: Servers,
+    /// What the servers said about themselves.
     server: OnceLock<String>,
     create: Script,
     delete: Script,
     update: Script,
     users: Script,
+}
+
+/// Where the sessions are, as the application said it.
+#[derive(Clone)]
+enum Place {
+    One(Box<ConnectionInfo>),
+    Sentinel(Arc<Sentinels>),
+    Cluster(Vec<ConnectionInfo>),
 }
 
 impl RedisStore {
@@ -74,18 +109,70 @@ impl RedisStore {
     /// The default deadline of an operation: 2 seconds.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// A store that takes its connection from `pool`. `address` tells operators where the server
-    /// is, without a password.
+    /// How long connecting may take by default: 5 seconds. Longer than a request waits, so that the next
+    /// one finds a connection that is nearly there.
+    pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// How many changes wait for replicas at a time by default, on each server: 16.
+    pub const DEFAULT_MAX_CONNECTIONS: usize = 16;
+
+    /// A store on one server: `redis://`, `rediss://` (TLS) or `redis+unix://`. It connects when it is
+    /// first used.
     ///
-    /// The store has its own deadline, [`timeout`](Self::timeout). redis-rs gives each connection
-    /// one too, 500 ms unless the pool was made with another. The shorter one counts.
-    #[must_use]
-    pub fn new(pool: Pool, address: impl Into<String>) -> Self {
+    /// # Errors
+    ///
+    /// If that is no address of a server, or needs TLS and the feature `tls` is off.
+    pub fn new(server: impl IntoConnectionInfo) -> Result<Self, Error> {
+        Ok(Self::at(Place::One(Box::new(connection_info(server)?))))
+    }
+
+    /// A store on the master that sentinels name, which they know as `master`. `server` says how to connect
+    /// to it: TLS or not, user, password, database. Its host and port count for nothing.
+    ///
+    /// All sentinels are asked, and what most of them say counts.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new), or if no sentinels are given.
+    pub fn sentinel(
+        master: impl Into<String>,
+        sentinels: impl IntoIterator<Item = impl IntoConnectionInfo>,
+        server: impl IntoConnectionInfo,
+    ) -> Result<Self, Error> {
+        let sentinels = all_checked(sentinels)?;
+        let sentinels = Sentinels::new(master.into(), sentinels, connection_info(server)?);
+        Ok(Self::at(Place::Sentinel(Arc::new(sentinels))))
+    }
+
+    /// A store on a cluster, of which these are some nodes. The others are found. User, password and TLS
+    /// are those of the first one.
+    ///
+    /// Every key lives by the clock of its own node for as long as Redis keeps it. Whether a session is over
+    /// is decided by the clock in the middle of all nodes'.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new), or if no nodes are given.
+    pub fn cluster(
+        nodes: impl IntoIterator<Item = impl IntoConnectionInfo>,
+    ) -> Result<Self, Error> {
+        Ok(Self::at(Place::Cluster(all_checked(nodes)?)))
+    }
+
+    fn at(place: Place) -> Self {
+        let settings = Settings {
+            connect_timeout: Self::DEFAULT_CONNECT_TIMEOUT,
+            near: None,
+            wait_replicas: 0,
+            max_connections: Self::DEFAULT_MAX_CONNECTIONS,
+        };
+        let timeout = Self::DEFAULT_TIMEOUT;
         Self {
-            address: address.into(),
             prefix: Self::DEFAULT_PREFIX.into(),
-            timeout: Self::DEFAULT_TIMEOUT,
-            connections: Connections::new(pool),
+            timeout,
+            servers: servers(&place, settings, timeout),
+            place,
+            settings,
             server: OnceLock::new(),
             create: Script::new(include_str!("redis/create.lua")),
             delete: Script::new(include_str!("redis/delete.lua")),
@@ -99,19 +186,11 @@ impl RedisStore {
     /// one stores, usually within a millisecond: the server says what changes. If it cannot say so any
     /// more, because the link is frozen or cut, copies count for `within`, and no longer.
     ///
-    /// The store connects by itself as `info` says, in the place of its pool: that connection speaks RESP3
-    /// and tracks keys. It keeps about 16,000 copies at most, each of a record whose fields take at most 4 KiB of
-    /// memory.
-    ///
-    /// # Errors
-    ///
-    /// If `info` cannot be used, for instance TLS without its feature.
-    pub fn near_cache(self, info: ConnectionInfo, within: Duration) -> Result<Self, Error> {
-        let connections = Connections::near(info, NearCache::new(within))?;
-        Ok(Self {
-            connections,
-            ..self
-        })
+    /// Connections speak RESP3 then, and track keys. For each server, about 16,000 copies are kept at most,
+    /// each of a record whose fields take at most 4 KiB of memory.
+    #[must_use]
+    pub fn near_cache(self, within: Duration) -> Self {
+        self.with(|settings| settings.near = Some(within))
     }
 
     /// The same store with another prefix of all keys. Default: `session:`.
@@ -127,32 +206,84 @@ impl RedisStore {
     /// and connecting. Default: 2 seconds.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { timeout, ..self }.with(|_| {})
     }
 
-    /// Asks whether the server answers. It connects if necessary, so the store knows the server's
-    /// time afterwards.
+    /// The same store, which gives up a connection that is not there after this long. Default: 5 seconds.
+    #[must_use]
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.connect_timeout = timeout)
+    }
+
+    /// The same store, which calls a change stored once so many replicas have it. If they do not within
+    /// the deadline, the call fails with [`Error::unknown`]: it is stored, and a failover may undo it.
+    /// Default: 0, none.
+    ///
+    /// It costs each change two more round trips, one of them to the replicas, and a connection of its own
+    /// meanwhile. Redis itself does not promise that a failover takes a replica that has the change; it
+    /// does take the one that has the most.
+    #[must_use]
+    pub fn wait_replicas(self, replicas: usize) -> Self {
+        self.with(|settings| settings.wait_replicas = replicas)
+    }
+
+    /// The same store, in which so many changes wait for replicas at a time, on each server; others wait
+    /// for their turn. Default: 16. It counts only with [`wait_replicas`](Self::wait_replicas).
+    #[must_use]
+    pub fn max_connections(self, connections: usize) -> Self {
+        self.with(|settings| settings.max_connections = connections)
+    }
+
+    /// The same store with other settings, not yet connected.
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        let servers = servers(&self.place, self.settings, self.timeout);
+        Self { servers, ..self }
+    }
+
+    /// Asks whether the servers answer, all masters of a cluster. It connects if necessary, so the store
+    /// knows their time afterwards.
     ///
     /// # Errors
     ///
-    /// Why the server does not answer.
+    /// Why a server does not answer.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.read(&redis::cmd("PING")).await.map(drop)
+        let deadline = self.deadline();
+        let answers = self.servers.ask_all(&redis::cmd("PING"), deadline).await?;
+        answers
+            .into_iter()
+            .try_for_each(|(_, answer)| answer.map(drop))
     }
 
-    /// Asks the server what it is: version, cluster or not, master or replica, what it does when it is
-    /// full. Answers what of that will lose or refuse sessions, each with what to do; nothing, as a rule.
-    /// The store's description says from then on what the server is.
+    /// Asks the servers what they are: version, cluster or not, master or replica, what they do when they
+    /// are full. Answers what of that will lose or refuse sessions, each with what to do; nothing, as a
+    /// rule. The store's description says from then on what the servers are.
     ///
     /// # Errors
     ///
-    /// Why the server does not answer. It needs the permission `+info`.
+    /// Why a server does not answer. It needs the permission `+info`.
     pub async fn check(&self) -> Result<Vec<String>, Error> {
-        let info = self.read(&redis::cmd("INFO")).await?;
-        let info = String::from_redis_value(info).map_err(|_| error::unexpected())?;
-        let server = Server::read(&info);
-        self.server.get_or_init(|| server.to_string());
-        Ok(server.faults())
+        let info = redis::cmd("INFO");
+        let answers = self.servers.ask_all(&info, self.deadline()).await?;
+        let mut servers = Vec::new();
+        for (address, info) in answers {
+            let info = String::from_redis_value(info?).map_err(|_| error::unexpected())?;
+            servers.push((address, Server::read(&info)));
+        }
+        let is_cluster = matches!(self.place, Place::Cluster(_));
+        let (what, faults) = server::described(&servers, is_cluster);
+        self.server.get_or_init(|| what);
+        Ok(faults)
+    }
+
+    /// Where the servers are, for operators: no user and no password.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.servers.address()
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
     }
 
     fn key(&self, key: Key) -> String {
@@ -165,89 +296,104 @@ impl RedisStore {
         text
     }
 
-    /// The answer of a command that changes nothing.
-    async fn read(&self, command: &Cmd) -> Result<Value, Error> {
-        self.connections
-            .run(Call::Read(command), self.timeout)
-            .await
-    }
-
-    /// Loads a session from the server.
-    async fn ask(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
-        let command = match wanted {
-            Wanted::All => redis::cmd("HGETALL").arg(self.key(key)).take(),
-            Wanted::Fields(names) => {
-                let key = self.key(key);
-                // Made at once as large as it becomes.
-                let size: usize = names.iter().map(|name| name.len()).sum();
-                let size = size + "HMGET".len() + key.len() + METADATA.len();
-                let mut command = Cmd::with_capacity(names.len() + 3, size);
-                command.arg("HMGET").arg(key).arg(METADATA);
-                for name in &**names {
-                    command.arg(&**name);
-                }
-                command
-            }
-        };
-        let reply = match self.read(&command).await {
-            Err(error) if error::is_wrong_type(&error) => {
-                warn!("session {key}: what is stored under its key is no session");
-                return Ok(None);
-            }
-            reply => reply?,
-        };
-        let (metadata, fields) = match wanted {
-            Wanted::All => read_all(reply),
-            Wanted::Fields(names) => read_some(names, reply),
-        }?;
-        let Some(metadata) = metadata else {
-            return Ok(None);
-        };
-        let Some(metadata) = Metadata::unpack(&metadata) else {
-            warn!("session {key}: its metadata cannot be understood; taken for absent");
-            return Ok(None);
-        };
-        let remove_at = Timestamp::from_millis(u64::MAX);
-        Ok(Some(Arc::new(Record::new(metadata, fields, remove_at))))
-    }
-
-    /// Calls a script that changes a session. No copy of the session outlives that.
-    async fn write(&self, key: Key, call: &ScriptCall) -> Result<Changed, Error> {
-        let near = self.connections.near.as_deref();
-        let writing = near.map(|near| near.writing(key, self.timeout));
-        let changed = self.change(call).await;
-        // What was refused was not done.
-        let is_known = !changed.as_ref().is_err_and(Error::is_unknown);
-        if let Some(writing) = writing.filter(|_| is_known) {
-            writing.answered();
-        }
-        changed
-    }
-
-    /// The answer of a script that changes something, and the words that follow it.
-    async fn change(&self, call: &ScriptCall) -> Result<Changed, Error> {
-        let reply = self.connections.run(Call::Change(call), self.timeout);
-        let words = Vec::<Value>::from_redis_value(reply.await?);
+    /// Calls a script that changes something. No copy of the session, if it is one, outlives that.
+    async fn change(
+        &self,
+        key: &str,
+        session: Option<Key>,
+        script: &(dyn Fn(Skew) -> ScriptCall + Sync),
+    ) -> Result<Changed, Error> {
+        let request = Request::Change(script);
+        let changing = self.servers.run(request, key, session, self.deadline());
+        let Answer {
+            value,
+            skew,
+            shared,
+            ..
+        } = changing.await?;
+        let words = Vec::<Value>::from_redis_value(value);
         let mut words = words.map_err(|_| error::unexpected())?.into_iter();
         match (words.next(), words.next()) {
             (Some(Value::Int(answer)), Some(Value::Int(time))) => {
-                self.connections
-                    .time
-                    .heard(u64::try_from(time).unwrap_or_default());
-                Ok((answer, words))
+                shared.time().heard(u64::try_from(time).unwrap_or_default());
+                Ok(Changed {
+                    answer,
+                    words,
+                    skew,
+                })
             }
             _ => Err(error::unexpected()),
         }
     }
 }
 
-/// The number that a script answers, and the words that follow it and the time.
-type Changed = (i64, std::vec::IntoIter<Value>);
+/// What a script answers.
+struct Changed {
+    answer: i64,
+    /// What follows it and the time.
+    words: std::vec::IntoIter<Value>,
+    skew: Skew,
+}
+
+/// The ways to the servers. Nothing is connected yet.
+fn servers(place: &Place, settings: Settings, timeout: Duration) -> Servers {
+    let to = match place.clone() {
+        Place::One(info) => To::Server(*info),
+        Place::Sentinel(sentinels) => To::Master(sentinels),
+        Place::Cluster(seeds) => {
+            return Servers::Cluster(Cluster::new(seeds, settings, timeout));
+        }
+    };
+    Servers::One(Arc::new(Shared::new(to, &settings)))
+}
+
+/// How to connect to a server so that a dead link is noticed and small messages are sent at once; neither
+/// is redis-rs' default. [`RedisStore::new`] does it by itself.
+///
+/// # Errors
+///
+/// If that is no address of a server, or needs TLS and the feature `tls` is off.
+pub fn connection_info(server: impl IntoConnectionInfo) -> Result<ConnectionInfo, Error> {
+    let client = server.into_connection_info().and_then(Client::open);
+    let client = client.map_err(|error| {
+        // Not the address, which may have a password.
+        let category = error.category();
+        Error::store(format!("Redis cannot be used at this address: {category}"))
+    })?;
+    let info = client.get_connection_info().clone();
+    #[cfg(feature = "tls")]
+    if let redis::ConnectionAddr::TcpTls { .. } = info.addr() {
+        // rustls wants the process to have one. An application that chose its own keeps it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(10))
+        .with_interval(Duration::from_secs(5));
+    let tcp = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(Duration::from_secs(10));
+    Ok(info.set_tcp_settings(tcp))
+}
+
+fn all_checked(
+    servers: impl IntoIterator<Item = impl IntoConnectionInfo>,
+) -> Result<Vec<ConnectionInfo>, Error> {
+    let servers: Vec<_> = servers
+        .into_iter()
+        .map(connection_info)
+        .collect::<Result<_, _>>()?;
+    match servers.is_empty() {
+        true => Err(Error::store("no Redis server is given")),
+        false => Ok(servers),
+    }
+}
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("address", &self.address)
+            .field("address", &self.servers.address())
             .field("prefix", &self.prefix)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
@@ -257,33 +403,59 @@ impl fmt::Debug for RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
-        let Some(near) = self.connections.near.as_deref() else {
-            return self.ask(key, wanted).await;
+        let redis_key = self.key(key);
+        let command = wire::load(&redis_key, wanted);
+        let request = Request::Read(&command);
+        let asking = self
+            .servers
+            .run(request, &redis_key, Some(key), self.deadline());
+        let answer = match asking.await {
+            Err(error) if error::is_wrong_type(&error) => {
+                warn!("session {key}: what is stored under its key is no session");
+                return Ok(None);
+            }
+            answer => answer?,
         };
-        let ticket = near.ticket(key);
-        let record = self.ask(key, wanted).await?;
-        near.answered(key, wanted, ticket, record.as_ref());
+        let (metadata, fields) = wire::read(answer.value, wanted)?;
+        let record = metadata.and_then(|metadata| {
+            let Some(metadata) = Metadata::unpack(&metadata) else {
+                warn!("session {key}: its metadata cannot be understood; taken for absent");
+                return None;
+            };
+            let remove_at = Timestamp::from_millis(u64::MAX);
+            Some(Arc::new(Record::new(metadata, fields, remove_at)))
+        });
+        if let (Some(near), Some(ticket)) = (answer.shared.near(), answer.ticket) {
+            near.answered(key, wanted, ticket, record.as_ref());
+        }
         Ok(record)
     }
 
     fn near(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
-        self.connections.near.as_deref()?.get(key, wanted)
+        self.settings.near?;
+        let shared = self.servers.near(&self.key(key))?;
+        shared.near()?.get(key, wanted)
     }
 
     async fn create(&self, key: Key, record: Record) -> Result<Created, Error> {
-        if !self.connections.time.is_known() {
-            self.ping().await?;
+        let redis_key = self.key(key);
+        if !self.servers.is_time_known() {
+            self.servers.hear_time(&redis_key, self.deadline()).await?;
             return Ok(Created::Refused);
         }
         let ttl = millis(record.remove_at.since(self.now()));
         let metadata = record.metadata.pack();
-        let mut call = self.create.on(&self.key(key));
-        call.command.arg(ttl).arg(METADATA).arg(&metadata);
-        for (name, value) in record.fields.iter() {
-            call.command.arg(&**name).arg(value);
-        }
-        let created = self.connections.run(Call::Change(&call), self.timeout);
-        match created.await? {
+        let script = |_| {
+            let mut call = self.create.on(&redis_key);
+            call.command.arg(ttl).arg(METADATA).arg(&metadata);
+            for (name, value) in record.fields.iter() {
+                call.command.arg(&**name).arg(value);
+            }
+            call
+        };
+        let request = Request::Change(&script);
+        let creating = self.servers.run(request, &redis_key, None, self.deadline());
+        match creating.await?.value {
             Value::Int(1) => Ok(Created::Done),
             Value::Int(0) => Ok(Created::Refused),
             _ => Err(error::unexpected()),
@@ -291,28 +463,23 @@ impl Store for RedisStore {
     }
 
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error> {
-        let mut call = self.update.on(&self.key(key));
-        write_update(&mut call.command, update);
-        let (answer, mut values) = match self.write(key, &call).await {
+        let redis_key = self.key(key);
+        let script = |skew: Skew| {
+            let mut call = self.update.on(&redis_key);
+            wire::write_update(&mut call.command, update, skew);
+            call
+        };
+        let changed = match self.change(&redis_key, Some(key), &script).await {
             Err(error) if error::is_wrong_type(&error) => return Ok(Updated::Gone),
             changed => changed?,
         };
-        match answer {
+        let mut values = changed.words;
+        match changed.answer {
             0 if update.ends => {
-                let (_, fields) = read_all(Value::Array(values.collect()))?;
+                let (_, fields) = wire::read_all(Value::Array(values.collect()))?;
                 Ok(Updated::Done(fields))
             }
-            0 => {
-                let changes = update.changes.iter();
-                let names = changes.filter(|(_, change)| answers(change));
-                let answered = names
-                    .zip(values)
-                    .filter_map(|((name, _), value)| match value {
-                        Value::BulkString(value) => Some((name.clone(), value)),
-                        _ => None,
-                    });
-                Ok(Updated::Done(answered.collect()))
-            }
+            0 => Ok(Updated::Done(wire::answered(update, values))),
             1 => Ok(Updated::Gone),
             2 => Ok(Updated::Late(self.now())),
             3 => Ok(Updated::Conflict),
@@ -326,16 +493,21 @@ impl Store for RedisStore {
     }
 
     async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error> {
-        let mut call = self.delete.on(&self.key(key));
+        let redis_key = self.key(key);
         let login = delete.login.map(|login| login.login_bytes().to_vec());
-        call.command.arg(delete.not_after.as_millis());
-        call.command.arg(login.unwrap_or_default());
-        let (answer, _) = match self.write(key, &call).await {
+        let login = login.unwrap_or_default();
+        let script = |skew: Skew| {
+            let mut call = self.delete.on(&redis_key);
+            let not_after = skew.there(delete.not_after);
+            call.command.arg(not_after.as_millis()).arg(&login);
+            call
+        };
+        let changed = match self.change(&redis_key, Some(key), &script).await {
             // What is no session is left alone.
             Err(error) if error::is_wrong_type(&error) => return Ok(Deleted::Done),
             changed => changed?,
         };
-        match answer {
+        match changed.answer {
             0 => Ok(Deleted::Done),
             1 => Ok(Deleted::Other),
             2 => Ok(Deleted::Late(self.now())),
@@ -344,7 +516,7 @@ impl Store for RedisStore {
     }
 
     fn now(&self) -> Timestamp {
-        self.connections.time.now()
+        self.servers.now()
     }
 
     fn timeout(&self) -> Duration {
@@ -356,170 +528,19 @@ impl Store for RedisStore {
     }
 
     fn describe(&self) -> String {
-        let near = self.connections.near.as_deref().map(|near| near.within);
-        let near = near.map_or_else(String::new, |within| {
+        let near = self.settings.near.map_or_else(String::new, |within| {
             format!(", a GET may be up to {within:?} behind other processes")
         });
-        let server = self.server.get().map_or("Redis", String::as_str);
-        format!(
-            "{server} at {}, keys `{}*`{near}",
-            self.address, self.prefix
-        )
-    }
-}
-
-/// Reads the reply of an HGETALL: the metadata, and all fields of the session.
-fn read_all(reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
-    let pairs = Vec::<(Vec<u8>, Vec<u8>)>::from_redis_value(reply);
-    let pairs = pairs.map_err(|_| error::unexpected())?;
-    let mut metadata = None;
-    let mut fields = Unsorted::with_capacity(pairs.len());
-    for (name, value) in pairs {
-        // A name that is not text is not one of ours.
-        match String::from_utf8(name) {
-            Ok(name) if name == METADATA => metadata = Some(value),
-            Ok(name) if is_own(&name) => {}
-            Ok(name) => fields.push(Name::from(name), &value),
-            Err(_) => {}
-        }
-    }
-    Ok((metadata, fields.sorted()))
-}
-
-/// Whether a hash field is the store's own, not the session's.
-fn is_own(name: &str) -> bool {
-    name.starts_with(METADATA) && !name.starts_with(DEADLINE_PREFIX) && name != PARENT
-}
-
-/// Reads the reply of an HMGET of the metadata and of these fields.
-fn read_some(names: &[Name], reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
-    let Value::Array(values) = reply else {
-        return Err(error::unexpected());
-    };
-    let mut values = values.into_iter();
-    let metadata = match values.next() {
-        Some(Value::BulkString(metadata)) => Some(metadata),
-        Some(Value::Nil) => None,
-        _ => return Err(error::unexpected()),
-    };
-    let mut fields = Unsorted::with_capacity(names.len());
-    for (name, value) in names.iter().zip(values) {
-        match value {
-            Value::BulkString(value) => fields.push(name.clone(), &value),
-            Value::Nil => {}
-            _ => return Err(error::unexpected()),
-        }
-    }
-    Ok((metadata, fields.sorted()))
-}
-
-/// Whether `update.lua` answers a value of this change.
-fn answers(change: &Change) -> bool {
-    match change {
-        Change::Add { .. } | Change::Extreme(..) | Change::Take { .. } => true,
-        Change::Set(_) | Change::Unset => false,
-    }
-}
-
-/// Writes the arguments of `update.lua`.
-fn write_update(call: &mut Cmd, update: &Update) {
-    call.arg(&update.loaded.to_bytes());
-    call.arg(update.not_after.as_millis());
-    // Room for a usual call, so that it need not grow.
-    let mut reads = Vec::with_capacity(8);
-    reads.push(METADATA);
-    if let Some(expected) = &update.expected {
-        reads.extend(expected.fields.iter().map(|(name, _)| &**name));
-    }
-    let expired = update.changes.expired().iter();
-    reads.extend(expired.map(|expired| &*expired.deadline_name));
-    for (name, change) in update.changes.iter() {
-        match change {
-            Change::Take { aliases } => reads.extend_from_slice(aliases),
-            Change::Set(_) | Change::Unset => continue,
-            Change::Add { .. } | Change::Extreme(..) => {}
-        }
-        reads.push(name);
-        if let Change::Add { counter, .. } = change {
-            reads.extend_from_slice(counter.aliases);
-        }
-    }
-    call.arg(reads.len()).arg(&reads);
-    if let Some(lifetime) = &update.loaded_lifetime {
-        call.arg("c").arg(Metadata::LIFETIME).arg(lifetime);
-    }
-    if let Some(expected) = &update.expected {
-        for (_, value) in &expected.fields {
-            match value {
-                Some(value) => call.arg("=").arg(value),
-                None => call.arg("0"),
-            };
-        }
-        for (prefix, count) in &expected.counts {
-            call.arg("#").arg(prefix).arg(count);
-        }
-    }
-    for expired in update.changes.expired() {
-        call.arg("x").arg(&expired.deadline).arg(&*expired.name);
-    }
-    for (name, change) in update.changes.iter() {
-        match change {
-            Change::Add {
-                delta,
-                base,
-                counter,
-            } => {
-                call.arg("+").arg(delta).arg(base);
-                call.arg(counter.range.min).arg(counter.range.max);
-                call.arg(counter.aliases.len())
-            }
-            Change::Extreme(Extreme::Max, value) => call.arg(">").arg(value),
-            Change::Extreme(Extreme::Min, value) => call.arg("<").arg(value),
-            Change::Set(value) => call.arg("s").arg(&**name).arg(value),
-            Change::Take { aliases } => call.arg("k").arg(aliases.len()),
-            Change::Unset => call.arg("u").arg(&**name),
+        let waits = match self.settings.wait_replicas {
+            0 => String::new(),
+            replicas => format!(", each change on {replicas} replicas"),
         };
-    }
-    write_metadata(call, update);
-}
-
-fn write_metadata(call: &mut Cmd, update: &Update) {
-    if update.ends {
-        call.arg("e");
-        return;
-    }
-    let mut replace = |offset: usize, bytes: &[u8]| {
-        call.arg("m").arg(offset).arg(bytes);
-    };
-    if let Some(rotation) = update.rotation {
-        replace(Metadata::DIGESTS, &rotation.digests.to_bytes());
-        let at = pack_seconds(Some(rotation.at));
-        replace(Metadata::ROTATED, &at);
-        if rotation.is_login {
-            replace(Metadata::AUTHENTICATED, &at);
-        }
-    }
-    if let (Some(deadline), Some(_)) = (update.absolute_deadline, update.lifetime) {
-        replace(Metadata::ABSOLUTE, &pack_millis(deadline));
-    }
-    if let Some(lifetime) = &update.lifetime {
-        let mut metadata = Metadata::default();
-        metadata.set_lifetime(lifetime);
-        replace(Metadata::LIFETIME, &metadata.pack_lifetime());
-    }
-    if let (Some(deadline), None) = (update.absolute_deadline, update.lifetime) {
-        call.arg("M")
-            .arg(Metadata::ABSOLUTE)
-            .arg(&pack_millis(deadline))
-            .arg(deadline.as_millis());
-    }
-    if update.touched_at.is_some() || !update.ttl.is_zero() {
-        // Never is never later than what is stored.
-        let touched_at = update.touched_at.unwrap_or_default();
-        call.arg("t")
-            .arg(Metadata::TOUCHED)
-            .arg(&pack_millis(touched_at));
-        call.arg(touched_at.as_millis()).arg(millis(update.ttl));
+        let server = self.server.get().map_or("Redis", String::as_str);
+        let address = self.servers.address();
+        format!(
+            "{server} at {address}, keys `{}*`{near}{waits}",
+            self.prefix
+        )
     }
 }
 

@@ -10,10 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use deadpool_redis::Runtime;
-use deadpool_redis::redis::{
-    self, FromRedisValue, IntoConnectionInfo as _, Parser, RedisResult, Value,
-};
+use deadpool_redis::redis::{self, FromRedisValue, Parser, RedisResult, Value};
 use session_core::store::redis::RedisStore;
 
 use super::process::{Folder, PATIENCE, Process, free_port, wait_for};
@@ -98,15 +95,13 @@ impl RedisServer {
 
     /// A store of its sessions, on a connection of its own.
     pub(crate) fn store(&self) -> RedisStore {
-        let config = deadpool_redis::Config::from_url(self.url());
-        let pool = config.builder().unwrap().runtime(Runtime::Tokio1);
-        RedisStore::new(pool.build().unwrap(), self.url())
+        RedisStore::new(self.url()).unwrap()
     }
 
     /// The same with a near cache, over this port: the server's own, or that of a proxy before it.
     pub(crate) fn near_store(&self, port: u16, within: Duration) -> RedisStore {
-        let info = format!("redis://127.0.0.1:{port}").into_connection_info();
-        self.store().near_cache(info.unwrap(), within).unwrap()
+        let store = RedisStore::new(format!("redis://127.0.0.1:{port}")).unwrap();
+        store.near_cache(within)
     }
 
     /// Sends a command and gives its answer as a type of one's choice, [`Value`] for instance.

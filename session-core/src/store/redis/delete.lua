@@ -12,6 +12,8 @@ if math.floor(now / 1000) > tonumber(ARGV[1]) then
   return {2, now}
 end
 local meta = redis.call('HGET', KEYS[1], '@')
+-- A replica must not say what is or is not there: it refuses any write, even one that does nothing.
+redis.call('HDEL', KEYS[1], '')
 -- No version's metadata are shorter, or of version 0: this is no session, and left alone.
 if not meta or #meta < 51 or string.byte(meta) == 0 then
   return {0, now}

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use deadpool_redis::PoolError;
 use deadpool_redis::redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::error::Error;
@@ -10,8 +9,10 @@ use crate::error::Error;
 /// An error that the server answered with this code. Its text is left out, because some texts
 /// repeat the arguments of the command.
 #[derive(Debug)]
-struct Refused {
-    code: String,
+pub(super) struct Refused {
+    pub(super) code: String,
+    /// Which node of a cluster has the slot instead: host and port.
+    pub(super) redirect: Option<String>,
 }
 
 impl std::fmt::Display for Refused {
@@ -21,7 +22,15 @@ impl std::fmt::Display for Refused {
             "NOPERM" => "; the Redis user lacks a permission, see `RedisStore` for those it needs",
             "OOM" => "; it has reached its `maxmemory`",
             "READONLY" => "; it is a replica",
-            "MOVED" | "ASK" | "CLUSTERDOWN" => "; it is a node of a cluster",
+            "MOVED" | "ASK" => {
+                "; it is a node of a cluster: write `urls`, a list, in the place of `url`"
+            }
+            "CLUSTERDOWN" => "; its cluster has no node for this slot",
+            "MASTERDOWN" => "; it is a replica, and has lost its master",
+            "LOADING" => "; it is reading its data from disk",
+            "NOREPLICAS" => "; it has fewer replicas than `min-replicas-to-write`",
+            "MISCONF" => "; it cannot save its data, see its own log",
+            "BUSY" => "; it is busy with a script that does not end",
             _ => "",
         };
         write!(f, "{}{hint}", self.code)
@@ -41,7 +50,8 @@ pub(super) fn of_redis(changes: bool, error: RedisError) -> Error {
     };
     if let Some(code) = code {
         let code = code.to_owned();
-        return Error::store("Redis refused").with_source(Refused { code });
+        let redirect = error.redirect_node().map(|(node, _)| node.to_owned());
+        return Error::store("Redis refused").with_source(Refused { code, redirect });
     }
     match error.is_io_error() {
         true => unanswered(changes, "the connection to Redis failed").with_source(error),
@@ -60,17 +70,6 @@ fn unanswered(changes: bool, message: impl Into<Cow<'static, str>>) -> Error {
     }
 }
 
-pub(super) fn of_pool(error: PoolError) -> Error {
-    match error {
-        PoolError::Backend(error) => of_redis(false, error),
-        PoolError::Timeout(_) => timed_out(false),
-        PoolError::Closed => Error::store("the Redis pool is closed"),
-        PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
-            Error::store("the Redis pool is set up wrongly").with_source(error)
-        }
-    }
-}
-
 pub(super) fn timed_out(changes: bool) -> Error {
     unanswered(changes, "Redis did not answer in time")
 }
@@ -79,11 +78,35 @@ pub(super) fn unexpected() -> Error {
     Error::unknown("Redis answered what it should not: is it a Redis server?")
 }
 
+/// What was changed is on too few servers: a failover may undo it.
+pub(super) fn not_replicated(replicas: usize, wanted: usize) -> Error {
+    Error::unknown(format!(
+        "Redis has stored it, but only {replicas} of its replicas have it, and `wait_replicas` is {wanted}"
+    ))
+}
+
+/// What the sentinels say who know the name.
+pub(super) fn no_master(name: &str) -> Error {
+    Error::store(format!("the sentinels know no master `{name}`"))
+}
+
+/// While a cluster is being changed, or is incomplete.
+pub(super) fn no_node() -> Error {
+    Error::store("no node of the cluster has the slot of this session")
+}
+
+pub(super) fn not_a_cluster() -> Error {
+    Error::store("the servers of `urls` are no cluster; write `url` for a single server")
+}
+
+/// The code with which the server refused, if it did.
+pub(super) fn refused(error: &Error) -> Option<&Refused> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
 /// Whether another kind of value than a hash is stored under the key.
 pub(super) fn is_wrong_type(error: &Error) -> bool {
-    let source = std::error::Error::source(error);
-    let refused = source.and_then(|source| source.downcast_ref::<Refused>());
-    refused.is_some_and(|refused| refused.code == "WRONGTYPE")
+    refused(error).is_some_and(|refused| refused.code == "WRONGTYPE")
 }
 
 /// Whether the connection that brought this error is useless: it is broken, or leads to a server

@@ -90,6 +90,10 @@ impl NearCache {
         tracking.query_async(connection).await
     }
 
+    pub(super) fn forget_all(&self) {
+        self.copies().forget_all();
+    }
+
     /// Hears what the server says unasked, before any later answer of the connection is handed out.
     pub(super) fn heard(&self, push: &PushInfo) {
         match push.kind {

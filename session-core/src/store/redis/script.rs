@@ -1,7 +1,9 @@
 //! A Lua script on the server.
 
-use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, Arg, Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
+use deadpool_redis::redis::aio::{ConnectionLike as _, MultiplexedConnection};
+use deadpool_redis::redis::{
+    self, Arg, Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value,
+};
 
 /// A script of one key.
 pub(super) struct Script {
@@ -34,8 +36,12 @@ impl Script {
 impl ScriptCall {
     /// Calls it. A server that does not know the script gets its source, and knows it from then on.
     /// So a flush of scripts does no harm.
-    pub(super) async fn query(&self, connection: &mut MultiplexedConnection) -> RedisResult<Value> {
-        let reply = self.command.query_async(connection).await;
+    pub(super) async fn query(
+        &self,
+        mut connection: MultiplexedConnection,
+        asking: bool,
+    ) -> RedisResult<Value> {
+        let reply = send(&mut connection, &self.command, asking).await;
         match reply {
             // The server says that it did nothing, so this sends nothing twice.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -46,9 +52,33 @@ impl ScriptCall {
                         command.arg(bytes);
                     }
                 }
-                command.query_async(connection).await
+                send(&mut connection, &command, asking).await
             }
             reply => reply,
         }
     }
+}
+
+async fn send(
+    connection: &mut MultiplexedConnection,
+    command: &Cmd,
+    asking: bool,
+) -> RedisResult<Value> {
+    match asking {
+        true => after_asking(connection, command).await,
+        false => command.query_async(connection).await,
+    }
+}
+
+/// Sends a command to a node that is just getting its slot. ASKING holds for the next command only, so no
+/// other one may come between.
+pub(super) async fn after_asking(
+    connection: &mut MultiplexedConnection,
+    command: &Cmd,
+) -> RedisResult<Value> {
+    let mut pipeline = Pipeline::with_capacity(2);
+    pipeline.cmd("ASKING").add_command(command.clone());
+    let replies = connection.req_packed_commands(&pipeline, 0, 2).await?;
+    let reply = replies.into_iter().next_back().unwrap_or(Value::Nil);
+    reply.extract_error()
 }

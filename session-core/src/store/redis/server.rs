@@ -41,18 +41,20 @@ impl Server {
     }
 
     /// What will lose or refuse sessions there, each with what to do.
-    pub(super) fn faults(&self) -> Vec<String> {
+    fn faults(&self, is_expected_in_cluster: bool) -> Vec<String> {
         let mut faults = Vec::new();
-        if self.mode == "cluster" {
+        if self.mode == "cluster" && !is_expected_in_cluster {
             faults.push(
                 "it is a node of a cluster: sessions of which another node has the slot are answered 503 \
-                 (MOVED); use a server that is no cluster"
+                 (MOVED); write `urls`, a list of some of its nodes, in the place of `url`"
                     .to_owned(),
             );
         }
         if self.mode == "sentinel" {
             faults.push(
-                "it is a sentinel, which stores nothing; write the `url` of its master".to_owned(),
+                "it is a sentinel, which stores nothing; write `sentinel = { master = \"…\", urls = […] }` in \
+                 the place of `url`"
+                    .to_owned(),
             );
         }
         if self.role == "slave" {
@@ -83,6 +85,29 @@ impl Server {
     }
 }
 
+/// What the servers of a store are, in one line, and what is wrong with which.
+pub(super) fn described(servers: &[(String, Server)], is_cluster: bool) -> (String, Vec<String>) {
+    let mut kinds: Vec<String> = servers
+        .iter()
+        .map(|(_, server)| server.to_string())
+        .collect();
+    kinds.sort();
+    kinds.dedup();
+    let mut faults = Vec::new();
+    for (address, server) in servers {
+        let its = server.faults(is_cluster);
+        faults.extend(its.into_iter().map(|fault| match is_cluster {
+            true => format!("{address}: {fault}"),
+            false => fault,
+        }));
+    }
+    let kinds = kinds.join(" and ");
+    match is_cluster {
+        true => (format!("{} masters of {kinds}", servers.len()), faults),
+        false => (kinds, faults),
+    }
+}
+
 /// In one line, for operators.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +135,7 @@ mod tests {
             server.to_string(),
             "Redis 7.0.15 (standalone, master, noeviction)"
         );
-        assert_eq!(server.faults(), Vec::<String>::new());
+        assert_eq!(server.faults(false), Vec::<String>::new());
         let valkey = Server::read(&format!(
             "{USUAL}valkey_version:8.0.1\r\nserver_name:valkey\r\n"
         ));
@@ -118,7 +143,7 @@ mod tests {
             valkey.to_string(),
             "Valkey 8.0.1 (standalone, master, noeviction)"
         );
-        assert_eq!(valkey.faults(), Vec::<String>::new());
+        assert_eq!(valkey.faults(false), Vec::<String>::new());
     }
 
     #[test]
@@ -131,14 +156,14 @@ mod tests {
             ("redis_version:7.0.15", "redis_version:6.0.16", "6.2"),
             ("redis_version:7.0.15", "redis_version:5.0.7", "6.2"),
         ] {
-            let faults = Server::read(&USUAL.replace(before, after)).faults();
+            let faults = Server::read(&USUAL.replace(before, after)).faults(false);
             assert_eq!(faults.len(), 1, "{after}: {faults:?}");
             assert!(faults[0].contains(part), "{after}: {faults:?}");
         }
         for version in ["6.2.0", "8.0.0", "10.1", "unstable", "255.255.255"] {
             let info = USUAL.replace("7.0.15", version);
             assert_eq!(
-                Server::read(&info).faults(),
+                Server::read(&info).faults(false),
                 Vec::<String>::new(),
                 "{version}"
             );
@@ -151,7 +176,7 @@ mod tests {
         for info in ["", "junk", ":\r\n:", "redis_version"] {
             let server = Server::read(info);
             assert_eq!(server.to_string(), "Redis  (?, ?, ?)");
-            assert_eq!(server.faults(), Vec::<String>::new());
+            assert_eq!(server.faults(false), Vec::<String>::new());
         }
     }
 }

@@ -10,6 +10,9 @@ use crate::clock::{Clock as _, SystemClock, Timestamp};
 /// After this long the server is asked again: its clock may be set, ours may drift.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
+/// An answer that took longer to arrive says less. By so much it may be less than what is known.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
+
 #[derive(Debug, Default)]
 pub(super) struct ServerTime(Mutex<State>);
 
@@ -56,9 +59,17 @@ impl ServerTime {
         })
     }
 
-    /// Records what the server said just now, in microseconds since 1970.
+    /// Records what the server said just now, in microseconds since 1970. Every answer is a bound from
+    /// below, so the highest one of a moment counts.
     pub(super) fn heard(&self, micros: u64) {
-        self.with(|state| state.heard = Some((micros, Instant::now())));
+        let known = self.micros();
+        let now = Instant::now();
+        let late = known.map(|known| Duration::from_micros(known.saturating_sub(micros)));
+        let only_late = late.is_some_and(|late| !late.is_zero() && late < ON_ITS_WAY);
+        self.with(|state| match state.heard {
+            Some((_, at)) if only_late && at.elapsed() < TRUSTED_FOR => {}
+            _ => state.heard = Some((micros, now)),
+        });
     }
 
     /// Records the reply to TIME.

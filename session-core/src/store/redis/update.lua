@@ -44,9 +44,11 @@ else
     end
   end
 end
--- What cannot be read has no digests that anybody could have loaded.
+-- What cannot be read has no digests that anybody could have loaded. A replica must not say so: it
+-- refuses any write, even one that does nothing.
 local meta = stored[1]
 if not meta or string.sub(meta, 2, 33) ~= ARGV[1] then
+  redis.call('HDEL', key, '')
   return {1, now}
 end
 
@@ -174,6 +176,7 @@ while step do
   elseif step == 'c' then
     local offset, bytes = tonumber(ARGV[at + 1]), ARGV[at + 2]
     if string.sub(meta .. string.rep('\0', offset + #bytes - #meta), offset + 1, offset + #bytes) ~= bytes then
+      redis.call('HDEL', key, '')
       return {1, now}
     end
     at = at + 3

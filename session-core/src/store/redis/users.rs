@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use deadpool_redis::redis::{Cmd, FromRedisValue as _, Value};
 
+use super::servers::Skew;
 use super::{RedisStore, error};
 use crate::clock::Timestamp;
 use crate::error::Error;
@@ -13,25 +14,30 @@ use crate::users::{ENDED_FOR, Mark, Member, Step, Stepped, UserKey, What, WhenFu
 #[async_trait]
 impl UserIndex for RedisStore {
     fn present(&self) -> Mark {
-        Mark::new(self.connections.time.micros().unwrap_or_default())
+        self.servers.present()
     }
 
     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
-        let mut call = self.users.on(&format!("{}{user}", self.prefix));
-        call.command.arg(step.not_after.as_millis());
-        write_step(&mut call.command, &step.what);
-        let (answer, mut words) = self.change(&call).await?;
-        match answer {
+        let key = format!("{}{user}", self.prefix);
+        let script = |skew: Skew| {
+            let mut call = self.users.on(&key);
+            call.command.arg(skew.there(step.not_after).as_millis());
+            write_step(&mut call.command, &step.what, skew);
+            call
+        };
+        let changed = self.change(&key, None, &script).await?;
+        let (mut words, skew) = (changed.words, changed.skew);
+        match changed.answer {
             0 => Ok(Stepped::Done(ids(words)?)),
             1 => Ok(Stepped::Ended),
             2 => Ok(Stepped::Full),
             3 => Ok(Stepped::Unknown),
             4 => Ok(Stepped::Late(self.now())),
-            5 => Ok(Stepped::Listed(members(words)?)),
+            5 => Ok(Stepped::Listed(members(words, skew)?)),
             6 => match words.next() {
                 Some(Value::Int(ended_at)) => {
                     let ended_at = Mark::new(u64::try_from(ended_at).unwrap_or_default());
-                    Ok(Stepped::Doomed(ids(words)?, ended_at))
+                    Ok(Stepped::Doomed(ids(words)?, skew.mark_here(ended_at)))
                 }
                 _ => Err(error::unexpected()),
             },
@@ -41,7 +47,7 @@ impl UserIndex for RedisStore {
 }
 
 /// Writes the arguments of `users.lua`.
-fn write_step(call: &mut Cmd, what: &What) {
+fn write_step(call: &mut Cmd, what: &What, skew: Skew) {
     match what {
         What::Admit {
             id,
@@ -51,8 +57,8 @@ fn write_step(call: &mut Cmd, what: &What) {
             limit,
         } => {
             call.arg("a").arg(id.to_string());
-            call.arg(remove_at.as_millis()).arg(label);
-            call.arg(began_at.number());
+            call.arg(skew.there(*remove_at).as_millis()).arg(label);
+            call.arg(skew.mark_there(*began_at).number());
             call.arg(limit.map_or(0, |limit| limit.max));
             let refuses = limit.is_some_and(|limit| limit.when_full == WhenFull::Refuse);
             call.arg(u8::from(refuses));
@@ -76,7 +82,8 @@ fn write_step(call: &mut Cmd, what: &What) {
             call.arg("l");
         }
         What::Renew { id, remove_at } => {
-            call.arg("r").arg(id.to_string()).arg(remove_at.as_millis());
+            let remove_at = skew.there(*remove_at).as_millis();
+            call.arg("r").arg(id.to_string()).arg(remove_at);
         }
     }
 }
@@ -94,11 +101,16 @@ fn id(word: Value) -> Option<SessionId> {
 }
 
 /// Reads pairs of an id and what is kept of it.
-fn members(mut words: impl Iterator<Item = Value>) -> Result<Vec<(SessionId, Member)>, Error> {
+fn members(
+    mut words: impl Iterator<Item = Value>,
+    skew: Skew,
+) -> Result<Vec<(SessionId, Member)>, Error> {
     let mut members = Vec::new();
     while let Some(word) = words.next() {
         let text = words.next().map(String::from_redis_value);
-        let member = text.and_then(Result::ok).and_then(|text| member(&text));
+        let member = text
+            .and_then(Result::ok)
+            .and_then(|text| member(&text, skew));
         members.push(id(word).zip(member).ok_or_else(error::unexpected)?);
     }
     members.sort_unstable_by_key(|(id, _)| *id);
@@ -106,13 +118,13 @@ fn members(mut words: impl Iterator<Item = Value>) -> Result<Vec<(SessionId, Mem
 }
 
 /// Reads "remove_at entered_at doomed label".
-fn member(text: &str) -> Option<Member> {
+fn member(text: &str, skew: Skew) -> Option<Member> {
     let mut words = text.splitn(4, ' ');
     let mut number = || words.next()?.parse().ok();
     let (remove_at, entered_at) = (number()?, number()?);
     Some(Member {
-        entered_at: Mark::new(entered_at),
-        remove_at: Timestamp::from_millis(remove_at),
+        entered_at: skew.mark_here(Mark::new(entered_at)),
+        remove_at: skew.here(Timestamp::from_millis(remove_at)),
         is_doomed: words.next()? == "1",
         label: words.next()?.to_owned(),
     })

@@ -1,0 +1,171 @@
+//! How a connection is made, and what is asked on it first.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{
+    self, AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, FromRedisValue as _,
+    ProtocolVersion, PushInfo, RedisError, RedisResult, ServerErrorKind, Value,
+};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::error::{of_redis, timed_out};
+use super::near::NearCache;
+use super::sentinel::Sentinels;
+use super::time::ServerTime;
+use crate::error::Error;
+
+/// How long a server that sentinels name may take to answer. One that died a moment ago never does, and
+/// meanwhile they agree on another one.
+const TRY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// After a try failed, how long until the sentinels are asked again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// Makes connections.
+#[derive(Clone)]
+pub(super) struct Dial {
+    pub(super) to: To,
+    /// How long connecting may take.
+    pub(super) timeout: Duration,
+    pub(super) near: Option<Arc<NearCache>>,
+    pub(super) time: Arc<ServerTime>,
+}
+
+/// Where a connection leads.
+#[derive(Clone)]
+pub(super) enum To {
+    /// A server, which must be a master.
+    Server(ConnectionInfo),
+    /// The master that sentinels name.
+    Master(Arc<Sentinels>),
+    /// A node of a cluster. It says by itself which keys are not its own.
+    Node(ConnectionInfo),
+}
+
+/// A new connection, and where it leads.
+pub(super) struct Dialled {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) address: String,
+}
+
+impl Dial {
+    /// Connects. The server's time is known afterwards: after a failover it is another clock.
+    pub(super) async fn connect(&self) -> Result<Dialled, Error> {
+        let deadline = Instant::now() + self.timeout;
+        let sentinels = match &self.to {
+            To::Server(info) | To::Node(info) => {
+                let connecting = timeout_at(deadline, self.connect_to(info.clone()));
+                return connecting.await.map_err(|_| timed_out(false))?;
+            }
+            To::Master(sentinels) => sentinels,
+        };
+        loop {
+            let trying = async { self.connect_to(sentinels.master().await?).await };
+            let until = deadline.min(Instant::now() + TRY_TIMEOUT);
+            let dialled = timeout_at(until, trying).await;
+            let dialled = dialled.unwrap_or_else(|_| Err(timed_out(false)));
+            if dialled.is_ok() || Instant::now() + TRY_AGAIN_AFTER >= deadline {
+                return dialled;
+            }
+            sleep(TRY_AGAIN_AFTER).await;
+        }
+    }
+
+    async fn connect_to(&self, info: ConnectionInfo) -> Result<Dialled, Error> {
+        let address = info.addr().to_string();
+        let connection = self.prepared(info).await;
+        let connection = connection.map_err(|error| of_redis(false, error))?;
+        Ok(Dialled {
+            connection,
+            address,
+        })
+    }
+
+    async fn prepared(&self, mut info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            // The caller of a command knows what it waits for, and sets the deadline.
+            .set_response_timeout(None);
+        if let Some(near) = &self.near {
+            let settings = info.redis_settings().clone();
+            info = info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3));
+            let hears = Arc::clone(near);
+            config = config.set_push_sender(move |push: PushInfo| {
+                hears.heard(&push);
+                Ok::<_, Infallible>(())
+            });
+        }
+        let client = Client::open(info)?;
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = connecting.await?;
+        if let Some(near) = &self.near {
+            near.begin(&mut connection).await?;
+        }
+        let (role, now) = tokio::join!(
+            check_role(connection.clone(), self.must_be_master()),
+            ask(connection.clone(), "TIME")
+        );
+        role?;
+        self.time.heard_reply(Some(now?));
+        Ok(connection)
+    }
+
+    /// Whether an answer of a replica is none. In a cluster, replicas refuse by themselves.
+    pub(super) fn must_be_master(&self) -> bool {
+        match self.to {
+            To::Server(_) | To::Master(_) => true,
+            To::Node(_) => false,
+        }
+    }
+
+    /// Without user and password.
+    pub(super) fn address(&self) -> String {
+        match &self.to {
+            To::Server(info) => format!("{}/{}", info.addr(), info.redis_settings().db()),
+            To::Node(info) => info.addr().to_string(),
+            To::Master(sentinels) => sentinels.to_string(),
+        }
+    }
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dial")
+            .field("to", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn ask(mut connection: MultiplexedConnection, command: &str) -> RedisResult<Value> {
+    redis::cmd(command).query_async(&mut connection).await
+}
+
+/// Fails if the server is not a master, though it has to be one. A replica answers reads: with what is
+/// old, or with nothing while it is being filled.
+pub(super) async fn check_role(
+    connection: MultiplexedConnection,
+    must_be_master: bool,
+) -> Result<(), RedisError> {
+    if !must_be_master {
+        return Ok(());
+    }
+    let words = match ask(connection, "ROLE").await {
+        Ok(Value::Array(words)) => words,
+        // A proxy that does not know the command, in front of a server that nobody can ask.
+        Err(error) if error.code() == Some("ERR") => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(_) => Vec::new(),
+    };
+    let role = words.into_iter().next().map(String::from_redis_value);
+    match role {
+        Some(Ok(role)) if role != "master" => Err(RedisError::from((
+            ErrorKind::Server(ServerErrorKind::ReadOnly),
+            "the server is no master",
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,148 @@
+//! Asks sentinels which server is the master.
+//!
+//! They are asked all at once, and what most of them say counts: one that is frozen costs no time, and
+//! one that was cut off from the others does not lead back to a master of before.
+
+use std::fmt;
+use std::time::Duration;
+
+use deadpool_redis::redis::{
+    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, RedisResult,
+};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::error::{no_master, of_redis, timed_out};
+use crate::error::Error;
+
+/// How long a sentinel may take to answer.
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+pub(super) struct Sentinels {
+    /// The name of the master, as the sentinels know it.
+    name: String,
+    sentinels: Vec<ConnectionInfo>,
+    /// How to connect to the master; they say where it is.
+    server: ConnectionInfo,
+}
+
+/// A host and a port.
+type Address = (String, u16);
+
+impl Sentinels {
+    pub(super) fn new(
+        name: String,
+        sentinels: Vec<ConnectionInfo>,
+        server: ConnectionInfo,
+    ) -> Self {
+        Self {
+            name,
+            sentinels,
+            server,
+        }
+    }
+
+    /// Where the master is, and how to connect to it.
+    pub(super) async fn master(&self) -> Result<ConnectionInfo, Error> {
+        let mut asking = JoinSet::new();
+        for sentinel in &self.sentinels {
+            let (sentinel, name) = (sentinel.clone(), self.name.clone());
+            asking.spawn(async move {
+                let answer = timeout(TIMEOUT, ask(sentinel, name)).await;
+                answer.map_err(|_| timed_out(false))?
+            });
+        }
+        let mut named = Vec::new();
+        let mut failure = None;
+        while let Some(answer) = asking.join_next().await {
+            match answer {
+                Ok(Ok(address)) => named.extend(address),
+                Ok(Err(error)) => failure = Some(error),
+                // Only at the end of the runtime.
+                Err(_) => {}
+            }
+            if let Some(address) = elected(&named, self.sentinels.len(), asking.len()) {
+                return Ok(at(&self.server, address));
+            }
+        }
+        Err(failure.unwrap_or_else(|| no_master(&self.name)))
+    }
+}
+
+/// For operators.
+impl fmt::Display for Sentinels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sentinels = self.sentinels.iter().map(|info| info.addr().to_string());
+        let sentinels: Vec<_> = sentinels.collect();
+        write!(
+            f,
+            "`{}` of the sentinels {}",
+            self.name,
+            sentinels.join(", ")
+        )
+    }
+}
+
+/// Asks one sentinel. `None`: it knows no such master.
+async fn ask(sentinel: ConnectionInfo, name: String) -> Result<Option<Address>, Error> {
+    let asking = async {
+        let client = Client::open(sentinel)?;
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = connecting.await?;
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+        command.query_async(&mut connection).await
+    };
+    let address: RedisResult<Option<Address>> = asking.await;
+    address.map_err(|error| of_redis(false, error))
+}
+
+/// What most of the sentinels say, as soon as the ones that are still asked can change nothing.
+fn elected(named: &[Address], all: usize, waiting: usize) -> Option<&Address> {
+    let votes = |address: &Address| named.iter().filter(|named| *named == address).count();
+    let elected = named.iter().max_by_key(|address| votes(address))?;
+    (votes(elected) > all / 2 || waiting == 0).then_some(elected)
+}
+
+/// The same way to connect, to another server.
+pub(super) fn at(info: &ConnectionInfo, (host, port): &Address) -> ConnectionInfo {
+    let (host, port) = (host.clone(), *port);
+    let address = match info.addr().clone() {
+        ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure,
+            tls_params,
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    info.clone().set_addr(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_most_sentinels_say_counts() {
+        let (old, new) = (("old".to_owned(), 1), ("new".to_owned(), 2));
+        let (old, new) = (&old, &new);
+        for (named, waiting, expected) in [
+            (vec![], 0, None),
+            (vec![old], 2, None),
+            (vec![old, new], 1, None),
+            (vec![new, new], 1, Some(new)),
+            (vec![old, new, new], 0, Some(new)),
+            // The others do not answer.
+            (vec![old], 0, Some(old)),
+        ] {
+            let named: Vec<Address> = named.into_iter().cloned().collect();
+            assert_eq!(elected(&named, 3, waiting), expected, "{named:?}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The servers of a store: one, or a cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_redis::redis::{Cmd, Value};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::cluster::Cluster;
+use super::near::Ticket;
+use super::script::ScriptCall;
+use super::shared::{Call, Shared};
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::store::Key;
+use crate::users::Mark;
+
+pub(super) enum Servers {
+    One(Arc<Shared>),
+    Cluster(Cluster),
+}
+
+/// What is asked of whichever server has the key.
+#[derive(Clone, Copy)]
+pub(super) enum Request<'r> {
+    Read(&'r Cmd),
+    /// The script, for a server whose time differs so from the store's.
+    Change(&'r (dyn Fn(Skew) -> ScriptCall + Sync)),
+}
+
+/// A server's answer.
+pub(super) struct Answer {
+    pub(super) value: Value,
+    /// What the near cache needs to keep it.
+    pub(super) ticket: Option<Ticket>,
+    pub(super) skew: Skew,
+    /// Which server answered.
+    pub(super) shared: Arc<Shared>,
+}
+
+/// By how much a server's time is ahead of the store's. They differ only in a cluster, where each node
+/// has its own clock.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Skew {
+    pub(super) millis: i64,
+    /// The same for marks.
+    pub(super) micros: i64,
+}
+
+impl Skew {
+    /// A time of the store in the server's.
+    pub(super) fn there(self, at: Timestamp) -> Timestamp {
+        Timestamp::from_millis(at.as_millis().saturating_add_signed(self.millis))
+    }
+
+    /// A time of the server in the store's.
+    pub(super) fn here(self, at: Timestamp) -> Timestamp {
+        let millis = self.millis.saturating_neg();
+        Timestamp::from_millis(at.as_millis().saturating_add_signed(millis))
+    }
+
+    pub(super) fn mark_there(self, mark: Mark) -> Mark {
+        Mark::new(mark.number().saturating_add_signed(self.micros))
+    }
+
+    pub(super) fn mark_here(self, mark: Mark) -> Mark {
+        let micros = self.micros.saturating_neg();
+        Mark::new(mark.number().saturating_add_signed(micros))
+    }
+}
+
+impl Servers {
+    /// Asks the server that has the Redis key. `session` is set if that is a session's.
+    pub(super) async fn run(
+        &self,
+        request: Request<'_>,
+        key: &str,
+        session: Option<Key>,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
+        match self {
+            Self::One(shared) => {
+                let skew = Skew::default();
+                shared.answer(request, session, skew, deadline, false).await
+            }
+            Self::Cluster(cluster) => cluster.run(request, key, session, deadline).await,
+        }
+    }
+
+    /// Asks every server, a cluster's masters, all at once. Answers which said what.
+    pub(super) async fn ask_all(
+        &self,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<Vec<(String, Result<Value, Error>)>, Error> {
+        let all = match self {
+            Self::One(shared) => vec![Arc::clone(shared)],
+            Self::Cluster(cluster) => cluster.masters(deadline).await?,
+        };
+        let mut asked = JoinSet::new();
+        for shared in all {
+            let command = command.clone();
+            asked.spawn(async move {
+                let answer = shared
+                    .run(Call::Read(&command, None), deadline, false)
+                    .await;
+                (shared.address(), answer.map(|answered| answered.value))
+            });
+        }
+        let mut answers = asked.join_all().await;
+        answers.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(answers)
+    }
+
+    /// The server of whose copies one may be this key's.
+    pub(super) fn near(&self, key: &str) -> Option<Arc<Shared>> {
+        match self {
+            Self::One(shared) => Some(Arc::clone(shared)),
+            Self::Cluster(cluster) => cluster.owner(key),
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        match self {
+            Self::One(shared) => shared.time().now(),
+            Self::Cluster(cluster) => cluster.now(),
+        }
+    }
+
+    /// The present point in the order of what is done to users.
+    pub(super) fn present(&self) -> Mark {
+        match self {
+            Self::One(shared) => Mark::new(shared.time().micros().unwrap_or_default()),
+            Self::Cluster(cluster) => cluster.present(),
+        }
+    }
+
+    /// Whether the time was ever heard.
+    pub(super) fn is_time_known(&self) -> bool {
+        match self {
+            Self::One(shared) => shared.time().is_known(),
+            Self::Cluster(cluster) => cluster.is_time_known(),
+        }
+    }
+
+    /// Connects, so that the time is known.
+    pub(super) async fn hear_time(&self, key: &str, deadline: Instant) -> Result<(), Error> {
+        match self {
+            Self::One(shared) => shared.connected(deadline).await,
+            Self::Cluster(cluster) => cluster.hear_time(key, deadline).await,
+        }
+    }
+
+    /// Without user and password.
+    pub(super) fn address(&self) -> String {
+        match self {
+            Self::One(shared) => shared.address(),
+            Self::Cluster(cluster) => cluster.address(),
+        }
+    }
+}
+
+impl Shared {
+    /// Asks this server.
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        request: Request<'_>,
+        session: Option<Key>,
+        skew: Skew,
+        deadline: Instant,
+        asking: bool,
+    ) -> Result<Answer, Error> {
+        let answered = match request {
+            Request::Read(command) => {
+                self.run(Call::Read(command, session), deadline, asking)
+                    .await
+            }
+            Request::Change(script) => {
+                let script = script(skew);
+                self.run(Call::Change(&script, session), deadline, asking)
+                    .await
+            }
+        };
+        let answered = answered?;
+        Ok(Answer {
+            value: answered.value,
+            ticket: answered.ticket,
+            skew,
+            shared: Arc::clone(self),
+        })
+    }
+}
+
+/// How each server is connected to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) connect_timeout: Duration,
+    /// How old a copy may be, if there are copies.
+    pub(super) near: Option<Duration>,
+    /// How many replicas must have a change.
+    pub(super) wait_replicas: usize,
+    /// How many changes may wait for replicas at a time.
+    pub(super) max_connections: usize,
+}

@@ -1,0 +1,432 @@
+//! `[default.databases.<name>]` → how to connect to Redis.
+
+use std::time::Duration;
+
+use deadpool_redis::redis::{ConnectionAddr, ConnectionInfo};
+use rocket::figment::Figment;
+use rocket::figment::value::Value;
+use rocket::figment::value::magic::RelativePathBuf;
+use serde::de::DeserializeOwned;
+use session_core::nearest::nearest;
+use session_core::options::parse_duration;
+use session_core::store::redis::{RedisStore, connection_info};
+
+/// How to connect to Redis. Valid by construction, but nothing was connected yet.
+#[derive(Clone)]
+pub(crate) struct RedisConfig {
+    pub(crate) servers: Servers,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) max_connections: Option<usize>,
+    wait_replicas: usize,
+}
+
+#[derive(Clone)]
+pub(crate) enum Servers {
+    One(ConnectionInfo),
+    Cluster(Vec<ConnectionInfo>),
+    Sentinel {
+        /// The name of the master.
+        master: String,
+        sentinels: Vec<ConnectionInfo>,
+        /// How to connect to it.
+        server: ConnectionInfo,
+    },
+}
+
+/// All keys. The last ones are those of rocket_db_pools that count for nothing here.
+const KEYS: &[&str] = &[
+    "url",
+    "urls",
+    "sentinel",
+    "username",
+    "password",
+    "tls",
+    "max_connections",
+    "connect_timeout",
+    "wait_replicas",
+    "min_connections",
+    "idle_timeout",
+    "extensions",
+];
+
+const OF_SENTINEL: &[&str] = &["master", "urls", "username", "password"];
+
+const OF_TLS: &[&str] = &["ca", "cert", "key"];
+
+/// What to write where a text is meant.
+const TEXT: &str = "must be a text, or `{ file = \"…\" }`, or `{ env = \"…\" }`";
+
+impl RedisConfig {
+    /// Reads the keys of the figment, which is focused on the database.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in words that name the key and the fix. They do not repeat a password.
+    pub(crate) fn read(figment: &Figment) -> Result<Self, String> {
+        let keys = Keys(figment);
+        keys.check("", KEYS)?;
+        keys.check("sentinel", OF_SENTINEL)?;
+        keys.check("tls", OF_TLS)?;
+        let (username, password) = (keys.text("username")?, keys.text("password")?);
+        let certificates = Certificates::read(&keys)?;
+        let own = |url: &str| {
+            let info = info(url, username.as_deref(), password.as_deref())?;
+            certificates.given_to(info)
+        };
+        let servers = match (
+            keys.text("url")?,
+            keys.texts("urls")?,
+            keys.contains("sentinel"),
+        ) {
+            (Some(url), None, false) => {
+                Servers::One(own(&url).map_err(|fault| format!("`url`: {fault}"))?)
+            }
+            (None, Some(urls), false) => {
+                let nodes = urls
+                    .iter()
+                    .map(|url| own(url))
+                    .collect::<Result<Vec<_>, _>>();
+                let nodes = nodes.map_err(|fault| format!("`urls`: {fault}"))?;
+                if let Some(node) = nodes.iter().find(|node| node.redis_settings().db() != 0) {
+                    return Err(format!(
+                        "`urls`: a cluster has database 0 only; write \"redis://{}\"",
+                        node.addr()
+                    ));
+                }
+                Servers::Cluster(nodes)
+            }
+            (url, None, true) => {
+                // Where the master is, the sentinels say.
+                let url = url.as_deref().unwrap_or(match certificates.are_given() {
+                    true => "rediss://sentinel",
+                    false => "redis://sentinel",
+                });
+                Servers::Sentinel {
+                    master: keys.text("sentinel.master")?.ok_or(
+                        "`sentinel.master` is missing: the name by which the sentinels know the master",
+                    )?,
+                    sentinels: keys.sentinels(&certificates)?,
+                    server: own(url).map_err(|fault| format!("`url`: {fault}"))?,
+                }
+            }
+            (None, None, false) => {
+                return Err(
+                    "it needs an `url` like \"redis://127.0.0.1:6379\", or `urls`, a list of \
+                            a cluster's nodes, or `sentinel = { master = \"…\", urls = […] }`"
+                        .into(),
+                );
+            }
+            (_, Some(_), _) => {
+                return Err(
+                    "`urls` names the nodes of a cluster, so neither `url` nor `sentinel` can stand \
+                     beside it; remove one of them"
+                        .into(),
+                );
+            }
+        };
+        let max_connections = keys.number("max_connections")?;
+        if max_connections == Some(0) {
+            return Err("`max_connections` must be at least 1".into());
+        }
+        Ok(Self {
+            servers,
+            connect_timeout: keys.seconds("connect_timeout")?,
+            max_connections,
+            wait_replicas: keys.number("wait_replicas")?.unwrap_or(0),
+        })
+    }
+
+    /// A store there.
+    pub(crate) fn store(&self) -> Result<RedisStore, String> {
+        let store = match self.servers.clone() {
+            Servers::One(info) => RedisStore::new(info),
+            Servers::Cluster(nodes) => RedisStore::cluster(nodes),
+            Servers::Sentinel {
+                master,
+                sentinels,
+                server,
+            } => RedisStore::sentinel(master, sentinels, server),
+        };
+        let mut store = store.map_err(|error| error.to_string())?;
+        store = store.wait_replicas(self.wait_replicas);
+        if let Some(timeout) = self.connect_timeout {
+            store = store.connect_timeout(timeout);
+        }
+        if let Some(connections) = self.max_connections {
+            store = store.max_connections(connections);
+        }
+        Ok(store)
+    }
+
+    /// Where a password goes over a network in plain text, if it does.
+    pub(crate) fn exposed_at(&self) -> Option<String> {
+        let all = match &self.servers {
+            Servers::One(info) => std::slice::from_ref(info),
+            Servers::Cluster(nodes) => nodes,
+            Servers::Sentinel { sentinels, .. } => sentinels,
+        };
+        let exposed = all.iter().find(|info| {
+            let is_far = match info.addr() {
+                ConnectionAddr::Tcp(host, _) => !is_loopback(host),
+                _ => false,
+            };
+            is_far && info.redis_settings().password().is_some()
+        });
+        exposed.map(|info| info.addr().to_string())
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// How to connect to the server of an URL. What is configured beside the URL wins over what it says.
+fn info(
+    url: &str,
+    username: Option<&str>,
+    password: Option<&str>,
+) -> Result<ConnectionInfo, String> {
+    if url.starts_with("rediss:") && !cfg!(feature = "tls") {
+        return Err(
+            "rocket_typed_session was built without its feature `tls`; enable it for `rediss://`"
+                .into(),
+        );
+    }
+    if url.contains("#insecure") {
+        return Err(
+            "with `#insecure` anybody on the way could read and change sessions; remove it, and write \
+             `tls = { ca = \"…\" }` if the server's certificate is your own"
+                .into(),
+        );
+    }
+    let info = connection_info(url).map_err(|_| {
+        "is no address of a Redis server; write one like \"redis://127.0.0.1:6379\", \
+         \"rediss://redis.example.org:6379\" or \"redis+unix:///run/redis.sock\""
+            .to_owned()
+    })?;
+    let mut settings = info.redis_settings().clone();
+    if let Some(username) = username {
+        settings = settings.set_username(username);
+    }
+    if let Some(password) = password {
+        settings = settings.set_password(password);
+    }
+    Ok(info.set_redis_settings(settings))
+}
+
+/// How a certificate begins in a PEM file.
+#[cfg(feature = "tls")]
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+/// Whom to trust, and who we are. PEM files.
+#[derive(Default)]
+struct Certificates {
+    ca: Option<Vec<u8>>,
+    own: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Certificates {
+    fn read(keys: &Keys<'_>) -> Result<Self, String> {
+        let (ca, cert, key) = (
+            keys.file("tls.ca")?,
+            keys.file("tls.cert")?,
+            keys.file("tls.key")?,
+        );
+        let own = match (cert, key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => {
+                return Err(
+                    "`tls.cert` and `tls.key` belong together: write both, or neither".into(),
+                );
+            }
+        };
+        Ok(Self { ca, own })
+    }
+
+    fn are_given(&self) -> bool {
+        self.ca.is_some() || self.own.is_some()
+    }
+
+    #[cfg(feature = "tls")]
+    fn given_to(&self, info: ConnectionInfo) -> Result<ConnectionInfo, String> {
+        use deadpool_redis::redis::{Client, ClientTlsConfig, TlsCertificates};
+
+        if !self.are_given() {
+            return Ok(info);
+        }
+        if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            return Err("`tls` counts for `rediss://` only; write that".into());
+        }
+        let own = self.own.clone();
+        let certificates = TlsCertificates {
+            client_tls: own.map(|(client_cert, client_key)| ClientTlsConfig {
+                client_cert,
+                client_key,
+            }),
+            root_cert: self.ca.clone(),
+        };
+        let fault = "`tls`: one of the files is no PEM file with a certificate, or with a key";
+        // No certificate at all would be no error, and then no server could be trusted.
+        let is_pem = |pem: &Vec<u8>| pem.windows(PEM.len()).any(|part| part == PEM);
+        if !self.ca.iter().all(is_pem) {
+            return Err(fault.into());
+        }
+        let client = Client::build_with_tls(info, certificates).map_err(|_| fault.to_owned())?;
+        Ok(client.get_connection_info().clone())
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn given_to(&self, info: ConnectionInfo) -> Result<ConnectionInfo, String> {
+        match self.are_given() {
+            true => Err(
+                "rocket_typed_session was built without its feature `tls`; enable it for `tls`"
+                    .into(),
+            ),
+            false => Ok(info),
+        }
+    }
+}
+
+/// The keys of the database.
+struct Keys<'f>(&'f Figment);
+
+impl Keys<'_> {
+    fn contains(&self, key: &str) -> bool {
+        self.0.contains(key)
+    }
+
+    /// Refuses what is no table, and keys that nobody knows.
+    fn check(&self, table: &str, known: &[&str]) -> Result<(), String> {
+        let Ok(value) = (match table {
+            "" => self.0.extract::<Value>(),
+            table => self.0.find_value(table),
+        }) else {
+            return Ok(());
+        };
+        let keys = value
+            .as_dict()
+            .ok_or_else(|| format!("`{table}` must be a table"))?;
+        match keys.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(key) => Err(match nearest(key, known) {
+                Some(meant) => format!("`{key}` is no option of it; did you mean `{meant}`?"),
+                None => format!(
+                    "`{key}` is no option of it; write one of `{}`",
+                    known.join("`, `")
+                ),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// A text, which may stand in a file or in a variable of the environment.
+    fn text(&self, key: &str) -> Result<Option<String>, String> {
+        let Ok(value) = self.0.find_value(key) else {
+            return Ok(None);
+        };
+        let fault = |fault: &str| format!("`{key}`: {fault}");
+        let Some(source) = value.as_dict() else {
+            return match &value {
+                Value::String(_, text) => Ok(Some(text.clone())),
+                // What stands in the environment without quotes may look like a number.
+                Value::Num(_, number) => match (number.to_u128(), number.to_i128()) {
+                    (Some(number), _) => Ok(Some(number.to_string())),
+                    (_, Some(number)) => Ok(Some(number.to_string())),
+                    _ => Err(fault(TEXT)),
+                },
+                _ => Err(fault(TEXT)),
+            };
+        };
+        let words: Vec<_> = source.keys().map(String::as_str).collect();
+        match words[..] {
+            ["file"] => {
+                let bytes = self.file(&format!("{key}.file"))?.unwrap_or_default();
+                let text = String::from_utf8(bytes).map_err(|_| fault("the file is no text"))?;
+                Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+            ["env"] => {
+                let name = source["env"].as_str().ok_or_else(|| fault(TEXT))?;
+                let value = std::env::var(name);
+                let value = value.map_err(|_| {
+                    fault(&format!("the variable `{name}` is not in the environment"))
+                })?;
+                Ok(Some(value))
+            }
+            _ => Err(fault(TEXT)),
+        }
+    }
+
+    fn texts(&self, key: &str) -> Result<Option<Vec<String>>, String> {
+        if !self.contains(key) {
+            return Ok(None);
+        }
+        let texts: Vec<String> =
+            self.inner(key, "must be a list of addresses: `[\"redis://…\"]`")?;
+        match texts.is_empty() {
+            true => Err(format!("`{key}` must name at least one")),
+            false => Ok(Some(texts)),
+        }
+    }
+
+    /// What stands in a file. A relative path begins where the configuration file is.
+    fn file(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+        if !self.contains(key) {
+            return Ok(None);
+        }
+        let path: RelativePathBuf = self.inner(key, "must be a path")?;
+        let bytes = std::fs::read(path.relative());
+        let bytes = bytes.map_err(|error| {
+            let path = path.original().display();
+            format!("`{key}`: the file `{path}` cannot be read: {error}")
+        })?;
+        Ok(Some(bytes))
+    }
+
+    fn number(&self, key: &str) -> Result<Option<usize>, String> {
+        if !self.contains(key) {
+            return Ok(None);
+        }
+        self.inner(key, "must be a number").map(Some)
+    }
+
+    /// A number of seconds, or a text like `500ms`.
+    fn seconds(&self, key: &str) -> Result<Option<Duration>, String> {
+        const WHAT: &str = "must be a time longer than zero: `5` (seconds), or \"500ms\"";
+        let duration = match self.0.find_value(key) {
+            Err(_) => return Ok(None),
+            Ok(Value::String(_, text)) => parse_duration(&text).ok(),
+            Ok(_) => Some(Duration::from_secs(self.inner(key, WHAT)?)),
+        };
+        let duration = duration.filter(|duration| !duration.is_zero());
+        duration.map(Some).ok_or_else(|| format!("`{key}` {WHAT}"))
+    }
+
+    fn sentinels(&self, certificates: &Certificates) -> Result<Vec<ConnectionInfo>, String> {
+        let urls = self.texts("sentinel.urls")?;
+        let urls =
+            urls.ok_or("`sentinel.urls` is missing: a list like [\"redis://127.0.0.1:26379\"]")?;
+        let username = self.text("sentinel.username")?;
+        let password = self.text("sentinel.password")?;
+        let sentinels = urls.iter().map(|url| {
+            let info = info(url, username.as_deref(), password.as_deref())?;
+            match info.addr() {
+                ConnectionAddr::TcpTls { .. } => certificates.given_to(info),
+                _ => Ok(info),
+            }
+        });
+        let sentinels = sentinels.collect::<Result<_, String>>();
+        sentinels.map_err(|fault| format!("`sentinel.urls`: {fault}"))
+    }
+
+    /// An error of figment's shows the value, which may be a secret.
+    fn inner<V: DeserializeOwned>(&self, key: &str, what: &str) -> Result<V, String> {
+        let value = self.0.extract_inner(key);
+        value.map_err(|_| format!("`{key}` {what}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;
