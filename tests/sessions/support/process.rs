@@ -15,7 +15,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Starts a program in the background, says its process id, and kills it when standard input
 /// closes: the system does that when the test process is gone, be it by a panic, an abort or
 /// SIGKILL, where no destructor runs. Ends when the program does, and its process group with it:
-/// what the program has started, as `faketime` does, would outlive it.
+/// what the program has started, as `faketime` does, would outlive it. Who is killed does not tidy up,
+/// so what libfaketime keeps in memory is removed here.
 const GUARDIAN: &str = r#"
     exec 3<&0
     "$@" >"$LOG" 2>&1 </dev/null 3<&- &
@@ -23,6 +24,9 @@ const GUARDIAN: &str = r#"
     (read -r _ <&3; kill -9 "$program") >/dev/null 2>&1 &
     echo "$program"
     wait "$program"
+    for left in "/dev/shm/faketime_shm_$program" "/dev/shm/sem.faketime_sem_$program"; do
+        [ -e "$left" ] && rm -f "$left"
+    done
     kill -9 0
 "#;
 
