@@ -15,3 +15,4 @@ pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod secrets;
+pub(crate) mod tls;

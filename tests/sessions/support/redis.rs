@@ -1,19 +1,27 @@
 //! A real Redis server of one's own.
 
 mod monitor;
+mod setup;
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, ErrorKind, Write};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use deadpool_redis::redis::{self, FromRedisValue, Parser, RedisResult, Value};
+use deadpool_redis::redis::{self, FromRedisValue, RedisResult, Value};
 use session_core::store::redis::RedisStore;
 
 pub(crate) use self::monitor::{Monitor, Received};
-use super::process::{Folder, PATIENCE, Process, free_port, wait_for};
+use self::setup::{LOG, Ports, SOCKET, ask};
+pub(crate) use self::setup::{Role, Setup};
+use super::process::{Folder, Process, wait_for};
+use super::tls::Certificates;
 
 const MISSING: &str = "these tests need the program `redis-server`: run `scripts/test`, which \
                        installs it, or `apt-get install redis-server` / `brew install redis`";
@@ -27,41 +35,22 @@ const PORT_ATTEMPTS: usize = 10;
 /// Its methods block for the moment that a local server takes; they can be called in async tests.
 #[derive(Debug)]
 pub(crate) struct RedisServer {
-    port: u16,
+    ports: Ports,
     folder: Folder,
-    mode: Mode,
+    setup: Setup,
     process: Option<Process>,
+    is_paused: AtomicBool,
     connection: Mutex<Option<TcpStream>>,
     /// Our own addresses, so that a monitor can leave out what the test itself asks.
     own: Arc<Mutex<HashSet<SocketAddr>>>,
 }
 
-/// How a server runs.
-#[derive(Clone, Copy, Debug)]
-enum Mode {
-    Alone,
-    /// As a node of a cluster.
-    Cluster,
-}
-
 impl RedisServer {
     pub(crate) fn start() -> Self {
-        Self::start_in(Mode::Alone)
+        Self::start_with(Setup::default())
     }
 
-    /// A cluster of one node, which has all slots. It refuses a script with keys of two slots, as larger
-    /// ones do.
-    pub(crate) fn start_cluster() -> Self {
-        let server = Self::start_in(Mode::Cluster);
-        let _: String = server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-        wait_for("the cluster", || {
-            let info: String = server.command(&["CLUSTER", "INFO"]);
-            info.contains("cluster_state:ok").then_some(())
-        });
-        server
-    }
-
-    fn start_in(mode: Mode) -> Self {
+    pub(crate) fn start_with(setup: Setup) -> Self {
         let found = Command::new("redis-server")
             .arg("--version")
             .stdout(Stdio::null())
@@ -69,13 +58,14 @@ impl RedisServer {
         assert!(found.is_ok_and(|status| status.success()), "{MISSING}");
         let folder = Folder::new("redis");
         for _ in 0..PORT_ATTEMPTS {
-            let port = free_port();
-            if let Some(process) = launch(port, &folder, mode) {
+            let ports = Ports::free();
+            if let Some(process) = setup.launch(ports, &folder) {
                 return Self {
-                    port,
+                    ports,
                     folder,
-                    mode,
+                    setup,
                     process: Some(process),
+                    is_paused: AtomicBool::new(false),
                     connection: Mutex::default(),
                     own: Arc::default(),
                 };
@@ -84,13 +74,85 @@ impl RedisServer {
         panic!("no free port for redis-server in {PORT_ATTEMPTS} attempts");
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
+    /// Several servers at once.
+    pub(crate) fn start_all(setups: impl IntoIterator<Item = Setup>) -> Vec<Self> {
+        thread::scope(|scope| {
+            let start = |setup| scope.spawn(|| Self::start_with(setup));
+            let started: Vec<_> = setups.into_iter().map(start).collect();
+            let joined = started.into_iter().map(|server| server.join().unwrap());
+            joined.collect()
+        })
     }
 
-    /// `redis://127.0.0.1:…`.
+    /// A cluster of one node, which has all slots. It refuses a script with keys of two slots, as larger
+    /// ones do.
+    pub(crate) fn start_cluster() -> Self {
+        let server = Self::start_with(Setup::default().with_role(Role::ClusterNode));
+        let _: String = server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        wait_for("the cluster", || {
+            let info: String = server.command(&["CLUSTER", "INFO"]);
+            info.contains("cluster_state:ok").then_some(())
+        });
+        server
+    }
+
+    /// A server that speaks TLS on [`tls_port`](Self::tls_port), with clients that have a certificate
+    /// or with all. The test itself asks it on the plain port.
+    pub(crate) fn start_tls(
+        certificates: &Certificates,
+        requires_client_certificate: bool,
+    ) -> Self {
+        Self::start_with(Setup::default().with_tls(certificates, requires_client_certificate))
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.ports.plain
+    }
+
+    /// Where it speaks TLS, if it does.
+    pub(crate) fn tls_port(&self) -> u16 {
+        assert!(self.setup.has_tls(), "this server speaks no TLS");
+        self.ports.tls
+    }
+
+    /// Where other servers find it, and what sentinels say of it.
+    pub(crate) fn peer_port(&self) -> u16 {
+        if self.setup.has_tls() {
+            self.ports.tls
+        } else {
+            self.ports.plain
+        }
+    }
+
+    /// Where the nodes of a cluster find it.
+    pub(crate) fn bus_port(&self) -> u16 {
+        self.ports.bus
+    }
+
+    /// Where it listens besides.
+    pub(crate) fn socket_path(&self) -> PathBuf {
+        self.folder.path().join(SOCKET)
+    }
+
+    /// `redis://127.0.0.1:…`, with its password if it has one.
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.url_of("redis", self.port())
+    }
+
+    /// `rediss://127.0.0.1:…`, with its password if it has one.
+    pub(crate) fn tls_url(&self) -> String {
+        self.url_of("rediss", self.tls_port())
+    }
+
+    fn url_of(&self, scheme: &str, port: u16) -> String {
+        let password = self.password();
+        let user = password.map(|password| format!(":{password}@"));
+        format!("{scheme}://{}127.0.0.1:{port}", user.unwrap_or_default())
+    }
+
+    /// What clients must say to it, if anything.
+    pub(crate) fn password(&self) -> Option<&str> {
+        self.setup.password()
     }
 
     /// A store of its sessions, on a connection of its own.
@@ -115,10 +177,15 @@ impl RedisServer {
         self.ask(words)
     }
 
+    /// The same where the server may refuse.
+    pub(crate) fn attempt<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        redis::from_redis_value(self.answer(&words)?).map_err(Into::into)
+    }
+
     /// Sends a command that the server refuses, and gives its reason.
     pub(crate) fn refusal(&self, words: &[&str]) -> String {
-        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        self.answer(&words).unwrap_err().to_string()
+        self.attempt::<Value>(words).unwrap_err().to_string()
     }
 
     /// The keys of all sessions, in order.
@@ -179,40 +246,65 @@ impl RedisServer {
     /// Stops the server in its tracks: it accepts connections and commands and answers nothing,
     /// until [`resume`](Self::resume).
     pub(crate) fn pause(&self) {
+        self.is_paused.store(true, Ordering::Relaxed);
         self.running().signal("STOP");
     }
 
     pub(crate) fn resume(&self) {
         self.running().signal("CONT");
+        self.is_paused.store(false, Ordering::Relaxed);
     }
 
     /// Ends the server at once: its connections break and its port refuses new ones.
     pub(crate) fn stop(&mut self) {
         drop(self.process.take());
         *lock(&self.connection) = None;
+        self.is_paused = AtomicBool::new(false);
     }
 
-    /// Starts the server again, empty, on the same port.
+    /// Starts the server again, empty, on the same port. What it knows of other servers, it still
+    /// knows.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        let (port, folder, mode) = (self.port, &self.folder, self.mode);
-        let process = wait_for("the port of before", || launch(port, folder, mode));
+        let (ports, folder, setup) = (self.ports, &self.folder, &self.setup);
+        let process = wait_for("the port of before", || setup.launch(ports, folder));
         self.process = Some(process);
     }
 
-    /// What the server said, for when a test fails.
+    /// Whether it is neither stopped nor paused.
+    pub(crate) fn is_responsive(&self) -> bool {
+        self.process.is_some() && !self.is_paused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_master(&self) -> bool {
+        self.replication().contains("role:master")
+    }
+
+    /// Whether it is a master, or has what its master has and hears of each change.
+    pub(crate) fn follows_its_master(&self) -> bool {
+        self.is_master() || self.replication().contains("master_link_status:up")
+    }
+
+    /// Empty when it closes the connection, as it does when it becomes a replica.
+    fn replication(&self) -> String {
+        let answer = self.attempt(&["INFO", "replication"]);
+        answer.unwrap_or_default()
+    }
+
+    /// What the server has said since it was started last, for when a test fails.
     pub(crate) fn log(&self) -> String {
-        self.running().log()
+        let bytes = fs::read(self.folder.path().join(LOG)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     fn running(&self) -> &Process {
         self.process.as_ref().expect("this server is stopped")
     }
 
-    fn connect(&self) -> TcpStream {
-        let stream = connect(self.port).unwrap();
-        lock(&self.own).insert(stream.local_addr().unwrap());
-        stream
+    fn connect(&self) -> io::Result<TcpStream> {
+        let stream = self.setup.connect(self.ports)?;
+        lock(&self.own).insert(stream.local_addr()?);
+        Ok(stream)
     }
 
     fn ask<T: FromRedisValue>(&self, words: &[&[u8]]) -> T {
@@ -221,8 +313,14 @@ impl RedisServer {
 
     fn answer(&self, words: &[&[u8]]) -> RedisResult<Value> {
         let mut connection = lock(&self.connection);
-        let stream = connection.get_or_insert_with(|| self.connect());
-        ask(stream, words).unwrap().extract_error()
+        // Sentinels have a server close all connections when they make it a replica.
+        let mut stream = match connection.take().filter(is_open) {
+            Some(stream) => stream,
+            None => self.connect()?,
+        };
+        let answer = ask(&mut stream, words)?;
+        *connection = Some(stream);
+        answer.extract_error()
     }
 }
 
@@ -246,55 +344,12 @@ impl Entry {
     }
 }
 
-/// Starts a server and waits until it answers. `None`: the port is taken.
-fn launch(port: u16, folder: &Folder, mode: Mode) -> Option<Process> {
-    let mut command = Command::new("redis-server");
-    command
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-        .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-        .arg("--dir")
-        .arg(folder.path());
-    if let Mode::Cluster = mode {
-        // Where it would hear of other nodes; by itself, it takes its port and 10000.
-        let bus = free_port().to_string();
-        command.args(["--cluster-enabled", "yes", "--cluster-port", &bus]);
-    }
-    let mut process = Process::start(&command, folder.path().join("log"));
-    let ready = wait_for("redis-server", || {
-        // Whoever answers on this port may be a stranger.
-        let id = format!("process_id:{}\r\n", process.id());
-        if process.exited() {
-            return Some(false);
-        }
-        let info = connect(port).and_then(|mut stream| ask(&mut stream, &[b"INFO", b"server"]));
-        let info = info
-            .ok()
-            .and_then(|info| redis::from_redis_value::<String>(info).ok());
-        info.filter(|info| info.contains(&id)).map(|_| true)
-    });
-    let log = process.log();
-    assert!(
-        ready || log.contains("Address already in use"),
-        "redis-server ended:\n{log}"
-    );
-    ready.then_some(process)
-}
-
-fn connect(port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
-/// Not redis-rs' connection: that says something to the server by itself when it connects.
-fn ask(stream: &mut TcpStream, words: &[&[u8]]) -> io::Result<Value> {
-    let mut command = redis::Cmd::new();
-    command.arg(words);
-    stream.write_all(&command.get_packed_command())?;
-    Parser::new()
-        .parse_value(stream)
-        .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+/// Whether the other side has not closed a connection on which nothing is under way.
+fn is_open(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let peeked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -308,7 +363,7 @@ fn a_server_starts_empty_and_ends_with_its_handle() {
     assert_eq!(server.command::<String>(&["PING"]), "PONG");
     let port = server.port();
     drop(server);
-    assert!(connect(port).is_err());
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
 #[test]
@@ -337,10 +392,12 @@ fn keys_values_and_lifetimes_are_seen() {
 
 #[test]
 fn a_paused_server_is_silent_until_it_is_resumed() {
-    use std::io::Read as _;
+    use std::io::{Read as _, Write as _};
+
+    use super::process::PATIENCE;
 
     let server = RedisServer::start();
-    let mut client = connect(server.port()).unwrap();
+    let mut client = server.setup.connect(server.ports).unwrap();
     let silence = std::time::Duration::from_millis(50);
     client.set_read_timeout(Some(silence)).unwrap();
     server.pause();
@@ -359,7 +416,7 @@ fn a_paused_server_can_be_dropped() {
     server.pause();
     let port = server.port();
     drop(server);
-    assert!(connect(port).is_err());
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
 #[test]
@@ -368,8 +425,29 @@ fn a_stopped_server_comes_back_empty_on_the_same_port() {
     server.command::<()>(&["SET", "key", "value"]);
     let url = server.url();
     server.stop();
-    assert!(connect(server.port()).is_err());
+    assert!(TcpStream::connect(("127.0.0.1", server.port())).is_err());
     server.restart();
     assert_eq!(server.url(), url);
     assert!(server.keys().is_empty());
+}
+
+#[test]
+fn a_server_listens_on_a_socket_too() {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+
+    let server = RedisServer::start();
+    let mut client = UnixStream::connect(server.socket_path()).unwrap();
+    client.write_all(b"PING\r\n").unwrap();
+    let mut answer = [0; 7];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+PONG\r\n");
+}
+
+#[test]
+fn a_server_may_close_connections_and_is_asked_on_a_new_one() {
+    let server = RedisServer::start();
+    let kill = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"];
+    assert_eq!(server.command::<u8>(&kill), 1);
+    assert_eq!(server.command::<String>(&["PING"]), "PONG");
 }

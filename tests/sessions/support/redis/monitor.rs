@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Instant;
 
 use super::super::process::PATIENCE;
-use super::{RedisServer, ask, connect, lock};
+use super::setup::ask;
+use super::{RedisServer, lock};
 
 /// Records what a server receives, until it is dropped.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct Monitor<'r> {
 
 impl<'r> Monitor<'r> {
     pub(super) fn start(server: &'r RedisServer) -> Self {
-        let mut stream = server.connect();
+        let mut stream = server.connect().unwrap();
         stream.write_all(b"MONITOR\r\n").unwrap();
         // A monitor waits as long as nobody says anything.
         stream.set_read_timeout(None).unwrap();
@@ -158,7 +159,7 @@ fn a_monitor_records_clients_and_counts_a_script_once() {
     server.command::<()>(&["SET", "before", "1"]);
     let monitor = server.monitor();
     server.command::<()>(&["SET", "by the test itself", "1"]);
-    let mut client = connect(server.port()).unwrap();
+    let mut client = server.setup.connect(server.ports).unwrap();
     let script = "redis.call('SET', KEYS[1], 'x'); return redis.call('GET', KEYS[1])";
     ask(
         &mut client,

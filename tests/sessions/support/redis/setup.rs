@@ -1,0 +1,241 @@
+//! How a server is started.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use deadpool_redis::redis::{self, Parser, Value};
+
+use super::super::process::{Folder, PATIENCE, Process, free_port, wait_for};
+use super::super::tls::Certificates;
+
+/// The name of a server's log, in its folder.
+pub(super) const LOG: &str = "log";
+
+/// The name of a server's Unix socket, in its folder. The server gets it as a relative path, because
+/// the system allows a socket hardly more than a hundred characters.
+pub(super) const SOCKET: &str = "socket";
+
+/// How a server is started: alone, without a password or TLS, and with the clock of this machine,
+/// unless it is told otherwise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Setup {
+    role: Role,
+    clock: Option<String>,
+    password: Option<String>,
+    tls: Option<Tls>,
+}
+
+/// What a server is to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Role {
+    #[default]
+    Alone,
+    ClusterNode,
+    Sentinel,
+}
+
+#[derive(Clone, Debug)]
+struct Tls {
+    certificates: Certificates,
+    requires_client_certificate: bool,
+}
+
+/// Where a server listens. It keeps its ports when it is started again: others know them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    pub(super) plain: u16,
+    pub(super) tls: u16,
+    /// Where a node hears of other nodes. By itself, it takes its port and 10000.
+    pub(super) bus: u16,
+}
+
+impl Setup {
+    /// A server whose clock is off, like `+31m`. Works with glibc only.
+    pub(crate) fn with_clock(mut self, offset: &str) -> Self {
+        self.clock = Some(offset.into());
+        self
+    }
+
+    /// A server that asks for a password, and answers the same to its own master.
+    pub(crate) fn with_password(mut self, password: &str) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// A server that also speaks TLS, on a second port. Between servers it speaks nothing else.
+    pub(crate) fn with_tls(
+        mut self,
+        certificates: &Certificates,
+        requires_client_certificate: bool,
+    ) -> Self {
+        self.tls = Some(Tls {
+            certificates: certificates.clone(),
+            requires_client_certificate,
+        });
+        self
+    }
+
+    pub(crate) fn with_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    pub(crate) fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Starts a server and waits until it answers. `None`: a port is taken.
+    pub(super) fn launch(&self, ports: Ports, folder: &Folder) -> Option<Process> {
+        let command = self.command(ports, folder);
+        let mut process = Process::start(&command, folder.path().join(LOG));
+        let is_ready = wait_for("redis-server", || {
+            if process.exited() {
+                return Some(false);
+            }
+            // Whoever answers on this port may be a stranger.
+            let id = format!("process_id:{}\r\n", process.id());
+            let info = self.connect(ports).and_then(|mut stream| {
+                let info = ask(&mut stream, &[b"INFO", b"server"])?;
+                redis::from_redis_value::<String>(info).map_err(io::Error::other)
+            });
+            info.is_ok_and(|info| info.contains(&id)).then_some(true)
+        });
+        let log = process.log();
+        assert!(
+            is_ready || log.contains("Address already in use"),
+            "redis-server ended:\n{log}"
+        );
+        is_ready.then_some(process)
+    }
+
+    /// A connection to the plain port that may say anything.
+    pub(super) fn connect(&self, ports: Ports) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(("127.0.0.1", ports.plain))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        if let Some(password) = &self.password {
+            ask(&mut stream, &[b"AUTH", password.as_bytes()])?;
+        }
+        Ok(stream)
+    }
+
+    fn command(&self, ports: Ports, folder: &Folder) -> Command {
+        // Empty at first. Sentinels, and servers that sentinels tell whom to follow, write down what
+        // they must not forget. All else is said in each start, and has the last word.
+        let config = folder.path().join("redis.conf");
+        File::options()
+            .append(true)
+            .create(true)
+            .open(&config)
+            .unwrap();
+        let mut command = self.program();
+        command.arg(config);
+        if let Role::Sentinel = self.role {
+            command.arg("--sentinel");
+        }
+        command
+            .args(["--port", &ports.plain.to_string(), "--bind", "127.0.0.1"])
+            .args(["--unixsocket", SOCKET, "--daemonize", "no", "--dir"])
+            .arg(folder.path());
+        if let Role::Alone | Role::ClusterNode = self.role {
+            // Replicas need not wait for each other when they copy a master.
+            command.args(["--save", "", "--appendonly", "no"]);
+            command.args(["--repl-diskless-sync-delay", "0"]);
+        }
+        if let Role::ClusterNode = self.role {
+            command.args(["--cluster-enabled", "yes"]);
+            command.args(["--cluster-port", &ports.bus.to_string()]);
+            // What is missing is noticed soon, and the rest goes on.
+            command.args(["--cluster-node-timeout", "1000"]);
+            command.args(["--cluster-require-full-coverage", "no"]);
+            // A replica takes over however long it was without its master, and follows no other one.
+            command.args(["--cluster-replica-validity-factor", "0"]);
+            command.args(["--cluster-allow-replica-migration", "no"]);
+        }
+        if let Some(password) = &self.password {
+            command.args(["--requirepass", password]);
+            if let Role::Alone | Role::ClusterNode = self.role {
+                command.args(["--masterauth", password]);
+            }
+        }
+        if let Some(tls) = &self.tls {
+            tls.add_to(&mut command, ports);
+        }
+        command
+    }
+
+    fn program(&self) -> Command {
+        let Some(offset) = &self.clock else {
+            return Command::new("redis-server");
+        };
+        // Not the program `faketime`: it starts the server as a child of its own, which no signal
+        // would reach. And with glibc's `malloc`: jemalloc asks for the time before libfaketime can
+        // answer, which waits for memory then.
+        let mut command = Command::new("env");
+        command
+            .arg(format!("LD_PRELOAD={} libc.so.6", *FAKETIME))
+            .arg(format!("FAKETIME={offset}"))
+            // Only what the clock says is wrong; time passes as ever.
+            .arg("FAKETIME_DONT_FAKE_MONOTONIC=1")
+            .arg("redis-server");
+        command
+    }
+}
+
+impl Tls {
+    fn add_to(&self, command: &mut Command, ports: Ports) {
+        let certificates = &self.certificates;
+        let auth = if self.requires_client_certificate {
+            "yes"
+        } else {
+            "no"
+        };
+        command
+            .args(["--tls-port", &ports.tls.to_string()])
+            .args(["--tls-auth-clients", auth])
+            .args(["--tls-replication", "yes", "--tls-cluster", "yes"])
+            .arg("--tls-ca-cert-file")
+            .arg(certificates.ca())
+            .arg("--tls-cert-file")
+            .arg(certificates.server())
+            .arg("--tls-key-file")
+            .arg(certificates.server_key());
+    }
+}
+
+impl Ports {
+    pub(super) fn free() -> Self {
+        Self {
+            plain: free_port(),
+            tls: free_port(),
+            bus: free_port(),
+        }
+    }
+}
+
+/// The library that `faketime` loads into programs.
+static FAKETIME: LazyLock<String> = LazyLock::new(|| {
+    let mut command = Command::new("faketime");
+    command.args(["-f", "+0s", "sh", "-c", "echo \"$LD_PRELOAD\""]);
+    let output = command.output().unwrap();
+    let library = String::from_utf8_lossy(&output.stdout);
+    assert!(!library.trim().is_empty(), "no faketime: {output:?}");
+    library.trim().into()
+});
+
+/// Not redis-rs' connection: that says something to the server by itself when it connects.
+pub(super) fn ask(stream: &mut TcpStream, words: &[&[u8]]) -> io::Result<Value> {
+    let mut command = redis::Cmd::new();
+    command.arg(words);
+    stream.write_all(&command.get_packed_command())?;
+    Parser::new()
+        .parse_value(stream)
+        .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
