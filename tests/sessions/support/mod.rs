@@ -5,6 +5,7 @@
     reason = "a box of tools: with some features, or some tests left out, not each is used"
 )]
 
+pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod lossy;
