@@ -16,4 +16,5 @@ pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod secrets;
+pub(crate) mod sentinel;
 pub(crate) mod tls;
