@@ -146,6 +146,28 @@ async fn a_full_server_refuses_data_and_still_ends_and_extends_sessions() {
     assert_eq!(browser.get("/view").await.text(), "2");
 }
 
+/// After a failover, the name may already lead to the new master; the old connection does not.
+#[tokio::test]
+async fn a_connection_to_a_server_that_is_a_replica_now_is_replaced() {
+    let app = app().await;
+    let redis = app.redis();
+    let mut browser = app.browser();
+    browser.get("/view").await;
+    let connected = || -> u64 {
+        let info: String = redis.command(&["INFO", "stats"]);
+        let mut lines = info.lines();
+        let count = lines.find_map(|line| line.strip_prefix("total_connections_received:"));
+        count.unwrap().parse().unwrap()
+    };
+    let _: String = redis.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    let before = connected();
+    assert_eq!(browser.get("/view").await.status, 503);
+    assert!(connected() > before);
+    assert_eq!(browser.get("/result").await.text(), "views=1");
+    let _: String = redis.command(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(browser.get("/view").await.text(), "2");
+}
+
 #[tokio::test]
 async fn what_is_no_session_under_a_sessions_key_is_none() {
     let app = app().await;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use deadpool_redis::redis::{ErrorKind, RedisError, ServerErrorKind};
+use deadpool_redis::redis::{ErrorKind, RedisError};
 
 use crate::error::Error;
 
@@ -46,7 +46,7 @@ pub(super) fn of_redis(changes: bool, error: RedisError) -> Error {
     }
     let code = match error.kind() {
         ErrorKind::AuthenticationFailed => Some("WRONGPASS"),
-        _ => error.code(),
+        _ => code(&error),
     };
     if let Some(code) = code {
         let code = code.to_owned();
@@ -60,6 +60,26 @@ pub(super) fn of_redis(changes: bool, error: RedisError) -> Error {
             format!("Redis or the way to it failed: {}", error.category()),
         ),
     }
+}
+
+/// The code of the server's answer.
+fn code(error: &RedisError) -> Option<&str> {
+    let code = error.code()?;
+    let in_script = error.detail().filter(|_| code == "ERR").and_then(quoted);
+    in_script.or(Some(code))
+}
+
+/// The code of the error that ended a script. Redis before 7.0 only quotes it:
+/// `ERR Error running script (call to f_…): @user_script:7: WRONGTYPE …`, and some with one more place
+/// and a dash, `@user_script:7: @user_script: 7: -READONLY …`.
+fn quoted(detail: &str) -> Option<&str> {
+    let script = detail.strip_prefix("Error running script (call to f_")?;
+    let (_, message) = script.split_once("): ")?;
+    let mut words = message.split(' ');
+    let word = words.find(|word| !word.ends_with(':'))?;
+    let word = word.strip_prefix('-').unwrap_or(word);
+    let is_code = word.bytes().all(|byte| byte.is_ascii_uppercase()) && !word.is_empty();
+    is_code.then_some(word)
 }
 
 /// What a call failed of that was not answered.
@@ -115,14 +135,76 @@ pub(super) fn spoils_connection(error: &RedisError) -> bool {
     error.is_connection_dropped()
         || error.is_io_error()
         || error.is_unrecoverable_error()
+        || error.kind() == ErrorKind::AuthenticationFailed
         || matches!(
-            error.kind(),
-            ErrorKind::AuthenticationFailed
-                | ErrorKind::Server(
-                    ServerErrorKind::ReadOnly
-                        | ServerErrorKind::BusyLoading
-                        | ServerErrorKind::MasterDown
-                )
+            code(error),
+            Some("READONLY" | "LOADING" | "MASTERDOWN" | "NOAUTH" | "WRONGPASS")
         )
-        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+}
+
+#[cfg(test)]
+mod tests {
+    use deadpool_redis::redis::parse_redis_value;
+
+    use super::*;
+
+    fn answered(line: &str) -> RedisError {
+        let answer = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        answer.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn an_error_in_a_script_has_the_same_code_on_all_versions() {
+        let quoting = "ERR Error running script (call to f_2d3c): @user_script:7:";
+        for (line, expected) in [
+            ("WRONGTYPE Operation against a key", "WRONGTYPE"),
+            ("READONLY You can't write script: 2d3c", "READONLY"),
+            ("NOTHING known", "NOTHING"),
+            (
+                &format!("{quoting} WRONGTYPE Operation against a key"),
+                "WRONGTYPE",
+            ),
+            (
+                &format!("{quoting} @user_script: 7: -READONLY You can't write"),
+                "READONLY",
+            ),
+            (
+                &format!("{quoting} @user_script: 7: -OOM command not allowed"),
+                "OOM",
+            ),
+            (
+                &format!("{quoting} user_script:7: attempt to index a nil value"),
+                "ERR",
+            ),
+            (&format!("{quoting} "), "ERR"),
+            ("ERR Error running script (call to f_2d3c):", "ERR"),
+            ("ERR unknown command `READONLY`", "ERR"),
+            ("ERR", "ERR"),
+        ] {
+            assert_eq!(code(&answered(line)), Some(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_replica_spoils_its_connection_and_a_wrong_type_does_not() {
+        let quoting = "ERR Error running script (call to f_2d3c): @user_script:7:";
+        for line in [
+            "READONLY You",
+            "LOADING Redis",
+            "MASTERDOWN Link",
+            "NOAUTH Authentication",
+        ] {
+            assert!(spoils_connection(&answered(line)), "{line}");
+            let quoted = format!("{quoting} @user_script: 7: -{line}");
+            assert!(spoils_connection(&answered(&quoted)), "{quoted}");
+        }
+        for line in [
+            "WRONGTYPE Operation",
+            "OOM command",
+            "ERR unknown",
+            "NOPERM this user",
+        ] {
+            assert!(!spoils_connection(&answered(line)), "{line}");
+        }
+    }
 }
