@@ -27,14 +27,17 @@ impl Server {
             let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
             value.unwrap_or_default().trim().to_owned()
         };
-        let (name, version) = match value("valkey_version") {
-            version if version.is_empty() => ("Redis".to_owned(), value("redis_version")),
-            version => ("Valkey".to_owned(), version),
+        let either = |one: String, other: &str| if one.is_empty() { value(other) } else { one };
+        let name = match &*value("valkey_version") {
+            "" => "Redis",
+            _ => "Valkey",
         };
         Self {
-            name,
-            version,
-            mode: value("redis_mode"),
+            name: name.to_owned(),
+            // Valkey's `redis_version` is always that of the Redis that it comes from.
+            version: either(value("valkey_version"), "redis_version"),
+            // Valkey says `redis_mode` before 8.0, and where it is told to be compatible.
+            mode: either(value("server_mode"), "redis_mode"),
             role: value("role"),
             policy: value("maxmemory_policy"),
         }
@@ -128,6 +131,9 @@ mod tests {
     const USUAL: &str = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n# Memory\r\n\
         maxmemory_policy:noeviction\r\n# Replication\r\nrole:master\r\n";
 
+    const VALKEY: &str = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n\
+        server_mode:standalone\r\n# Memory\r\nmaxmemory_policy:noeviction\r\n# Replication\r\nrole:master\r\n";
+
     #[test]
     fn a_server_as_it_should_be_has_no_faults() {
         let server = Server::read(USUAL);
@@ -136,14 +142,14 @@ mod tests {
             "Redis 7.0.15 (standalone, master, noeviction)"
         );
         assert_eq!(server.faults(false), Vec::<String>::new());
-        let valkey = Server::read(&format!(
-            "{USUAL}valkey_version:8.0.1\r\nserver_name:valkey\r\n"
-        ));
-        assert_eq!(
-            valkey.to_string(),
-            "Valkey 8.0.1 (standalone, master, noeviction)"
-        );
-        assert_eq!(valkey.faults(false), Vec::<String>::new());
+        for info in [VALKEY, &VALKEY.replace("server_mode", "redis_mode")] {
+            let valkey = Server::read(info);
+            assert_eq!(
+                valkey.to_string(),
+                "Valkey 8.0.1 (standalone, master, noeviction)"
+            );
+            assert_eq!(valkey.faults(false), Vec::<String>::new());
+        }
     }
 
     #[test]
@@ -159,6 +165,11 @@ mod tests {
             let faults = Server::read(&USUAL.replace(before, after)).faults(false);
             assert_eq!(faults.len(), 1, "{after}: {faults:?}");
             assert!(faults[0].contains(part), "{after}: {faults:?}");
+        }
+        for (mode, part) in [("cluster", "MOVED"), ("sentinel", "sentinel")] {
+            let faults = Server::read(&VALKEY.replace("standalone", mode)).faults();
+            assert_eq!(faults.len(), 1, "{mode}: {faults:?}");
+            assert!(faults[0].contains(part), "{mode}: {faults:?}");
         }
         for version in ["6.2.0", "8.0.0", "10.1", "unstable", "255.255.255"] {
             let info = USUAL.replace("7.0.15", version);
