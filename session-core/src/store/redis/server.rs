@@ -167,7 +167,7 @@ mod tests {
             assert!(faults[0].contains(part), "{after}: {faults:?}");
         }
         for (mode, part) in [("cluster", "MOVED"), ("sentinel", "sentinel")] {
-            let faults = Server::read(&VALKEY.replace("standalone", mode)).faults();
+            let faults = Server::read(&VALKEY.replace("standalone", mode)).faults(false);
             assert_eq!(faults.len(), 1, "{mode}: {faults:?}");
             assert!(faults[0].contains(part), "{mode}: {faults:?}");
         }
