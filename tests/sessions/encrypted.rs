@@ -13,7 +13,7 @@ use session_core::testing::ManualClock;
 use crate::redis::commands;
 use crate::support::http::{Browser, Server};
 use crate::support::log::{Log, alone};
-use crate::support::own::{configured, on_both_stores, quiet};
+use crate::support::own::{configured, on_all_stores, quiet};
 use crate::support::redis::RedisServer;
 
 #[session(cookie = "visit")]
@@ -138,7 +138,7 @@ fn plant(redis: &RedisServer, key: &str, field: &str, value: &[u8]) {
 
 #[tokio::test]
 async fn an_encrypted_field_is_used_like_any_other() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = server.browser();
         browser.post("/all/one", &[]).await;
         let expected = "one one {\"mail\": \"one\"} Some(7) ";
@@ -164,7 +164,7 @@ async fn an_encrypted_field_is_used_like_any_other() {
 
 #[tokio::test]
 async fn transactions_that_meet_lose_nothing() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = server.browser();
         browser.post("/token/-", &[]).await;
         let appending = (0..5).map(|_| {

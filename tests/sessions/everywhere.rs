@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::app::Gate;
 use crate::redis::commands;
 use crate::support::http::{Browser, Request as Sent, Server};
-use crate::support::own::{configured, faulty, on_both_stores, quiet};
+use crate::support::own::{configured, faulty, on_all_stores, quiet};
 use crate::support::redis::RedisServer;
 
 #[session(cookie = "visit", idle = "30m", touch = "3m", devices)]
@@ -182,7 +182,7 @@ fn app(rocket: Rocket<Build>) -> Rocket<Build> {
 async fn on_both(test: impl AsyncFn(&Server, &Gate)) {
     let gate = Arc::new(Gate::new());
     let make = |rocket| app(rocket).manage(Arc::clone(&gate));
-    on_both_stores(make, async |server| test(&server, &gate).await).await;
+    on_all_stores(make, async |server| test(&server, &gate).await).await;
 }
 
 async fn logged_in(server: &Server, path: &str) -> Browser {

@@ -8,7 +8,7 @@ use rocket_typed_session::{CsrfToken, Session, session};
 
 use crate::app::Gate;
 use crate::support::http::{Browser, Request};
-use crate::support::own::on_both_stores;
+use crate::support::own::on_all_stores;
 
 #[session(cookie = "visit")]
 struct Visit {
@@ -64,7 +64,7 @@ async fn token_of(browser: &mut Browser) -> String {
 async fn a_planted_session_is_of_no_use_after_the_login() {
     let gate = Arc::new(Gate::new());
     let make = |rocket| app(rocket).manage(Arc::clone(&gate));
-    on_both_stores(make, async |server| {
+    on_all_stores(make, async |server| {
         let mut attacker = server.browser();
         attacker.send(own("/note/planted")).await;
         let token = token_of(&mut attacker).await;

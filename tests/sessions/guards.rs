@@ -9,7 +9,7 @@ use rocket_typed_session::{Session, session};
 use session_core::testing::{Moment, Verb};
 
 use crate::support::http::{Connection, Request as Sent, Server};
-use crate::support::own::{REFUSED, faulty, on_both_stores, quiet};
+use crate::support::own::{REFUSED, faulty, on_all_stores, quiet};
 
 #[session(cookie = "visit")]
 struct Visit {
@@ -82,7 +82,7 @@ fn at_once(sum: AtOnce) -> String {
 
 #[tokio::test]
 async fn each_type_has_a_session_and_a_cookie_of_its_own() {
-    on_both_stores(
+    on_all_stores(
         |rocket| {
             let rocket = rocket.attach(Visit::fairing()).attach(Basket::fairing());
             rocket.mount("/", routes![view, both, logout])
@@ -111,7 +111,7 @@ async fn each_type_has_a_session_and_a_cookie_of_its_own() {
 
 #[tokio::test]
 async fn a_saved_end_is_the_end_for_its_request() {
-    on_both_stores(
+    on_all_stores(
         |rocket| {
             let rocket = rocket.attach(Visit::fairing());
             rocket.mount("/", routes![view, logout_save_and_go_on])
@@ -131,7 +131,7 @@ async fn a_saved_end_is_the_end_for_its_request() {
 
 #[tokio::test]
 async fn a_logout_with_the_cookies_of_two_sessions_ends_both() {
-    on_both_stores(
+    on_all_stores(
         |rocket| {
             let rocket = rocket.attach(Visit::fairing()).attach(Basket::fairing());
             rocket.mount("/", routes![view, login, logout])

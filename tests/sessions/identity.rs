@@ -8,7 +8,7 @@ use rocket_typed_session::{Error, Session, TransactError, session};
 use serde::{Deserialize, Serialize};
 
 use crate::support::http::Server;
-use crate::support::own::on_both_stores;
+use crate::support::own::on_all_stores;
 
 /// Its roles encode in another order in each process, and in each value.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -210,7 +210,7 @@ async fn is_bobs(server: &Server, path: &str, expected: &str) {
 
 #[tokio::test]
 async fn a_switch_of_user_begins_another_session_however_it_is_made() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         is_bobs(
             &server,
             "/login/bob",
@@ -257,7 +257,7 @@ async fn a_switch_of_user_begins_another_session_however_it_is_made() {
 
 #[tokio::test]
 async fn the_guard_that_switched_shows_nothing_of_the_previous_user() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         for (path, expected) in [
             ("/log_in/bob", "bob views=0 note= theme=alices code=-"),
             ("/transact/bob", "bob views=1 note= theme=alices code=-"),
@@ -278,7 +278,7 @@ async fn the_guard_that_switched_shows_nothing_of_the_previous_user() {
 
 #[tokio::test]
 async fn whoever_comes_after_a_leave_finds_nothing_of_the_one_who_left() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         let mut browser = alices(&server).await;
         browser.post("/leave", &[]).await;
         let left = "- views=0 note= theme=alices code=-";
@@ -294,7 +294,7 @@ async fn whoever_comes_after_a_leave_finds_nothing_of_the_one_who_left() {
 /// changed who is logged in.
 #[tokio::test]
 async fn an_identity_that_encodes_differently_each_time_is_the_same() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         let mut browser = alices(&server).await;
         let before = browser.jar.clone();
         for _ in 0..5 {
@@ -309,7 +309,7 @@ async fn an_identity_that_encodes_differently_each_time_is_the_same() {
 
 #[tokio::test]
 async fn the_same_user_who_logs_in_again_gets_new_tokens_and_keeps_the_session() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         let mut browser = alices(&server).await;
         let mut old = browser.clone();
         let id = browser.get("/id").await.text();

@@ -7,7 +7,7 @@ use rocket::{get, post, routes};
 use rocket_typed_session::{Lifetime, Session, session};
 use session_core::testing::ManualClock;
 
-use crate::support::own::on_both_stores;
+use crate::support::own::on_all_stores;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -48,7 +48,7 @@ async fn on_both(test: impl AsyncFn(crate::support::http::Browser, &ManualClock)
     let clock = Arc::new(ManualClock::new());
     let fairing = || Visit::fairing().clock(Arc::clone(&clock));
     let routes = || routes![view, live, login, end];
-    on_both_stores(
+    on_all_stores(
         |rocket| rocket.attach(fairing()).mount("/", routes()),
         async |server| test(server.browser(), &clock).await,
     )
@@ -68,7 +68,7 @@ async fn a_session_may_live_for_ever() {
 }
 
 #[tokio::test]
-async fn a_fraction_of_a_second_of_idle_time_is_the_same_on_both_stores() {
+async fn a_fraction_of_a_second_of_idle_time_is_the_same_on_all_stores() {
     let seen = std::sync::Mutex::new(Vec::new());
     on_both(async |mut browser, clock| {
         browser.post("/live?millis=1900", &[]).await;

@@ -56,6 +56,7 @@ mod secrets;
 mod streams;
 mod support;
 mod tokens;
+mod topologies;
 mod traffic;
 mod unreadable;
 mod unstorable;

@@ -12,7 +12,7 @@ use rocket_typed_session::{Error, ReturnTo, Session, session};
 use session_core::testing::{ManualClock, Verb};
 
 use crate::support::http::{Request as Sent, Server};
-use crate::support::own::{REFUSED, faulty, on_both_stores, quiet};
+use crate::support::own::{REFUSED, faulty, on_all_stores, quiet};
 
 #[session(
     cookie = "visit",
@@ -191,7 +191,7 @@ fn calls(list: &State<StaffList>) -> String {
 
 #[tokio::test]
 async fn a_member_is_whoever_is_logged_in() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = server.browser();
         // The next route, as Rocket's guards do; and the right status where there is none.
         assert_eq!(browser.get("/home").await.text(), "please log in");
@@ -214,7 +214,7 @@ async fn a_member_is_whoever_is_logged_in() {
 
 #[tokio::test]
 async fn a_predicate_decides() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let (mut alice, mut bob) = (server.browser(), server.browser());
         assert_eq!(alice.get("/admin").await.text(), "caught 403");
         alice.post("/login/alice", &[]).await;
@@ -266,7 +266,7 @@ async fn a_login_is_recent_for_as_long_as_is_declared() {
 
 #[tokio::test]
 async fn a_redirect_comes_back_after_the_login() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = server.browser();
         let response = browser.get("/office/12?key=a%26b%2Bc").await;
         assert_eq!(response.status, 303);
@@ -287,7 +287,7 @@ async fn a_redirect_comes_back_after_the_login() {
 
 #[tokio::test]
 async fn nobody_comes_back_to_a_form_or_to_another_host() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = server.browser();
         let response = browser.post("/office/12", &[]).await;
         assert_eq!(response.header("Location"), Some("/login"));

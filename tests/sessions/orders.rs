@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, block_in_place};
 
 use crate::app::Gate;
 use crate::support::http::{Browser, Connection, Request, Response, Server};
-use crate::support::own::{configured, on_both_stores, quiet};
+use crate::support::own::{configured, on_all_stores, quiet};
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
 
@@ -158,7 +158,7 @@ async fn with(browser: &Browser, verbs: &str, cookies: &[&Browser]) -> Response 
 async fn on_both(setup: &str, test: impl AsyncFn(Browser, &Gate)) {
     let gate = Arc::new(Gate::new());
     let make = |rocket| app(rocket).manage(Arc::clone(&gate));
-    on_both_stores(make, async |server| {
+    on_all_stores(make, async |server| {
         let mut browser = server.browser();
         if !setup.is_empty() {
             does(&mut browser, setup).await;

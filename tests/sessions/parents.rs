@@ -11,7 +11,7 @@ use session_core::testing::{ManualClock, Verb};
 use crate::app::Gate;
 use crate::redis::commands;
 use crate::support::http::{Browser, Server};
-use crate::support::own::{REFUSED, configured, faulty, on_both_stores, quiet};
+use crate::support::own::{REFUSED, configured, faulty, on_all_stores, quiet};
 use crate::support::redis::RedisServer;
 
 #[session(cookie = "visit", idle = "30m", touch = "3m")]
@@ -155,7 +155,7 @@ async fn logged_in(server: &Server) -> Browser {
 
 #[tokio::test]
 async fn it_ends_with_its_parent_whatever_ends_that() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         for end in ["/logout", "/end-all/alice", "/login/bob"] {
             let mut browser = logged_in(&server).await;
             let mut thief = server.browser();
@@ -175,7 +175,7 @@ async fn it_ends_with_its_parent_whatever_ends_that() {
 
 #[tokio::test]
 async fn it_goes_on_while_its_parent_does() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = logged_in(&server).await;
         for step in ["/rotate", "/note/x", "/login/alice", "/admin/act"] {
             browser.post(step, &[]).await;
@@ -193,7 +193,7 @@ async fn it_goes_on_while_its_parent_does() {
 /// Neither the parent's cookie nor that of another visitor's session opens it.
 #[tokio::test]
 async fn its_cookie_alone_opens_nothing() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let browser = logged_in(&server).await;
         let stolen = browser.jar.get("admin").unwrap().to_owned();
         let mut thief = server.browser();
@@ -213,7 +213,7 @@ async fn its_cookie_alone_opens_nothing() {
 /// What was planted before a login is not the user's afterwards.
 #[tokio::test]
 async fn a_login_in_its_parent_ends_what_began_before() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = server.browser();
         browser.post("/note/anonymous", &[]).await;
         browser.post("/admin/login/mallory", &[]).await;
@@ -226,7 +226,7 @@ async fn a_login_in_its_parent_ends_what_began_before() {
 
 #[tokio::test]
 async fn both_begin_in_one_request() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = server.browser();
         for user in ["alice", "alice", "bob"] {
             browser.post(&format!("/both/{user}"), &[]).await;
@@ -246,7 +246,7 @@ async fn both_begin_in_one_request() {
 
 #[tokio::test]
 async fn without_a_parent_it_does_not_begin() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = server.browser();
         for path in ["/admin/login/root", "/admin/act"] {
             let response = browser.post(path, &[]).await;
@@ -344,7 +344,7 @@ async fn a_stream_learns_that_the_parent_has_ended() {
         let rocket = app(rocket).manage(Arc::clone(&gate));
         rocket.mount("/", routes![watch])
     };
-    on_both_stores(make, async |server| {
+    on_all_stores(make, async |server| {
         for (path, expected) in [
             ("/note/x", "goes on, 1"),
             ("/end-all/bob", "goes on, 1"),
@@ -364,7 +364,7 @@ async fn a_stream_learns_that_the_parent_has_ended() {
 
 #[tokio::test]
 async fn three_generations_end_with_the_first() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         for end in ["/logout", "/admin/logout", "/end-all/alice", "/login/bob"] {
             let mut browser = logged_in(&server).await;
             browser.post("/wizard", &[]).await;
@@ -448,7 +448,7 @@ async fn a_read_costs_one_command_for_each_generation() {
 /// as the parent's would be, and does no harm.
 #[tokio::test]
 async fn a_request_with_the_parents_last_token_changes_nothing() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = logged_in(&server).await;
         let mut late = browser.clone();
         browser.post("/rotate", &[]).await;

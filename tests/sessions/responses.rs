@@ -5,7 +5,7 @@ use rocket::{get, routes};
 use rocket_typed_session::{Session, session};
 
 use crate::support::http::{Request, Server};
-use crate::support::own::{on_both_stores, quiet};
+use crate::support::own::{on_all_stores, quiet};
 
 #[session(cookie = "visit")]
 struct Visit {
@@ -93,7 +93,7 @@ async fn a_response_varies_by_the_cookie_and_by_what_the_application_said() {
 
 #[tokio::test]
 async fn a_head_request_has_its_session_as_a_get_has() {
-    on_both_stores(
+    on_all_stores(
         |rocket| {
             let routes = routes![view, read];
             rocket.attach(Visit::fairing()).mount("/", routes)

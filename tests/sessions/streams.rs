@@ -6,7 +6,7 @@ use rocket_typed_session::{Error, Lifetime, Session, session};
 
 use crate::support::http::Server;
 use crate::support::log::{Log, alone};
-use crate::support::own::{on_both_stores, quiet};
+use crate::support::own::{on_all_stores, quiet};
 
 #[session(cookie = "tale", name = "tale")]
 struct Tale {
@@ -125,7 +125,7 @@ fn build(rocket: Rocket<Build>) -> Rocket<Build> {
 
 #[tokio::test]
 async fn a_stream_saves_data() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         let mut browser = server.browser();
         browser.get("/tell").await;
         let response = browser.get("/stream/save").await;
@@ -139,7 +139,7 @@ async fn a_stream_saves_data() {
 
 #[tokio::test]
 async fn a_transaction_in_a_stream_includes_what_was_changed_before() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         let mut browser = server.browser();
         browser.get("/tell").await;
         let response = browser.get("/stream/transact").await;
@@ -151,7 +151,7 @@ async fn a_transaction_in_a_stream_includes_what_was_changed_before() {
 
 #[tokio::test]
 async fn a_stream_creates_no_session() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         let mut browser = server.browser();
         let response = browser.get("/stream/save").await;
         assert!(response.text().contains(REFUSED), "{}", response.text());
@@ -162,7 +162,7 @@ async fn a_stream_creates_no_session() {
 
 #[tokio::test]
 async fn a_stream_neither_ends_nor_rotates_a_session() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         let mut browser = server.browser();
         browser.get("/tell").await;
         for path in ["/stream/end", "/stream/rotate"] {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::app::Gate;
 use crate::support::http::{Connection, Request};
-use crate::support::own::on_both_stores;
+use crate::support::own::on_all_stores;
 
 /// A value whose `Serialize` does as it is told.
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -87,7 +87,7 @@ fn build(rocket: Rocket<Build>) -> Rocket<Build> {
 
 #[tokio::test]
 async fn a_serialize_that_fails_or_panics_costs_its_own_request_only() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         for mood in ["failing", "panicking"] {
             let mut browser = server.browser();
             browser.post("/note/kept", &[]).await;
@@ -110,7 +110,7 @@ async fn a_serialize_that_fails_or_panics_costs_its_own_request_only() {
 /// JSON writes it as `null`, which is read as `None`.
 #[tokio::test]
 async fn what_is_not_read_back_is_not_stored() {
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         let mut browser = server.browser();
         for (ratio, status) in [("NaN", 500), ("inf", 500), ("0.5", 200)] {
             let response = browser.post(&format!("/ratio/{ratio}"), &[]).await;
@@ -131,7 +131,7 @@ async fn a_counter_that_overflows_stores_nothing_and_rotates_all_the_same() {
         let rocket = build(rocket).mount("/", routes);
         rocket.manage(Arc::clone(&gate))
     };
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         let mut browser = server.browser();
         browser.post("/points/100", &[]).await;
         let mut other = browser.clone();
@@ -199,7 +199,7 @@ async fn what_is_larger_than_its_limit_is_refused_and_the_old_value_stays() {
         let routes = routes![small, name, text, put, save_name];
         rocket.attach(Small::fairing()).mount("/", routes)
     };
-    on_both_stores(build, async |server| {
+    on_all_stores(build, async |server| {
         let mut browser = server.browser();
         for path in ["/name/98", "/text/1500", "/put/8"] {
             assert_eq!(browser.post(path, &[]).await.status, 200, "{path}");

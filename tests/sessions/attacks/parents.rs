@@ -8,7 +8,7 @@ use session_core::testing::{Fault, Moment, Verb};
 
 use crate::app::Gate;
 use crate::support::http::{Browser, Server};
-use crate::support::own::{REFUSED, UNHEARD, configured, faulty, on_both_stores, quiet};
+use crate::support::own::{REFUSED, UNHEARD, configured, faulty, on_all_stores, quiet};
 use crate::support::redis::RedisServer;
 
 #[session(cookie = "visit")]
@@ -183,7 +183,7 @@ async fn meanwhile(
 /// ends the thief's session. Guarantee 2: a logout is final.
 #[tokio::test]
 async fn a_thief_who_rotates_the_parent_does_not_outlive_a_logout() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut victim = logged_in(&server).await;
         let mut thief = server.browser();
         thief.jar = victim.jar.clone();
@@ -199,7 +199,7 @@ async fn a_thief_who_rotates_the_parent_does_not_outlive_a_logout() {
 /// SECURITY.md: the response never claims a logout that did not happen.
 #[tokio::test]
 async fn planted_cookies_of_the_parent_do_not_fake_a_logout() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let victim = logged_in(&server).await;
         let mut other = server.browser();
         other.post("/note/mine", &[]).await;
@@ -220,7 +220,7 @@ async fn planted_cookies_of_the_parent_do_not_fake_a_logout() {
 /// A planted cookie of the child does not keep the real one from counting.
 #[tokio::test]
 async fn a_planted_child_does_not_count() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut victim = logged_in(&server).await;
         let mallory = logged_in(&server).await;
         let own = victim.jar.get("admin").unwrap().to_owned();
@@ -241,7 +241,7 @@ async fn a_planted_child_does_not_count() {
 #[tokio::test]
 async fn a_rotation_beside_a_write_to_the_parent_leaves_the_child_alone() {
     let gate = Arc::new(Gate::new());
-    on_both_stores(gated(&gate), async |server| {
+    on_all_stores(gated(&gate), async |server| {
         for slow in ["/slow/note/x", "/slow/both"] {
             for other in ["/rotate", "/login/alice"] {
                 let browser = logged_in(&server).await;
@@ -262,7 +262,7 @@ async fn a_rotation_beside_a_write_to_the_parent_leaves_the_child_alone() {
 #[tokio::test]
 async fn a_late_request_that_begins_a_child_is_no_error() {
     let gate = Arc::new(Gate::new());
-    on_both_stores(gated(&gate), async |server| {
+    on_all_stores(gated(&gate), async |server| {
         // It comes with the token of a moment ago.
         let mut browser = server.browser();
         browser.post("/login/alice", &[]).await;
@@ -382,7 +382,7 @@ async fn a_user_who_cannot_be_read_is_not_nobody() {
 /// A login that `save` stored is not lost with the rest of its own request.
 #[tokio::test]
 async fn what_was_saved_in_the_request_that_logs_in_stays() {
-    on_both_stores(app, async |server| {
+    on_all_stores(app, async |server| {
         let mut browser = server.browser();
         browser.post("/note/anonymous", &[]).await;
         for user in ["alice", "bob"] {
@@ -440,7 +440,7 @@ async fn a_crowd_meets_no_error() {
         let rocket = app(rocket).attach(Wizard::fairing());
         rocket.mount("/", routes![wizard_on, wizard_reload, act_if_any])
     };
-    on_both_stores(make, async |server| {
+    on_all_stores(make, async |server| {
         // A login that meets a rotation begins another visit, beside which the late ones find none.
         let steps = [
             "/rotate",
@@ -522,7 +522,7 @@ async fn a_session_that_has_ended_with_its_parent_keeps_nobody_out() {
         let rocket = app(rocket).attach(Few::fairing());
         rocket.mount("/", routes![few])
     };
-    on_both_stores(make, async |server| {
+    on_all_stores(make, async |server| {
         let mut browser = server.browser();
         browser.post("/login/alice", &[]).await;
         assert_eq!(browser.post("/few/root", &[]).await.status, 200);

@@ -8,7 +8,7 @@ use session_core::testing::Verb;
 
 use super::{App, Visit, act, view, views};
 use crate::support::http::{Browser, Request, Server};
-use crate::support::own::{REFUSED, faulty, on_both_stores, quiet};
+use crate::support::own::{REFUSED, faulty, on_all_stores, quiet};
 
 fn with_header(token: &str) -> Request {
     Request::post("/act", &[]).header("X-CSRF-Token", token)
@@ -32,8 +32,8 @@ async fn accepts(browser: &mut Browser, request: Request) {
 }
 
 #[tokio::test]
-async fn it_is_found_in_a_header_and_in_both_kinds_of_forms_on_both_stores() {
-    on_both_stores(
+async fn it_is_found_in_a_header_and_in_both_kinds_of_forms_on_all_stores() {
+    on_all_stores(
         |rocket| {
             let rocket = rocket.attach(Visit::fairing()).attach(Visit::csrf());
             rocket.mount("/", routes![view, views, act, super::form])

@@ -1,11 +1,13 @@
 //! Applications of a test's own, for what the one of `app` does not do.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use rocket::{Build, Rocket};
 use session_core::store::memory::MemoryStore;
 use session_core::testing::{Fault, FaultyStore, Moment};
 
+use super::cluster::Cluster;
 use super::http::Server;
 use super::redis::RedisServer;
 
@@ -30,15 +32,29 @@ pub(crate) fn configured(rocket: Rocket<Build>, key: &str, value: &str) -> Rocke
     rocket.configure(figment)
 }
 
-/// Runs a test on both stores, each time with what `build` makes of a rocket: they behave the same.
-pub(crate) async fn on_both_stores(
+/// Runs a test on every kind of store, each time with what `build` makes of a rocket: they behave the same.
+pub(crate) async fn on_all_stores(
     build: impl Fn(Rocket<Build>) -> Rocket<Build>,
     test: impl AsyncFn(Server),
 ) {
+    static PREFIXES: AtomicUsize = AtomicUsize::new(0);
     eprintln!("in memory:");
     test(Server::launch(build(quiet())).await).await;
     eprintln!("on Redis:");
     let redis = RedisServer::start();
     let rocket = configured(quiet(), "databases.sessions.url", &redis.url());
     test(Server::launch(build(rocket)).await).await;
+    eprintln!("on a cluster:");
+    let prefix = format!("{}:", PREFIXES.fetch_add(1, Ordering::Relaxed));
+    let rocket = configured(quiet(), "sessions.prefix", &prefix);
+    let figment = rocket.figment().clone();
+    let rocket = rocket.configure(figment.merge(("databases.sessions.urls", CLUSTER.urls())));
+    test(Server::launch(build(rocket)).await).await;
 }
+
+/// One for all tests that only use it. The clocks of its nodes are half an hour apart from one another:
+/// nothing may depend on one that they share.
+pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+    let offsets = [None, Some("+31m"), Some("-29m")];
+    Cluster::start_with_clocks([offsets, offsets].concat().try_into().unwrap())
+});

@@ -1,0 +1,278 @@
+//! A cluster of which nodes freeze, end and change places, under load.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rocket_typed_session::store::RedisStore;
+use session_core::store::Store as _;
+use tokio::task::JoinHandle;
+
+use super::cluster::one_on_each;
+use super::*;
+use crate::support::cluster::Cluster;
+use crate::support::process::PATIENCE;
+use crate::support::redis::Setup;
+
+/// How long a request may take, and how long an answer may be late on a machine that does much else.
+const DEADLINE: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_millis(700);
+
+async fn on(cluster: &Cluster) -> Server {
+    let rocket = rocket([("urls", Value::Texts(cluster.urls()))]);
+    launch(with(rocket, "timeout", "1s")).await
+}
+
+/// What became of the requests of one browser, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    /// How many views were answered 200.
+    done: usize,
+    /// How many were answered 503: done once or not at all.
+    unknown: usize,
+    slowest: Duration,
+    /// From the first 503 to the first 200 after the last one.
+    out_for: Duration,
+}
+
+impl Tally {
+    /// Nothing that was answered is lost, and nothing done twice.
+    fn assert_counts(&self, views: usize) {
+        let possible = self.done..=self.done + self.unknown;
+        assert!(possible.contains(&views), "{views} of {self:?}");
+    }
+}
+
+/// Views all the time, until it is stopped and the last view is answered 200.
+struct Load {
+    stop: Arc<AtomicBool>,
+    viewing: JoinHandle<(Browser, Tally)>,
+}
+
+impl Load {
+    fn start(mut browser: Browser) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&stop);
+        let viewing = tokio::spawn(async move {
+            let mut tally = Tally::default();
+            let mut out_since = None;
+            let began = Instant::now();
+            loop {
+                let sent = Instant::now();
+                let (status, text) = view(&mut browser).await;
+                tally.slowest = tally.slowest.max(sent.elapsed());
+                match status {
+                    200 => {
+                        tally.done += 1;
+                        if let Some(since) = out_since {
+                            tally.out_for = Instant::duration_since(&Instant::now(), since);
+                        }
+                        if is_over.load(Ordering::Relaxed) {
+                            return (browser, tally);
+                        }
+                    }
+                    503 => {
+                        tally.unknown += 1;
+                        out_since.get_or_insert(sent);
+                    }
+                    _ => panic!("{status} {text}"),
+                }
+                assert!(began.elapsed() < 3 * PATIENCE, "{tally:?}");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        Self { stop, viewing }
+    }
+
+    /// The views that are stored at the end are all that were answered, and none twice.
+    async fn end(self) -> Tally {
+        self.stop.store(true, Ordering::Relaxed);
+        let (mut browser, tally) = self.viewing.await.unwrap();
+        let views = browser.get("/result").await.text();
+        let views = views
+            .strip_prefix("views=")
+            .unwrap()
+            .parse::<usize>()
+            .unwrap();
+        // One was seen before the load began.
+        tally.assert_counts(views - 1);
+        tally
+    }
+}
+
+/// Does something that blocks, while requests go on.
+async fn meanwhile(cluster: Cluster, what: impl FnOnce(&mut Cluster) + Send + 'static) -> Cluster {
+    let doing = tokio::task::spawn_blocking(move || {
+        let mut cluster = cluster;
+        what(&mut cluster);
+        cluster
+    });
+    doing.await.unwrap()
+}
+
+async fn loads(server: &Server, cluster: &Cluster) -> Vec<Load> {
+    let browsers = one_on_each(server, cluster).await;
+    browsers.into_iter().map(Load::start).collect()
+}
+
+async fn ended(loads: Vec<Load>) -> Vec<Tally> {
+    let mut tallies = Vec::new();
+    for load in loads {
+        tallies.push(load.end().await);
+    }
+    tallies
+}
+
+fn assert_undisturbed(tally: &Tally) {
+    assert_eq!(tally.unknown, 0, "{tally:?}");
+    assert!(tally.slowest < DEADLINE, "{tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_planned_failover_refuses_nothing() {
+    let cluster = Cluster::start();
+    let server = on(&cluster).await;
+    let loads = loads(&server, &cluster).await;
+    let _cluster = meanwhile(cluster, |cluster| {
+        for replica in [3, 4, 5] {
+            cluster.fail_over(replica);
+        }
+        cluster.wait_until_settled();
+        cluster.fail_over(0);
+    })
+    .await;
+    for tally in ended(loads).await {
+        eprintln!("{tally:?}");
+        assert!(tally.slowest < DEADLINE + SLACK, "{tally:?}");
+        assert_eq!(tally.unknown, 0, "{tally:?}");
+    }
+}
+
+/// The keys of the other masters go on as if nothing had happened; its own come back when its replica has
+/// taken over, without anybody's help.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_frozen_master_holds_up_its_own_keys_only_and_is_replaced() {
+    let cluster = Cluster::start();
+    let server = on(&cluster).await;
+    let loads = loads(&server, &cluster).await;
+    let _cluster = meanwhile(cluster, |cluster| {
+        cluster.node(0).pause();
+        cluster.wait_for_failover(0);
+        // What it does when it is back is not believed.
+        cluster.node(0).resume();
+        cluster.wait_until_settled();
+    })
+    .await;
+    let tallies = ended(loads).await;
+    eprintln!("{tallies:?}");
+    assert!(tallies[0].slowest < DEADLINE + SLACK, "{tallies:?}");
+    assert_undisturbed(&tallies[1]);
+    assert_undisturbed(&tallies[2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_master_that_thaws_before_it_is_replaced_is_used_again() {
+    let cluster = Cluster::start_with(|_| Setup::default());
+    for node in cluster.nodes() {
+        node.command::<()>(&["CONFIG", "SET", "cluster-node-timeout", "60000"]);
+    }
+    let server = on(&cluster).await;
+    let mut browsers = one_on_each(&server, &cluster).await;
+    cluster.node(0).pause();
+    let sent = Instant::now();
+    assert_eq!(view(&mut browsers[0]).await.0, 503);
+    assert!(sent.elapsed() < DEADLINE + SLACK);
+    assert_eq!(view(&mut browsers[1]).await, (200, "2".into()));
+    assert_eq!(view(&mut browsers[2]).await, (200, "2".into()));
+    cluster.node(0).resume();
+    assert_eq!(view(&mut browsers[0]).await, (200, "2".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_master_that_ends_is_replaced_and_its_sessions_go_on() {
+    let cluster = Cluster::start();
+    let server = on(&cluster).await;
+    let mut browsers = one_on_each(&server, &cluster).await;
+    // Redis itself may lose what no replica has yet.
+    cluster.wait_until_settled();
+    let cluster = meanwhile(cluster, |cluster| {
+        cluster.stop(0);
+    })
+    .await;
+    assert_eq!(view(&mut browsers[0]).await.0, 503);
+    assert_eq!(view(&mut browsers[1]).await, (200, "2".into()));
+    let loads: Vec<_> = browsers.into_iter().map(Load::start).collect();
+    let mut cluster = meanwhile(cluster, |cluster| {
+        cluster.wait_for_failover(0);
+    })
+    .await;
+    cluster.restart(0);
+    let _cluster = meanwhile(cluster, |cluster| cluster.wait_until_settled()).await;
+    for load in loads {
+        load.stop.store(true, Ordering::Relaxed);
+        let (_, tally) = load.viewing.await.unwrap();
+        eprintln!("{tally:?}");
+        assert!(tally.slowest < DEADLINE + SLACK, "{tally:?}");
+    }
+}
+
+/// A connection that is cut may have delivered an update, so that is not sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_that_are_cut_under_load_double_nothing() {
+    let cluster = Cluster::start();
+    let server = on(&cluster).await;
+    let mut many = Vec::new();
+    for browser in one_on_each(&server, &cluster).await {
+        many.push(Load::start(browser));
+    }
+    let _cluster = meanwhile(cluster, |cluster| {
+        let until = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < until {
+            for node in cluster.nodes() {
+                // Not its replica's, and not the test's own.
+                node.command::<i64>(&["CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES"]);
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    })
+    .await;
+    for tally in ended(many).await {
+        assert!(tally.done > 10, "{tally:?}");
+    }
+}
+
+/// All of it, twice: with the copies of a near cache, no load is older than they may be, and what a node
+/// had before it lost a slot does not count when it has the slot again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn copies_do_not_outlive_a_slot_that_came_back() {
+    const LONG: Duration = Duration::from_secs(60);
+    let cluster = Cluster::start();
+    let rocket = rocket([("urls", Value::Texts(cluster.urls()))]);
+    let server = launch(with(rocket, "near", "1min")).await;
+    let mut browser = server.browser();
+    view(&mut browser).await;
+    let key = key(&mut browser).await;
+    let (slot, from) = (cluster.slot_of(&key), cluster.master_of(&key));
+    assert!(browser.get("/read").await.text().starts_with("views=1"));
+    // Another process changes it, while another node has it.
+    let other = launch(super::rocket([("urls", Value::Texts(cluster.urls()))])).await;
+    let mut elsewhere = browser.clone();
+    elsewhere.go_to(other.address());
+    cluster.move_slot(slot, (from + 1) % 3);
+    assert_eq!(view(&mut elsewhere).await, (200, "2".into()));
+    cluster.move_slot(slot, from);
+    assert!(browser.get("/read").await.text().starts_with("views=2"));
+    // And after two failovers, of which the process may hear only the second one.
+    cluster.fail_over(cluster.replica_of(from));
+    assert_eq!(view(&mut elsewhere).await, (200, "3".into()));
+    cluster.wait_until_settled();
+    cluster.fail_over(from);
+    cluster.wait_until_settled();
+    let read = browser.get("/read").await.text();
+    assert!(read.starts_with("views=3"), "{read}");
+    let store = RedisStore::cluster(cluster.urls())
+        .unwrap()
+        .near_cache(LONG);
+    store.ping().await.unwrap();
+    assert!(store.describe().contains("60s"));
+}
