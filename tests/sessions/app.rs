@@ -376,9 +376,15 @@ impl App {
     /// An application with a Redis and a deadline of its operations.
     pub(crate) async fn on_redis_with_timeout(timeout: &str) -> Self {
         let redis = RedisServer::start();
+        let url = redis.url();
+        Self::on(redis, &url, timeout).await
+    }
+
+    /// The same with this Redis, and with the address under which the application knows it.
+    pub(crate) async fn on(redis: RedisServer, url: &str, timeout: &str) -> Self {
         let figment = rocket().figment().clone();
         let figment = figment
-            .merge(("databases.sessions.url", redis.url()))
+            .merge(("databases.sessions.url", url))
             .merge(("sessions.visit.timeout", timeout));
         Self::launch(rocket().configure(figment), Some(redis)).await
     }

@@ -49,6 +49,13 @@ impl Connection {
         response.await.expect("no response in time").unwrap()
     }
 
+    /// Sends a request; `None`: the connection was closed before there was a whole response.
+    pub(crate) async fn try_send(&mut self, request: &Request) -> Option<Response> {
+        self.send_raw(&request.bytes()).await;
+        let response = timeout(PATIENCE, self.read_response(request.method == "HEAD"));
+        response.await.expect("no response in time").ok()
+    }
+
     async fn read_response(&mut self, to_head: bool) -> io::Result<Response> {
         let status_line = self.read_line().await?;
         let status = status_line

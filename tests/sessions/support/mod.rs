@@ -5,7 +5,9 @@
     reason = "a box of tools: with some features, or some tests left out, not each is used"
 )]
 
+pub(crate) mod clock;
 pub(crate) mod cluster;
+pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod lossy;

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use super::clock::WallClock;
 use super::http::Browser;
 use super::process::{Folder, Process, wait_for};
 use super::redis::RedisServer;
@@ -32,6 +33,17 @@ impl Program {
         // Only what the clock says is wrong; time passes as ever.
         command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         Self::run(command, Some(redis))
+    }
+
+    /// The same on a machine whose clock a test sets.
+    pub(crate) fn with_wall_clock(
+        clock: &WallClock,
+        path: &Path,
+        redis: Option<&RedisServer>,
+    ) -> Self {
+        let mut command = Command::new(path);
+        clock.of(&mut command);
+        Self::run(command, redis)
     }
 
     fn run(mut command: Command, redis: Option<&RedisServer>) -> Self {
@@ -71,6 +83,18 @@ impl Program {
     /// A browser on its own pages.
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(self.address).on_site("same-origin")
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait_for_end(&mut self) {
+        wait_for("the end of a program", || {
+            self.process.exited().then_some(())
+        });
     }
 
     /// What it has said so far.

@@ -5,7 +5,7 @@ mod setup;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -20,6 +20,7 @@ use session_core::store::redis::RedisStore;
 pub(crate) use self::monitor::{Monitor, Received};
 use self::setup::{LOG, Ports, SOCKET, ask};
 pub(crate) use self::setup::{Role, Setup};
+use super::clock::WallClock;
 use super::process::{Folder, Process, wait_for};
 use super::tls::Certificates;
 
@@ -50,6 +51,11 @@ impl RedisServer {
         Self::start_with(Setup::default())
     }
 
+    /// On a machine whose clock a test sets.
+    pub(crate) fn start_with_clock() -> Self {
+        Self::start_with(Setup::default().with_clock("+0"))
+    }
+
     pub(crate) fn start_with(setup: Setup) -> Self {
         let found = Command::new("redis-server")
             .arg("--version")
@@ -59,7 +65,7 @@ impl RedisServer {
         let folder = Folder::new("redis");
         for _ in 0..PORT_ATTEMPTS {
             let ports = Ports::free();
-            if let Some(process) = setup.launch(ports, &folder) {
+            if let Some(process) = setup.launch(ports, &folder, &[]) {
                 return Self {
                     ports,
                     folder,
@@ -183,6 +189,28 @@ impl RedisServer {
         redis::from_redis_value(self.answer(&words)?).map_err(Into::into)
     }
 
+    /// Sends a command on a connection of its own, and waits for no answer.
+    pub(crate) fn begin(&self, words: &[&str]) -> TcpStream {
+        let mut stream = self.connect();
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        stream.write_all(&command.get_packed_command()).unwrap();
+        stream
+    }
+
+    /// Ends all connections but the test's own.
+    pub(crate) fn end_connections(&self) {
+        let _: i64 = self.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    }
+
+    /// Waits until this stands in an answer of INFO.
+    pub(crate) fn wait_for_info(&self, section: &str, part: &str) {
+        wait_for(part, || {
+            let info: String = self.command(&["INFO", section]);
+            info.contains(part).then_some(())
+        });
+    }
+
     /// Sends a command that the server refuses, and gives its reason.
     pub(crate) fn refusal(&self, words: &[&str]) -> String {
         self.attempt::<Value>(words).unwrap_err().to_string()
@@ -262,13 +290,23 @@ impl RedisServer {
         self.is_paused = AtomicBool::new(false);
     }
 
-    /// Starts the server again, empty, on the same port. What it knows of other servers, it still
-    /// knows.
+    /// Starts the server again, on the same port, with what its last SAVE held: nothing, if there was none.
+    /// What it knows of other servers, it still knows.
     pub(crate) fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    /// The same with more options, like `--name value`.
+    pub(crate) fn restart_with(&mut self, options: &[&str]) {
         self.stop();
         let (ports, folder, setup) = (self.ports, &self.folder, &self.setup);
-        let process = wait_for("the port of before", || setup.launch(ports, folder));
-        self.process = Some(process);
+        let launch = || setup.launch(ports, folder, options);
+        self.process = Some(wait_for("the port of before", launch));
+    }
+
+    /// The clock of its machine, where it was started with one.
+    pub(crate) fn clock(&self) -> &WallClock {
+        self.setup.clock().expect("started with its own clock")
     }
 
     /// Whether it is neither stopped nor paused.

@@ -229,8 +229,7 @@ async fn connections_that_are_cut_under_load_double_nothing() {
         let until = Instant::now() + Duration::from_secs(2);
         while Instant::now() < until {
             for node in cluster.nodes() {
-                // Not its replica's, and not the test's own.
-                node.command::<i64>(&["CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES"]);
+                node.end_connections();
             }
             std::thread::sleep(Duration::from_millis(30));
         }

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::Arc;
 
 use deadpool_redis::redis::{self, Parser, Value};
 
+use super::super::clock::WallClock;
 use super::super::process::{Folder, PATIENCE, Process, free_port, wait_for};
 use super::super::tls::Certificates;
 
@@ -23,7 +24,7 @@ pub(super) const SOCKET: &str = "socket";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     role: Role,
-    clock: Option<String>,
+    clock: Option<Arc<WallClock>>,
     password: Option<String>,
     tls: Option<Tls>,
 }
@@ -53,10 +54,16 @@ pub(super) struct Ports {
 }
 
 impl Setup {
-    /// A server whose clock is off, like `+31m`. Works with glibc only.
+    /// A server whose clock is off, like `+31m`, and can be set while it runs. Works with glibc only.
     pub(crate) fn with_clock(mut self, offset: &str) -> Self {
-        self.clock = Some(offset.into());
+        let clock = WallClock::new();
+        clock.set(offset);
+        self.clock = Some(Arc::new(clock));
         self
+    }
+
+    pub(super) fn clock(&self) -> Option<&WallClock> {
+        self.clock.as_deref()
     }
 
     /// A server that asks for a password, and answers the same to its own master.
@@ -92,8 +99,14 @@ impl Setup {
     }
 
     /// Starts a server and waits until it answers. `None`: a port is taken.
-    pub(super) fn launch(&self, ports: Ports, folder: &Folder) -> Option<Process> {
-        let command = self.command(ports, folder);
+    pub(super) fn launch(
+        &self,
+        ports: Ports,
+        folder: &Folder,
+        options: &[&str],
+    ) -> Option<Process> {
+        let mut command = self.command(ports, folder);
+        command.args(options);
         let mut process = Process::start(&command, folder.path().join(LOG));
         let is_ready = wait_for("redis-server", || {
             if process.exited() {
@@ -135,7 +148,10 @@ impl Setup {
             .create(true)
             .open(&config)
             .unwrap();
-        let mut command = self.program();
+        let mut command = Command::new("redis-server");
+        if let Some(clock) = &self.clock {
+            clock.of(&mut command);
+        }
         command.arg(config);
         if let Role::Sentinel = self.role {
             command.arg("--sentinel");
@@ -170,23 +186,6 @@ impl Setup {
         }
         command
     }
-
-    fn program(&self) -> Command {
-        let Some(offset) = &self.clock else {
-            return Command::new("redis-server");
-        };
-        // Not the program `faketime`: it starts the server as a child of its own, which no signal
-        // would reach. And with glibc's `malloc`: jemalloc asks for the time before libfaketime can
-        // answer, which waits for memory then.
-        let mut command = Command::new("env");
-        command
-            .arg(format!("LD_PRELOAD={} libc.so.6", *FAKETIME))
-            .arg(format!("FAKETIME={offset}"))
-            // Only what the clock says is wrong; time passes as ever.
-            .arg("FAKETIME_DONT_FAKE_MONOTONIC=1")
-            .arg("redis-server");
-        command
-    }
 }
 
 impl Tls {
@@ -219,16 +218,6 @@ impl Ports {
         }
     }
 }
-
-/// The library that `faketime` loads into programs.
-static FAKETIME: LazyLock<String> = LazyLock::new(|| {
-    let mut command = Command::new("faketime");
-    command.args(["-f", "+0s", "sh", "-c", "echo \"$LD_PRELOAD\""]);
-    let output = command.output().unwrap();
-    let library = String::from_utf8_lossy(&output.stdout);
-    assert!(!library.trim().is_empty(), "no faketime: {output:?}");
-    library.trim().into()
-});
 
 /// Not redis-rs' connection: that says something to the server by itself when it connects.
 pub(super) fn ask(stream: &mut TcpStream, words: &[&[u8]]) -> io::Result<Value> {

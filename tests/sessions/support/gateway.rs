@@ -1,0 +1,214 @@
+//! A way to a server whose answers a test chooses: on connections of before, and on those that come later.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex as AsyncMutex, watch};
+
+/// Stands between clients and a server.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    port: u16,
+    says: watch::Sender<Says>,
+    cut: Arc<Mutex<Option<Cut>>>,
+}
+
+/// What clients are answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Says {
+    /// What the server answers.
+    Truth,
+    /// The same, a byte at a time, with this pause before each.
+    Slowly(Duration),
+    /// This line for each command, such as `-LOADING`. The server never sees one.
+    Line(&'static str),
+    /// These bytes, however many commands there are, and then the end of the connection.
+    Junk(&'static [u8]),
+    /// Nothing: each connection ends at once.
+    Nothing,
+}
+
+/// Where the next connection breaks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// So many messages of clients are still answered.
+    pub(crate) after: usize,
+    /// Whether the server gets the message at which it breaks.
+    pub(crate) delivers: bool,
+}
+
+/// The connection of one client.
+struct Link {
+    client: AsyncMutex<OwnedWriteHalf>,
+    says: watch::Receiver<Says>,
+    /// The next answer ends the connection, and the client does not get it.
+    ends: AtomicBool,
+}
+
+impl Gateway {
+    pub(crate) async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (says, heard) = watch::channel(Says::Truth);
+        let cut = Arc::<Mutex<Option<Cut>>>::default();
+        let plan = Arc::clone(&cut);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let _ = client.set_nodelay(true);
+                tokio::spawn(serve(client, server, heard.clone(), Arc::clone(&plan)));
+            }
+        });
+        Self { port, says, cut }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `redis://127.0.0.1:…`.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Answers like this from now on.
+    pub(crate) fn say(&self, says: Says) {
+        self.says.send_replace(says);
+    }
+
+    /// Plans a break; `None`: nothing breaks any more. What was planned before and did not happen.
+    pub(crate) fn cut(&self, cut: Option<Cut>) -> Option<Cut> {
+        std::mem::replace(&mut self.cut.lock().unwrap(), cut)
+    }
+}
+
+async fn serve(
+    client: TcpStream,
+    server: u16,
+    says: watch::Receiver<Says>,
+    plan: Arc<Mutex<Option<Cut>>>,
+) {
+    let (from_client, to_client) = client.into_split();
+    if matches!(*says.borrow(), Says::Nothing) {
+        return;
+    }
+    let link = Link {
+        client: AsyncMutex::new(to_client),
+        says,
+        ends: AtomicBool::new(false),
+    };
+    let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
+        return;
+    };
+    let _ = server.set_nodelay(true);
+    let (from_server, to_server) = server.into_split();
+    // Whichever ends first ends the other.
+    tokio::select! {
+        () = requests(from_client, to_server, &link, &plan) => {}
+        () = answers(from_server, &link) => {}
+    }
+}
+
+async fn requests(
+    mut client: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    link: &Link,
+    plan: &Mutex<Option<Cut>>,
+) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = client.read(&mut bytes).await {
+        let message = &bytes[..read];
+        let says = *link.says.borrow();
+        match says {
+            Says::Truth | Says::Slowly(_) => {
+                match due(plan) {
+                    Some(Cut { delivers: true, .. }) => link.ends.store(true, Ordering::SeqCst),
+                    Some(_) => return,
+                    None => {}
+                }
+                if server.write_all(message).await.is_err() {
+                    return;
+                }
+            }
+            Says::Line(line) => {
+                let answer = format!("{line}\r\n").repeat(commands(message));
+                let mut client = link.client.lock().await;
+                if client.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            Says::Junk(junk) => {
+                let _ = link.client.lock().await.write_all(junk).await;
+                return;
+            }
+            Says::Nothing => return,
+        }
+    }
+}
+
+async fn answers(mut server: OwnedReadHalf, link: &Link) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = server.read(&mut bytes).await {
+        if link.ends.load(Ordering::SeqCst) {
+            return;
+        }
+        let answer = &bytes[..read];
+        let mut client = link.client.lock().await;
+        let says = *link.says.borrow();
+        let pieces = match says {
+            Says::Slowly(_) => answer.chunks(1),
+            _ => answer.chunks(answer.len()),
+        };
+        for piece in pieces {
+            if let Says::Slowly(pause) = says {
+                tokio::time::sleep(pause).await;
+            }
+            if client.write_all(piece).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Counts a message. Whether the connection breaks at it.
+fn due(plan: &Mutex<Option<Cut>>) -> Option<Cut> {
+    let mut plan = plan.lock().unwrap();
+    let cut = plan.as_mut()?;
+    if cut.after == 0 {
+        return plan.take();
+    }
+    cut.after -= 1;
+    None
+}
+
+/// How many commands a message has. Each is an array of strings.
+fn commands(mut rest: &[u8]) -> usize {
+    let mut commands = 0;
+    while let Some(words) = length(&mut rest, b'*') {
+        for _ in 0..words {
+            let bytes = length(&mut rest, b'$').unwrap_or_default();
+            rest = rest.get(bytes + 2..).unwrap_or_default();
+        }
+        commands += 1;
+    }
+    commands
+}
+
+/// Reads a line like `*3`.
+fn length(rest: &mut &[u8], kind: u8) -> Option<usize> {
+    let end = rest.windows(2).position(|end| end == b"\r\n")?;
+    let (line, after) = rest.split_at(end);
+    let number = std::str::from_utf8(line.strip_prefix(&[kind])?).ok()?;
+    *rest = &after[2..];
+    number.parse().ok()
+}
+
+#[test]
+fn commands_are_counted() {
+    assert_eq!(commands(b"*1\r\n$4\r\nPING\r\n"), 1);
+    let two = b"*1\r\n$4\r\nTIME\r\n*2\r\n$3\r\nGET\r\n$3\r\n\r\n*\r\n";
+    assert_eq!(commands(two), 2);
+}
