@@ -48,6 +48,7 @@ mod outage;
 mod parents;
 mod races;
 mod redis;
+mod refusals;
 mod rename;
 mod responses;
 mod rosters;
