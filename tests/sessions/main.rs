@@ -62,3 +62,4 @@ mod traffic;
 mod unreadable;
 mod unstorable;
 mod users;
+mod wire;
