@@ -51,6 +51,7 @@ mod redis;
 mod refusals;
 mod rename;
 mod responses;
+mod restarts;
 mod rosters;
 mod rules;
 mod secrets;
