@@ -1,7 +1,9 @@
 //! Two builds of one application, of which one has another session, on one Redis: nobody is logged
 //! out, nothing is lost, nothing fails; forth and back.
 
-use crate::support::http::Browser;
+use crate::app::{Visit, rocket};
+use crate::support::http::{Browser, Server};
+use crate::support::own::configured;
 use crate::support::program::{Program, built};
 use crate::support::redis::RedisServer;
 
@@ -75,4 +77,27 @@ async fn two_builds_share_sessions_forth_and_back() {
     let warning = "`size` cannot be read as what it is declared";
     assert!(before.log().contains(warning), "{}", before.log());
     assert!(!after.log().contains("cannot be read"), "{}", after.log());
+}
+
+/// A cookie under the name of before is another application's: nobody takes it for a session, and
+/// nobody removes it, so a roll-back finds it.
+#[tokio::test]
+async fn a_cookie_under_another_name_is_left_alone() {
+    let redis = RedisServer::start();
+    let launch = async |name: &str| {
+        let rocket = configured(rocket(), "databases.sessions.url", &redis.url());
+        let rocket = configured(rocket, "sessions.visit.cookie", name);
+        Server::launch(rocket.attach(Visit::fairing())).await
+    };
+    let (before, after) = (launch("visit").await, launch("renamed").await);
+    let mut browser = before.browser();
+    browser.post("/login/alice", &[]).await;
+    browser.go_to(after.address());
+    let read = browser.get("/read").await;
+    assert_eq!(read.text(), "views=0 user=- theme=Light note=");
+    assert!(read.set_cookies().is_empty());
+    assert_eq!(browser.get("/view").await.set_cookies().len(), 1);
+    browser.go_to(before.address());
+    let read = browser.get("/read").await.text();
+    assert_eq!(read, "views=0 user=alice theme=Light note=");
 }

@@ -188,7 +188,11 @@ async fn what_is_no_session_under_a_sessions_key_is_none() {
             .collect();
         let _: rocket_typed_session::deadpool_redis::redis::Value = redis.command(&command);
         assert_eq!(browser.get("/result").await.text(), "views=0");
+        let kind = || -> String { redis.command(&["TYPE", &key]) };
+        let before = kind();
         assert_eq!(browser.get("/view").await.text(), "1");
+        assert_eq!(redis.keys().len(), 2, "a new session has another id");
+        assert_eq!(kind(), before, "and what was there stays");
         let _: String = redis.command(&["FLUSHALL"]);
     }
 }
