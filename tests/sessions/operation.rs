@@ -246,3 +246,32 @@ fn the_tests_that_the_documentation_names_exist() {
     let unknown: Vec<_> = names.iter().filter(|name| !is_known(name)).collect();
     assert!(unknown.is_empty(), "no such tests: {unknown:#?}");
 }
+
+/// Each test that `docs/faults.md` names is where it says.
+#[test]
+fn the_tests_that_the_faults_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_to_string(root.join("docs/faults.md")).unwrap();
+    let rows = guide.lines().filter(|line| line.starts_with("| F"));
+    let mut tests = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        assert_eq!(cells.len(), 7, "{row}");
+        for name in cells[4].split('`').skip(1).step_by(2) {
+            tests += 1;
+            let (module, test) = name.rsplit_once("::").unwrap();
+            let file = module.replace("::", "/");
+            let ends = [".rs", "/mod.rs", "/tests.rs"];
+            let roots = ["tests/sessions", "src", "session-core/src"];
+            let mut files = roots
+                .iter()
+                .flat_map(|folder| ends.map(|end| root.join(folder).join(format!("{file}{end}"))));
+            let holds = files.any(|file| {
+                let text = fs::read_to_string(file).unwrap_or_default();
+                text.contains(&format!("fn {test}("))
+            });
+            assert!(holds, "no such test: {name}");
+        }
+    }
+    assert!(tests > 80, "{tests}");
+}
