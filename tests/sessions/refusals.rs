@@ -148,7 +148,9 @@ async fn a_script_that_does_not_end_is_an_outage_until_it_is_killed() {
     site.set("lua-time-limit", "20");
     let endless = ["EVAL", "while true do end", "0"];
     let _connection = site.redis().begin(&endless);
-    let refused = wait_for("a busy server", || site.redis().attempt(&["PING"]).err());
+    let refused = wait_for("a busy server", || {
+        site.redis().attempt::<()>(&["PING"]).err()
+    });
     assert_eq!(refused.code(), Some("BUSY"));
     site.refused(NOTHING).await;
     let _: String = site.redis().command(&["SCRIPT", "KILL"]);
@@ -249,7 +251,7 @@ async fn a_node_that_has_lost_its_slots_is_an_outage_until_it_has_them_again() {
     };
     slots("DELSLOTSRANGE");
     let refused = wait_for("a cluster that is down", || {
-        site.redis().attempt(&["GET", "key"]).err()
+        site.redis().attempt::<()>(&["GET", "key"]).err()
     });
     assert_eq!(refused.code(), Some("CLUSTERDOWN"));
     site.refused(NOTHING).await;

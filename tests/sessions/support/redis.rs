@@ -191,7 +191,7 @@ impl RedisServer {
 
     /// Sends a command on a connection of its own, and waits for no answer.
     pub(crate) fn begin(&self, words: &[&str]) -> TcpStream {
-        let mut stream = self.connect();
+        let mut stream = self.connect().unwrap();
         let mut command = redis::Cmd::new();
         command.arg(words);
         stream.write_all(&command.get_packed_command()).unwrap();
