@@ -155,7 +155,7 @@ async fn a_script_that_does_not_end_is_an_outage_until_it_is_killed() {
     site.refused(NOTHING).await;
     let _: String = site.redis().command(&["SCRIPT", "KILL"]);
     // It ends a moment later.
-    wait_for("its end", || site.redis().attempt(&["PING"]).ok());
+    wait_for("its end", || site.redis().attempt::<()>(&["PING"]).ok());
     site.goes_on().await;
 }
 
@@ -257,7 +257,9 @@ async fn a_node_that_has_lost_its_slots_is_an_outage_until_it_has_them_again() {
     site.refused(NOTHING).await;
     let words = ["CLUSTER", "ADDSLOTSRANGE", "0", "16383"];
     let _: String = site.redis().command(&words);
-    wait_for("the cluster", || site.redis().attempt(&["GET", "key"]).ok());
+    wait_for("the cluster", || {
+        site.redis().attempt::<()>(&["GET", "key"]).ok()
+    });
     site.goes_on().await;
 }
 
