@@ -163,7 +163,8 @@ async fn a_connection_to_a_server_that_is_a_replica_now_is_replaced() {
     let before = connected();
     assert_eq!(browser.get("/view").await.status, 503);
     assert!(connected() > before);
-    assert_eq!(browser.get("/result").await.text(), "views=1");
+    // What it still has may be old by now.
+    assert_eq!(browser.get("/result").await.text(), "store=true");
     let _: String = redis.command(&["REPLICAOF", "NO", "ONE"]);
     assert_eq!(browser.get("/view").await.text(), "2");
 }

@@ -273,7 +273,7 @@ fn whatever_a_server_refuses_is_a_503_and_named_in_the_log() {
             ("-BUSY running a script", "BUSY"),
             (
                 "-CLUSTERDOWN Hash slot not served",
-                "CLUSTERDOWN; it is a node of a cluster",
+                "CLUSTERDOWN; its cluster has no node for this slot",
             ),
             ("-ERR max number of clients reached", "ERR"),
             ("-LOADING Redis is loading the dataset in memory", "LOADING"),

@@ -305,25 +305,22 @@ impl RedisStore {
     ) -> Result<Changed, Error> {
         let request = Request::Change(script);
         let changing = self.servers.run(request, key, session, self.deadline());
-        let Answer {
-            value,
-            skew,
-            shared,
-            ..
-        } = changing.await?;
-        let words = Vec::<Value>::from_redis_value(value);
-        let mut words = words.map_err(|_| error::unexpected())?.into_iter();
-        match (words.next(), words.next()) {
-            (Some(Value::Int(answer)), Some(Value::Int(time))) => {
-                shared.time().heard(u64::try_from(time).unwrap_or_default());
-                Ok(Changed {
-                    answer,
-                    words,
-                    skew,
-                })
-            }
-            _ => Err(error::unexpected()),
-        }
+        let Answer { value, shared, .. } = changing.await?;
+        let mut words = Vec::<Value>::from_redis_value(value)
+            .unwrap_or_default()
+            .into_iter();
+        let (Some(Value::Int(answer)), Some(Value::Int(time))) = (words.next(), words.next())
+        else {
+            shared.leave();
+            return Err(error::unexpected());
+        };
+        shared.time().heard(u64::try_from(time).unwrap_or_default());
+        Ok(Changed {
+            answer,
+            words,
+            // What the answer says is told in the time that it brought.
+            skew: self.servers.skew(&shared),
+        })
     }
 }
 
@@ -416,7 +413,8 @@ impl Store for RedisStore {
             }
             answer => answer?,
         };
-        let (metadata, fields) = wire::read(answer.value, wanted)?;
+        let read = wire::read(answer.value, wanted);
+        let (metadata, fields) = read.inspect_err(|_| answer.shared.leave())?;
         let record = metadata.and_then(|metadata| {
             let Some(metadata) = Metadata::unpack(&metadata) else {
                 warn!("session {key}: its metadata cannot be understood; taken for absent");

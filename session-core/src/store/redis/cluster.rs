@@ -42,6 +42,9 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// How long a call waits that the cluster can answer in a moment.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// In microseconds: what is known of a node's clock falls by no more in two seconds.
+const MARK_SLACK: u64 = 1000;
+
 /// How many nodes are asked for the map at a time.
 const ASKED_AT_ONCE: usize = 5;
 
@@ -167,6 +170,10 @@ impl Cluster {
         Ok(masters.into_values().collect())
     }
 
+    pub(super) fn skew(&self, shared: &Shared) -> Skew {
+        self.0.skew(shared)
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.0.time.now(|| self.0.times())
     }
@@ -238,6 +245,7 @@ impl Inner {
             micros: i64::try_from(there)
                 .unwrap_or(i64::MAX)
                 .saturating_sub(local),
+            slack: MARK_SLACK,
         }
     }
 

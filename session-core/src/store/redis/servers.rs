@@ -34,7 +34,6 @@ pub(super) struct Answer {
     pub(super) value: Value,
     /// What the near cache needs to keep it.
     pub(super) ticket: Option<Ticket>,
-    pub(super) skew: Skew,
     /// Which server answered.
     pub(super) shared: Arc<Shared>,
 }
@@ -46,6 +45,10 @@ pub(super) struct Skew {
     pub(super) millis: i64,
     /// The same for marks.
     pub(super) micros: i64,
+    /// So much later is a mark told than the server says: by as much as what is known of its clock may
+    /// change until the mark is said to it again. Otherwise a login would seem to have begun before the
+    /// end of all sessions that its own request made.
+    pub(super) slack: u64,
 }
 
 impl Skew {
@@ -66,7 +69,8 @@ impl Skew {
 
     pub(super) fn mark_here(self, mark: Mark) -> Mark {
         let micros = self.micros.saturating_neg();
-        Mark::new(mark.number().saturating_add_signed(micros))
+        let mark = mark.number().saturating_add_signed(micros);
+        Mark::new(mark.saturating_add(self.slack))
     }
 }
 
@@ -111,6 +115,14 @@ impl Servers {
         let mut answers = asked.join_all().await;
         answers.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(answers)
+    }
+
+    /// How the time of one of the servers differs from the store's.
+    pub(super) fn skew(&self, shared: &Shared) -> Skew {
+        match self {
+            Self::One(_) => Skew::default(),
+            Self::Cluster(cluster) => cluster.skew(shared),
+        }
     }
 
     /// The server of whose copies one may be this key's.
@@ -186,7 +198,6 @@ impl Shared {
         Ok(Answer {
             value: answered.value,
             ticket: answered.ticket,
-            skew,
             shared: Arc::clone(self),
         })
     }

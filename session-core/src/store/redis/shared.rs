@@ -117,6 +117,11 @@ impl Shared {
         }
     }
 
+    /// Leaves a connection that answered what it should not: nobody knows what its next answer is to.
+    pub(super) fn leave(&self) {
+        lock(&self.current).dialled = None;
+    }
+
     /// Connects, unless it is connected.
     pub(super) async fn connected(&self, deadline: Instant) -> Result<(), Error> {
         let lent = timeout_at(deadline, self.lent()).await;

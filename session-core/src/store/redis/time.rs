@@ -10,7 +10,10 @@ use crate::clock::{Clock as _, SystemClock, Timestamp};
 /// After this long the server is asked again: its clock may be set, ours may drift.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// An answer that took longer to arrive says less. By so much it may be less than what is known.
+/// By so much, one part in so many, this machine's clock may run faster than the server's.
+const DRIFT: u64 = 2000;
+
+/// An answer that took longer to arrive says less. By more than this, the server's clock was set back.
 const ON_ITS_WAY: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
@@ -38,7 +41,7 @@ impl ServerTime {
     pub(super) fn micros(&self) -> Option<u64> {
         let (micros, at) = self.with(|state| state.heard)?;
         let elapsed = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Some(micros.saturating_add(elapsed))
+        Some(micros.saturating_add(elapsed - elapsed / DRIFT))
     }
 
     /// Whether it was ever heard.
@@ -60,16 +63,13 @@ impl ServerTime {
     }
 
     /// Records what the server said just now, in microseconds since 1970. Every answer is a bound from
-    /// below, so the highest one of a moment counts.
+    /// below, and so is what is known, so the higher one counts.
     pub(super) fn heard(&self, micros: u64) {
         let known = self.micros();
-        let now = Instant::now();
         let late = known.map(|known| Duration::from_micros(known.saturating_sub(micros)));
-        let only_late = late.is_some_and(|late| !late.is_zero() && late < ON_ITS_WAY);
-        self.with(|state| match state.heard {
-            Some((_, at)) if only_late && at.elapsed() < TRUSTED_FOR => {}
-            _ => state.heard = Some((micros, now)),
-        });
+        if late.is_none_or(|late| late.is_zero() || late >= ON_ITS_WAY) {
+            self.with(|state| state.heard = Some((micros, Instant::now())));
+        }
     }
 
     /// Records the reply to TIME.
@@ -82,5 +82,25 @@ impl ServerTime {
 
     fn with<R>(&self, what: impl FnOnce(&mut State) -> R) -> R {
         what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    #[test]
+    fn a_late_answer_takes_nothing_back_and_a_clock_that_is_set_back_does() {
+        let time = ServerTime::default();
+        assert_eq!(time.micros(), None);
+        time.heard(100 * SECOND);
+        time.heard(100 * SECOND - 40_000);
+        assert!(time.micros().unwrap() >= 100 * SECOND);
+        time.heard(101 * SECOND);
+        assert!(time.micros().unwrap() >= 101 * SECOND);
+        time.heard(90 * SECOND);
+        assert!(time.micros().unwrap() < 91 * SECOND);
     }
 }
