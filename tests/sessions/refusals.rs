@@ -92,15 +92,54 @@ impl Site {
     }
 }
 
-/// READONLY, as after a failover of which nobody has told the application.
+/// READONLY, as after a failover of which nobody has told the application. Who changes something finds out
+/// at once.
 #[tokio::test]
-async fn a_server_that_has_become_a_replica_is_read_and_stores_nothing() {
+async fn a_server_that_has_become_a_replica_is_left() {
     let mut site = Site::new().await;
     // Nobody is there to copy from.
     let _: String = site.redis().command(&["REPLICAOF", "127.0.0.1", "1"]);
-    site.refused(READS_ALONE).await;
+    assert_eq!(site.browser.get("/view").await.status, 503);
+    site.refused(NOTHING).await;
     let _: String = site.redis().command(&["REPLICAOF", "NO", "ONE"]);
     site.goes_on().await;
+}
+
+#[tokio::test]
+async fn who_only_reads_finds_out_within_a_second_that_the_server_has_become_a_replica() {
+    let mut site = Site::new().await;
+    let _: String = site.redis().command(&["REPLICAOF", "127.0.0.1", "1"]);
+    let began = Instant::now();
+    while site.browser.get("/read").await.status == 200 {
+        assert!(began.elapsed() < Duration::from_secs(3));
+    }
+    site.refused(NOTHING).await;
+}
+
+/// A replica that is being filled has nothing. So it must not say what is not there, nor that a session
+/// has ended.
+#[tokio::test]
+async fn a_replica_that_has_nothing_yet_ends_nobodys_session() {
+    let becomes_empty = |site: &Site, other: &RedisServer| {
+        let port = other.port().to_string();
+        let _: String = site.redis().command(&["REPLICAOF", "127.0.0.1", &port]);
+        wait_for("a copy of nothing", || {
+            site.redis().all_keys().is_empty().then_some(())
+        });
+    };
+    let other = RedisServer::start();
+    let mut site = Site::new().await;
+    becomes_empty(&site, &other);
+    site.refused(NOTHING).await;
+    for (method, path) in [("POST", "/slow/logout"), ("GET", "/slow/view")] {
+        let site = Site::new().await;
+        let mut browser = site.browser.clone();
+        let request = tokio::spawn(async move { browser.send(Request::new(method, path)).await });
+        site.app.gate.entered().await;
+        becomes_empty(&site, &other);
+        site.app.gate.release();
+        assert_eq!(request.await.unwrap().status, 503, "{path}");
+    }
 }
 
 /// MASTERDOWN.

@@ -240,6 +240,26 @@ async fn connections_that_are_cut_under_load_double_nothing() {
     }
 }
 
+/// No request fails, and nobody is logged out: not by the node's own clock, and not by those of the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_whose_clock_is_set_fails_no_request_and_logs_nobody_out() {
+    let cluster = Cluster::start_with_clocks([Some("+0"); 6]);
+    let server = on(&cluster).await;
+    let loads = loads(&server, &cluster).await;
+    let _cluster = meanwhile(cluster, |cluster| {
+        for offset in ["+20m", "-20m", "+0", "-1s", "+1s"] {
+            cluster.node(0).clock().set(offset);
+            // Until somebody has heard of it, and the next one too.
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    })
+    .await;
+    for tally in ended(loads).await {
+        assert_undisturbed(&tally);
+        assert!(tally.done > 50, "{tally:?}");
+    }
+}
+
 /// All of it, twice: with the copies of a near cache, no load is older than they may be, and what a node
 /// had before it lost a slot does not count when it has the slot again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
