@@ -31,12 +31,12 @@ fn a_launch_in_release_says_where_sessions_are_and_how_long_they_live() {
         let _: String = redis.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
         let url = format!("redis://:hunter2@127.0.0.1:{}/3", redis.port());
         let info: String = redis.command(&["INFO", "server"]);
-        let version = info.split("redis_version:").nth(1).unwrap();
-        println!(
-            "version {}, port {}.",
-            version.lines().next().unwrap(),
-            redis.port()
-        );
+        let version = |name| info.split(name).nth(1)?.lines().next();
+        let name = match version("valkey_version:") {
+            Some(version) => format!("Valkey {version}"),
+            None => format!("Redis {}", version("redis_version:").unwrap()),
+        };
+        println!("server {name}, port {}.", redis.port());
         let figment = Figment::from(rocket::Config::release_default()).select("release");
         let figment = figment.merge(("databases.sessions.url", url));
         let figment = figment.merge(("sessions.visit.max_sessions", 5));
@@ -45,7 +45,7 @@ fn a_launch_in_release_says_where_sessions_are_and_how_long_they_live() {
     });
     let Some(said) = said else { return };
     let after = |word: &str, end| said.split(word).nth(1).unwrap().split(end).next().unwrap();
-    let (version, port) = (after("version ", ','), after("port ", '.'));
+    let (name, port) = (after("server ", ','), after("port ", '.'));
     let lines: Vec<_> = said
         .lines()
         .filter(|line| line.contains("Session "))
@@ -55,7 +55,7 @@ fn a_launch_in_release_says_where_sessions_are_and_how_long_they_live() {
     };
     assert!(
         line.ends_with(&format!(
-            "Session visit: Redis {version} (standalone, master, noeviction) at 127.0.0.1:{port}/3, keys `session:*`; cookie `visit`; ends \
+            "Session visit: {name} (standalone, master, noeviction) at 127.0.0.1:{port}/3, keys `session:*`; cookie `visit`; ends \
              after 30m idle, 12h at most; at most 5 for each user, the oldest ends"
         )),
         "{line}"
