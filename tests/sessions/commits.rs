@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rocket::{Build, Rocket, State, get, post, routes};
 use rocket_typed_session::{Error, Session, session};
+use tokio::time::timeout;
 
 use crate::app::Gate;
 use crate::support::http::{Browser, Server};
@@ -114,7 +115,9 @@ impl World {
             })
             .collect();
         for _ in 0..count {
-            self.gate.entered().await;
+            // A request whose session could not be loaded in time never comes here.
+            let entered = timeout(PATIENCE, self.gate.entered()).await;
+            entered.expect("a handler that has its session");
         }
         what();
         for _ in 0..count {
