@@ -1,8 +1,8 @@
 //! Which keys a script touches: the one that it names.
 //!
-//! A cluster is not supported. But sessions, and what is known of their users, would be on different
-//! servers there, and no script could touch two of them. So none may: what must be done as one step is
-//! about one key, and all else is a matter of the order of the calls, which does not rely on one server.
+//! In a cluster, sessions and what is known of their users are on different servers, and no script can touch
+//! two of them. So none may: what must be done as one step is about one key, and all else is a matter of the
+//! order of the calls, which does not rely on one server. `topologies` has the clusters themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
