@@ -170,6 +170,18 @@ async fn a_frozen_master_holds_up_its_own_keys_only_and_is_replaced() {
     assert_undisturbed(&tallies[2]);
 }
 
+/// A request that has time waits for the node that takes over, and not for the one that is frozen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_request_that_has_time_goes_to_the_node_that_has_taken_over() {
+    let cluster = Cluster::start();
+    let rocket = rocket([("urls", Value::Texts(cluster.urls()))]);
+    let server = launch(with(rocket, "timeout", "25s")).await;
+    let mut browsers = one_on_each(&server, &cluster).await;
+    cluster.node(0).pause();
+    assert_eq!(view(&mut browsers[0]).await, (200, "2".into()));
+    assert_ne!(cluster.master_of(&key(&mut browsers[0]).await), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_master_that_thaws_before_it_is_replaced_is_used_again() {
     let cluster = Cluster::start_with(|_| Setup::default());

@@ -214,3 +214,38 @@ pub(super) struct Settings {
     /// How many changes may wait for replicas at a time.
     pub(super) max_connections: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_server_is_understood_by_it() {
+        let skew = Skew {
+            millis: -1_740_000,
+            micros: 1_860_000_000,
+            slack: 0,
+        };
+        let (at, mark) = (Timestamp::from_millis(7_000_000), Mark::new(9_000_000_000));
+        assert_eq!(skew.here(skew.there(at)), at);
+        assert_eq!(skew.mark_there(skew.mark_here(mark)), mark);
+        assert_eq!(Skew::default().there(at), at);
+    }
+
+    /// A login in the request that ended all sessions comes after that end, even if what is known of the
+    /// node's clock has fallen a little meanwhile.
+    #[test]
+    fn a_mark_that_is_said_back_a_little_later_is_later() {
+        let then = Skew {
+            micros: 500_000,
+            slack: 1000,
+            ..Skew::default()
+        };
+        let now = Skew {
+            micros: 499_001,
+            ..then
+        };
+        let ended_at = Mark::new(77_000_000);
+        assert!(now.mark_there(then.mark_here(ended_at)) > ended_at);
+    }
+}
