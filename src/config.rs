@@ -15,10 +15,14 @@ use session_core::options::{parse_duration, parse_same_site, parse_size, parse_w
 use session_core::schema::SessionData;
 use session_core::seal::{Keyring, parse_key};
 use session_core::store::Store;
+#[cfg(feature = "redis")]
+use session_core::store::redis::RedisStore;
 use session_core::users::Limit;
 use tracing::warn;
 
 use crate::cookie::CookieSettings;
+#[cfg(feature = "redis")]
+use crate::database::config::RedisConfig;
 
 /// How the sessions of one type are kept, and how their cookie looks. Valid by construction.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,6 +49,9 @@ pub(crate) struct Settings {
     /// By how much a GET may miss what another process stored; `None`: by nothing.
     pub(crate) near: Option<Duration>,
 }
+
+/// The key of the database that sessions use by default.
+pub(crate) const DATABASE: &str = "databases.sessions";
 
 /// The keys that no struct declares: those for the store that the fairing makes, and secrets.
 const OF_CONFIGURATION: &[&str] = &[
@@ -94,6 +101,22 @@ impl Settings {
             true => engine,
             false => engine.not_indexed(),
         }
+    }
+
+    /// The store on these servers.
+    #[cfg(feature = "redis")]
+    pub(crate) fn redis_store(&self, config: &RedisConfig) -> Result<RedisStore, String> {
+        let mut store = config.store()?;
+        if let Some(prefix) = &self.prefix {
+            store = store.prefix(prefix);
+        }
+        if let Some(timeout) = self.timeout {
+            store = store.timeout(timeout);
+        }
+        if let Some(near) = self.near {
+            store = store.near_cache(near);
+        }
+        Ok(store)
     }
 
     /// The settings of the session type `name`: its own table wins over what is configured for all

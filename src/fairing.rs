@@ -19,7 +19,7 @@ use session_core::store::memory::MemoryStore;
 use tracing::{error, warn};
 
 use crate::catch::catch;
-use crate::config::{self, Settings};
+use crate::config::{self, DATABASE, Settings};
 use crate::cookie::CookieSettings;
 #[cfg(feature = "redis")]
 use crate::database::RedisPool;
@@ -31,9 +31,6 @@ use crate::headers::{keep_private, set_cookie, vary_by_cookie};
 use crate::managed::{Managed, Registry, SentCookies, answer, begin, redirect_of};
 use crate::session::Session;
 use crate::sessions::Sessions;
-
-/// The key of the database that sessions use by default.
-const DATABASE: &str = "databases.sessions";
 
 /// The fairing of the session type `T`: it loads, checks and stores every [`Session<T>`].
 ///
@@ -238,8 +235,7 @@ impl<T: SessionData> SessionFairing<T> {
             }
             #[cfg(feature = "redis")]
             Choice::Configured if rocket.figment().contains(DATABASE) => {
-                let config = RedisConfig::read(&rocket.figment().focus(DATABASE));
-                let config = config.map_err(|fault| format!("`{DATABASE}`: {fault}"))?;
+                let config = RedisConfig::of_sessions(rocket.figment())?;
                 redis_store(&config, settings).await
             }
             #[cfg(not(feature = "redis"))]
@@ -297,16 +293,7 @@ fn parent<T: SessionData>(
 
 #[cfg(feature = "redis")]
 async fn redis_store(config: &RedisConfig, settings: &Settings) -> Result<Arc<dyn Store>, String> {
-    let mut store = config.store()?;
-    if let Some(prefix) = &settings.prefix {
-        store = store.prefix(prefix);
-    }
-    if let Some(timeout) = settings.timeout {
-        store = store.timeout(timeout);
-    }
-    if let Some(near) = settings.near {
-        store = store.near_cache(near);
-    }
+    let store = settings.redis_store(config)?;
     let address = store.address();
     if let Some(address) = config.exposed_at() {
         warn!(

@@ -7,9 +7,50 @@ use rocket::figment::Figment;
 use rocket::figment::value::Value;
 use rocket::figment::value::magic::RelativePathBuf;
 use serde::de::DeserializeOwned;
+use session_core::error::Error as EngineError;
 use session_core::nearest::nearest;
 use session_core::options::parse_duration;
+use session_core::schema::SessionData;
 use session_core::store::redis::{RedisStore, connection_info};
+
+use crate::config::{DATABASE, Settings};
+use crate::error::Error;
+
+/// The store that `T::fairing()` makes of this configuration: in `[default.databases.sessions]`, with the
+/// prefix and the deadline of the sessions of the type `T`. It connects when it is first used.
+///
+/// For programs beside the application, and for a store of your own around this one.
+///
+/// ```rust
+/// use rocket_typed_session::{session, store};
+///
+/// #[session]
+/// struct Visit {
+///     views: u64,
+/// }
+///
+/// let figment = rocket::Config::figment().merge(("databases.sessions.url", "redis://127.0.0.1"));
+/// let store = store::configured_redis::<Visit>(&figment)?;
+/// assert_eq!(store.address(), "127.0.0.1:6379/0");
+/// # Ok::<_, rocket_typed_session::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// If no such database is configured, or something about it or about the session type is wrong. It names
+/// the key and the fix, and repeats no password.
+pub fn configured_redis<T: SessionData>(figment: &Figment) -> Result<RedisStore, Error> {
+    let store = || {
+        if !figment.contains(DATABASE) {
+            return Err(format!(
+                "no database is configured for sessions; write `[default.{DATABASE}] url = \"redis://…\"`"
+            ));
+        }
+        let settings = Settings::read(figment, T::SCHEMA.name(), T::SCHEMA.options())?;
+        settings.redis_store(&RedisConfig::of_sessions(figment)?)
+    };
+    store().map_err(|fault| EngineError::usage(fault).into())
+}
 
 /// How to connect to Redis. Valid by construction, but nothing was connected yet.
 #[derive(Clone)]
@@ -57,6 +98,16 @@ const OF_TLS: &[&str] = &["ca", "cert", "key"];
 const TEXT: &str = "must be a text, or `{ file = \"…\" }`, or `{ env = \"…\" }`";
 
 impl RedisConfig {
+    /// Reads the database that sessions use by default.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) fn of_sessions(figment: &Figment) -> Result<Self, String> {
+        let config = Self::read(&figment.focus(DATABASE));
+        config.map_err(|fault| format!("`{DATABASE}`: {fault}"))
+    }
+
     /// Reads the keys of the figment, which is focused on the database.
     ///
     /// # Errors

@@ -276,6 +276,25 @@ impl RedisStore {
         Ok(faults)
     }
 
+    /// The masters at this moment, and how to connect to each: the server, the one that sentinels name, or
+    /// all that have slots of a cluster. For programs of operators, which ask what no session needs.
+    ///
+    /// It says where they are, not whether they answer. They hold the password.
+    ///
+    /// # Errors
+    ///
+    /// If no sentinel, or no node of the cluster, says where they are.
+    pub async fn masters(&self) -> Result<Vec<ConnectionInfo>, Error> {
+        self.servers.masters(self.deadline()).await
+    }
+
+    /// How all its keys begin. `{prefix}{name}:{id}` is that of a session, and `{prefix}{name}@{digest}` that
+    /// of a user.
+    #[must_use]
+    pub fn key_prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Where the servers are, for operators: no user and no password.
     #[must_use]
     pub fn address(&self) -> String {

@@ -75,6 +75,14 @@ impl Dial {
         }
     }
 
+    /// Which server a new connection would lead to.
+    pub(super) async fn server(&self) -> Result<ConnectionInfo, Error> {
+        match &self.to {
+            To::Server(info) | To::Node(info) => Ok(info.clone()),
+            To::Master(sentinels) => sentinels.master().await,
+        }
+    }
+
     async fn connect_to(&self, info: ConnectionInfo) -> Result<Dialled, Error> {
         let address = info.addr().to_string();
         let connection = self.prepared(info).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_redis::redis::{Cmd, Value};
+use deadpool_redis::redis::{Cmd, ConnectionInfo, Value};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -123,6 +123,19 @@ impl Servers {
             Self::One(_) => Skew::default(),
             Self::Cluster(cluster) => cluster.skew(shared),
         }
+    }
+
+    /// All masters, and how to connect to them.
+    pub(super) async fn masters(&self, deadline: Instant) -> Result<Vec<ConnectionInfo>, Error> {
+        let all = match self {
+            Self::One(shared) => vec![Arc::clone(shared)],
+            Self::Cluster(cluster) => cluster.masters(deadline).await?,
+        };
+        let mut masters = Vec::with_capacity(all.len());
+        for shared in all {
+            masters.push(shared.server(deadline).await?);
+        }
+        Ok(masters)
     }
 
     /// The server of whose copies one may be this key's.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, Cmd, RedisError, RedisResult, Value};
+use deadpool_redis::redis::{self, Cmd, ConnectionInfo, RedisError, RedisResult, Value};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -108,6 +108,12 @@ impl Shared {
     /// Without user and password.
     pub(super) fn address(&self) -> String {
         self.dial.address()
+    }
+
+    /// Which server a new connection would lead to.
+    pub(super) async fn server(&self, deadline: Instant) -> Result<ConnectionInfo, Error> {
+        let server = timeout_at(deadline, self.dial.server()).await;
+        server.map_err(|_| timed_out(false))?
     }
 
     /// Forgets all copies: what is at this server may have changed without a word.
