@@ -8,6 +8,7 @@
     reason = "a test that cannot go on says so best by stopping there"
 )]
 
+mod admin;
 mod app;
 mod attacks;
 mod cancel;

@@ -124,7 +124,8 @@ pub(crate) fn built(name: &str) -> PathBuf {
 fn build() -> Vec<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--workspace", "--all-features"]);
-    cargo.args(["--example", "counter", "--bin", "before", "--bin", "after"]);
+    cargo.args(["--example", "counter", "--example", "session_admin"]);
+    cargo.args(["--bin", "before", "--bin", "after"]);
     cargo.args(["--message-format", "json", "--manifest-path"]);
     cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     cargo.arg("--target-dir");
