@@ -30,6 +30,7 @@ mod failures;
 mod faults;
 mod fixation;
 mod guards;
+mod guide;
 mod histories;
 mod identity;
 #[cfg(feature = "testing")]

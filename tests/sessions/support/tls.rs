@@ -21,6 +21,15 @@ pub(crate) struct Certificates {
 
 impl Certificates {
     pub(crate) fn new() -> Self {
+        Self::until(4096)
+    }
+
+    /// Those of the server and the client have expired, that of the authority has not.
+    pub(crate) fn expired() -> Self {
+        Self::until(2020)
+    }
+
+    fn until(year: i32) -> Self {
         let folder = Arc::new(Folder::new("certificates"));
         let certificates = Self { folder };
         let key = KeyPair::generate().unwrap();
@@ -30,8 +39,8 @@ impl Certificates {
         let ca = params.self_signed(&key).unwrap();
         fs::write(certificates.ca(), ca.pem()).unwrap();
         let issuer = Issuer::new(params, key);
-        certificates.issue("server", &["127.0.0.1", "localhost"], &issuer);
-        certificates.issue("client", &[], &issuer);
+        certificates.issue("server", &["127.0.0.1", "localhost"], year, &issuer);
+        certificates.issue("client", &[], year, &issuer);
         certificates
     }
 
@@ -60,9 +69,10 @@ impl Certificates {
         self.folder.path().join(name)
     }
 
-    fn issue(&self, name: &str, hosts: &[&str], issuer: &Issuer<'_, KeyPair>) {
+    fn issue(&self, name: &str, hosts: &[&str], year: i32, issuer: &Issuer<'_, KeyPair>) {
         let key = KeyPair::generate().unwrap();
         let mut params = params(name, hosts);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         // Servers are the clients of other servers.
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         if !hosts.is_empty() {
