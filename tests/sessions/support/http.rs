@@ -51,7 +51,8 @@ impl Connection {
 
     /// Sends a request; `None`: the connection was closed before there was a whole response.
     pub(crate) async fn try_send(&mut self, request: &Request) -> Option<Response> {
-        self.send_raw(&request.bytes()).await;
+        let sent = self.stream.get_mut().write_all(&request.bytes()).await;
+        sent.ok()?;
         let response = timeout(PATIENCE, self.read_response(request.method == "HEAD"));
         response.await.expect("no response in time").ok()
     }

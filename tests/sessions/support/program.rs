@@ -46,7 +46,8 @@ impl Program {
         Self::run(command, redis)
     }
 
-    fn run(mut command: Command, redis: Option<&RedisServer>) -> Self {
+    /// The same with a command of one's own.
+    pub(crate) fn run(mut command: Command, redis: Option<&RedisServer>) -> Self {
         let folder = Folder::new("program");
         // A folder without a `Rocket.toml`, an environment without a Rocket.
         command.current_dir(folder.path());
@@ -83,6 +84,11 @@ impl Program {
     /// A browser on its own pages.
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(self.address).on_site("same-origin")
+    }
+
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Sends it a signal, such as `TERM`.
