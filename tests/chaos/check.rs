@@ -1,0 +1,149 @@
+//! What of the findings a failover explains, and what nothing does.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::ledger::{Counts, Finding, Weather, What};
+use super::run::Run;
+
+/// How much the memory of an application may grow after it is warm. What each task of a pool of threads
+/// keeps for itself comes and goes.
+const GROWTH: u64 = 12 * 1024;
+
+/// How long a process must have lived for its memory to say something.
+const LONG: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// What must not be.
+    pub(crate) faults: Vec<String>,
+    /// What Redis may lose in a failover: changes, sessions, and logouts.
+    pub(crate) lost: u64,
+    pub(crate) lost_sessions: u64,
+    pub(crate) resurrected: u64,
+    pub(crate) failovers: usize,
+    pub(crate) counts: Counts,
+    /// Of each application that lived long enough: its memory when it was warm and at the end, in KiB.
+    pub(crate) memory: Vec<(u64, u64)>,
+    summary: String,
+}
+
+impl Verdict {
+    pub(crate) fn of(run: &Run) -> Self {
+        let entries = run.ledger.entries();
+        let failovers = entries.weather.iter().filter(|weather| weather.replaces);
+        let mut verdict = Self {
+            counts: entries.counts,
+            failovers: failovers.count(),
+            summary: run.name(),
+            ..Self::default()
+        };
+        for finding in &entries.findings {
+            verdict.judge(run, finding, &entries.weather);
+        }
+        for samples in entries.memory.values() {
+            let Some((warm, last)) = growth(samples) else {
+                continue;
+            };
+            verdict.memory.push((warm, last));
+            if last > warm + GROWTH {
+                let text = format!("MEMORY: an application grew from {warm} to {last} KiB");
+                verdict.faults.push(text);
+            }
+        }
+        if entries.counts.acknowledged < 100 {
+            verdict.faults.push("IDLE: hardly anything was done".into());
+        }
+        verdict
+    }
+
+    fn judge(&mut self, run: &Run, finding: &Finding, weather: &[Weather]) {
+        let mut failovers = weather.iter().filter(|weather| weather.replaces);
+        let is_explained = run.may_lose()
+            && failovers.any(|weather| weather.overlaps(finding.since, finding.seen));
+        match finding.what {
+            What::Lost(by) if is_explained => self.lost += by,
+            What::LostSession if is_explained => self.lost_sessions += 1,
+            What::Resurrected if is_explained => self.resurrected += 1,
+            What::Lost(_) | What::LostSession | What::Resurrected | What::Never => {
+                let [since, seen] =
+                    [finding.since, finding.seen].map(|at| run.at(at).as_secs_f64());
+                let text = &finding.text;
+                let what = format!("{text} (between {since:.3} s and {seen:.3} s)");
+                self.faults.push(what);
+            }
+        }
+    }
+}
+
+impl Run {
+    /// Whether a failover may lose what was acknowledged: not every replica that could be promoted has it.
+    pub(crate) fn may_lose(&self) -> bool {
+        self.wait_replicas < self.kind.replicas()
+    }
+
+    pub(crate) fn name(&self) -> String {
+        match self.kind.replicas() {
+            0 => self.kind.name().into(),
+            _ => format!(
+                "{}, wait_replicas = {}",
+                self.kind.name(),
+                self.wait_replicas
+            ),
+        }
+    }
+
+    /// Since its beginning.
+    pub(crate) fn at(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.began)
+    }
+}
+
+/// The memory of a process when it was warm, and at its end.
+fn growth(samples: &[(Instant, u64)]) -> Option<(u64, u64)> {
+    let (first, last) = (samples.first()?.0, samples.last()?.0);
+    if last - first < LONG {
+        return None;
+    }
+    let median = |part: &[(Instant, u64)]| {
+        let mut values: Vec<u64> = part.iter().map(|(_, memory)| *memory).collect();
+        values.sort_unstable();
+        values[values.len() / 2]
+    };
+    let count = samples.len();
+    Some((
+        median(&samples[count / 5..=count * 2 / 5]),
+        median(&samples[count * 4 / 5..]),
+    ))
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = &self.counts;
+        write!(
+            f,
+            "{}: {} requests, {} acknowledged, {} refused, {} without an answer; {} logins, {} logouts",
+            self.summary,
+            counts.requests,
+            counts.acknowledged,
+            counts.refused,
+            counts.cut,
+            counts.logins,
+            counts.logouts
+        )?;
+        if self.failovers > 0 {
+            write!(
+                f,
+                "; in {} failovers that may lose something: {} changes and {} sessions lost, {} logouts undone",
+                self.failovers, self.lost, self.lost_sessions, self.resurrected
+            )?;
+        }
+        for fault in self.faults.iter().take(20) {
+            write!(f, "\n  {fault}")?;
+        }
+        match self.faults.len() {
+            0 => f.write_str("; nothing found"),
+            number => write!(f, "\n  {number} faults"),
+        }
+    }
+}
