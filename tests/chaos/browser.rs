@@ -66,23 +66,9 @@ impl Browser {
         for task in tasks.collect::<Vec<_>>() {
             task.await.unwrap();
         }
-        // What is read then is what is left.
-        loop {
-            world.ledger.calm().await;
-            let began = Instant::now();
-            let last = life.request(&world, READ, &mut self.random).await;
-            if !world.ledger.is_calm_since(began) {
-                continue;
-            }
-            match last {
-                Some(true) => break,
-                Some(false) => {
-                    let since = life.state().since;
-                    lost_session(&world, since, &life.user);
-                    break;
-                }
-                None => {}
-            }
+        // Others log out whatever happens to the servers just then.
+        if self.random.below(2) == 0 || life.is_gone.load(Ordering::Relaxed) {
+            life.settle(&world, &mut self.random).await;
         }
         self.log_out(&life.jar).await;
     }
@@ -165,6 +151,23 @@ impl Life {
             self.request(world, action, &mut random).await;
             let micros = 2 * pause.as_micros() as u64;
             tokio::time::sleep(Duration::from_micros(random.below(micros))).await;
+        }
+    }
+
+    /// Waits until no master is being replaced. What is read then is what is left.
+    async fn settle(&self, world: &World, random: &mut Random) {
+        loop {
+            world.ledger.calm().await;
+            let began = Instant::now();
+            let last = self.request(world, READ, random).await;
+            if !world.ledger.is_calm_since(began) {
+                continue;
+            }
+            match last {
+                Some(true) => return,
+                Some(false) => return lost_session(world, self.state().since, &self.user),
+                None => {}
+            }
         }
     }
 

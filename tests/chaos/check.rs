@@ -1,9 +1,10 @@
 //! What of the findings a failover explains, and what nothing does.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::ledger::{Counts, Finding, Weather, What};
+use super::ledger::{Counts, Fault, Finding, Weather, What};
 use super::run::Run;
 
 /// How much the memory of an application may grow after it is warm. What each task of a pool of threads
@@ -17,15 +18,21 @@ const LONG: Duration = Duration::from_secs(3);
 pub(crate) struct Verdict {
     /// What must not be.
     pub(crate) faults: Vec<String>,
-    /// What Redis may lose in a failover: changes, sessions, and logouts.
-    pub(crate) lost: u64,
-    pub(crate) lost_sessions: u64,
-    pub(crate) resurrected: u64,
+    /// What Redis may lose in a failover, by what brought that about.
+    pub(crate) lost: BTreeMap<Fault, Lost>,
     pub(crate) failovers: usize,
     pub(crate) counts: Counts,
     /// Of each application that lived long enough: its memory when it was warm and at the end, in KiB.
     pub(crate) memory: Vec<(u64, u64)>,
     summary: String,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lost {
+    pub(crate) changes: u64,
+    pub(crate) sessions: u64,
+    /// Sessions that open after their logout.
+    pub(crate) logouts: u64,
 }
 
 impl Verdict {
@@ -58,14 +65,17 @@ impl Verdict {
     }
 
     fn judge(&mut self, run: &Run, finding: &Finding, weather: &[Weather]) {
-        let mut failovers = weather.iter().filter(|weather| weather.replaces);
-        let is_explained = run.may_lose()
-            && failovers.any(|weather| weather.overlaps(finding.since, finding.seen));
-        match finding.what {
-            What::Lost(by) if is_explained => self.lost += by,
-            What::LostSession if is_explained => self.lost_sessions += 1,
-            What::Resurrected if is_explained => self.resurrected += 1,
-            What::Lost(_) | What::LostSession | What::Resurrected | What::Never => {
+        let mut failovers = weather.iter().filter(|weather| weather.replaces).rev();
+        let explained = failovers.find(|weather| weather.overlaps(finding.since, finding.seen));
+        let mut lost = explained.filter(|_| run.may_lose()).map(|weather| {
+            let lost = self.lost.entry(weather.fault);
+            lost.or_default()
+        });
+        match (finding.what, &mut lost) {
+            (What::Lost(by), Some(lost)) => lost.changes += by,
+            (What::LostSession, Some(lost)) => lost.sessions += 1,
+            (What::Resurrected, Some(lost)) => lost.logouts += 1,
+            (What::Never, _) | (_, None) => {
                 let [since, seen] =
                     [finding.since, finding.seen].map(|at| run.at(at).as_secs_f64());
                 let text = &finding.text;
@@ -132,10 +142,17 @@ impl fmt::Display for Verdict {
             counts.logouts
         )?;
         if self.failovers > 0 {
+            write!(f, "; {} failovers", self.failovers)?;
+        }
+        for (fault, lost) in &self.lost {
+            let Lost {
+                changes,
+                sessions,
+                logouts,
+            } = lost;
             write!(
                 f,
-                "; in {} failovers that may lose something: {} changes and {} sessions lost, {} logouts undone",
-                self.failovers, self.lost, self.lost_sessions, self.resurrected
+                "; {fault:?} lost {changes} changes, {sessions} sessions and {logouts} logouts"
             )?;
         }
         for fault in self.faults.iter().take(20) {

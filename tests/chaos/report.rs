@@ -91,25 +91,21 @@ fn ends(runs: &[(Run, Verdict)]) -> String {
 
 fn losses(runs: &[(Run, Verdict)]) -> String {
     let mut text = String::from(
-        "| run | failovers that could lose something | changes lost | sessions lost | logouts undone | old answers meanwhile |\n\
+        "| run | failovers | lost when planned | when frozen | when killed | old answers meanwhile |\n\
          |---|---|---|---|---|---|\n",
     );
     for (run, verdict) in runs {
-        let failovers = match run.may_lose() {
-            true => verdict.failovers.to_string(),
-            false if run.kind == Kind::Node => "none".into(),
-            false => format!(
-                "none; {} that all replicas were waited for",
-                verdict.failovers
-            ),
-        };
+        let lost = [Fault::Planned, Fault::Freeze, Fault::Kill].map(|fault| {
+            let lost = verdict.lost.get(&fault).copied().unwrap_or_default();
+            let (changes, sessions, logouts) = (lost.changes, lost.sessions, lost.logouts);
+            format!("{changes} / {sessions} / {logouts}")
+        });
         let _ = writeln!(
             text,
-            "| {} | {failovers} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} |",
             run.name(),
-            verdict.lost,
-            verdict.lost_sessions,
-            verdict.resurrected,
+            verdict.failovers,
+            lost.join(" | "),
             verdict.counts.old
         );
     }
