@@ -22,6 +22,9 @@ use crate::error::Error;
 /// meanwhile they agree on another one.
 const TRY_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// When connecting took longer than this, the sentinels may name another server by now.
+const PROMPT: Duration = Duration::from_millis(20);
+
 /// After a try failed, how long until the sentinels are asked again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
@@ -64,10 +67,20 @@ impl Dial {
             To::Master(sentinels) => sentinels,
         };
         loop {
-            let trying = async { self.connect_to(sentinels.master().await?).await };
+            let trying = async {
+                let master = sentinels.master().await?;
+                let named = Instant::now();
+                Ok((self.connect_to(master).await?, named.elapsed()))
+            };
             let until = deadline.min(Instant::now() + TRY_TIMEOUT);
             let dialled = timeout_at(until, trying).await;
-            let dialled = dialled.unwrap_or_else(|_| Err(timed_out(false)));
+            let dialled = match dialled.unwrap_or_else(|_| Err(timed_out(false))) {
+                Ok((dialled, took)) if took > PROMPT => {
+                    let checking = timeout_at(deadline, still_master(sentinels, dialled));
+                    checking.await.unwrap_or_else(|_| Err(timed_out(false)))
+                }
+                dialled => dialled.map(|(dialled, _)| dialled),
+            };
             if dialled.is_ok() || Instant::now() + TRY_AGAIN_AFTER >= deadline {
                 return dialled;
             }
@@ -148,6 +161,22 @@ impl fmt::Debug for Dial {
     }
 }
 
+/// Fails if the sentinels have replaced the server meanwhile. One that was frozen takes itself for the master
+/// until somebody tells it, and confirms changes that are lost then.
+async fn still_master(sentinels: &Sentinels, dialled: Dialled) -> Result<Dialled, Error> {
+    match sentinels.master().await?.addr().to_string() == dialled.address {
+        true => Ok(dialled),
+        false => Err(of_redis(
+            false,
+            no_master("the sentinels have replaced the server"),
+        )),
+    }
+}
+
+fn no_master(why: &'static str) -> RedisError {
+    RedisError::from((ErrorKind::Server(ServerErrorKind::ReadOnly), why))
+}
+
 async fn ask(mut connection: MultiplexedConnection, command: &str) -> RedisResult<Value> {
     redis::cmd(command).query_async(&mut connection).await
 }
@@ -170,10 +199,7 @@ pub(super) async fn check_role(
     };
     let role = words.into_iter().next().map(String::from_redis_value);
     match role {
-        Some(Ok(role)) if role != "master" => Err(RedisError::from((
-            ErrorKind::Server(ServerErrorKind::ReadOnly),
-            "the server is no master",
-        ))),
+        Some(Ok(role)) if role != "master" => Err(no_master("the server is no master")),
         _ => Ok(()),
     }
 }
