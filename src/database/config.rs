@@ -94,6 +94,9 @@ const OF_SENTINEL: &[&str] = &["master", "urls", "username", "password"];
 
 const OF_TLS: &[&str] = &["ca", "cert", "key"];
 
+/// Nobody waits longer for a connection.
+const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
 /// What to write where a text is meant.
 const TEXT: &str = "must be a text, or `{ file = \"…\" }`, or `{ env = \"…\" }`";
 
@@ -143,6 +146,23 @@ impl RedisConfig {
                         "`urls`: a cluster has database 0 only; write \"redis://{}\"",
                         node.addr()
                     ));
+                }
+                let first = &nodes[0];
+                let is_alike = |node: &ConnectionInfo| {
+                    let (its, firsts) = (node.redis_settings(), first.redis_settings());
+                    let has_tls = |info: &ConnectionInfo| {
+                        matches!(info.addr(), ConnectionAddr::TcpTls { .. })
+                    };
+                    has_tls(node) == has_tls(first)
+                        && its.username() == firsts.username()
+                        && its.password() == firsts.password()
+                };
+                if !nodes.iter().all(is_alike) {
+                    return Err(
+                        "`urls`: all nodes of a cluster are connected to in one way; write the same \
+                         scheme, user and password for each"
+                            .into(),
+                    );
                 }
                 Servers::Cluster(nodes)
             }
@@ -211,19 +231,30 @@ impl RedisConfig {
 
     /// Where a password goes over a network in plain text, if it does.
     pub(crate) fn exposed_at(&self) -> Option<String> {
-        let all = match &self.servers {
-            Servers::One(info) => std::slice::from_ref(info),
-            Servers::Cluster(nodes) => nodes,
-            Servers::Sentinel { sentinels, .. } => sentinels,
+        let all: Vec<&ConnectionInfo> = match &self.servers {
+            Servers::One(info) => vec![info],
+            Servers::Cluster(nodes) => nodes.iter().collect(),
+            Servers::Sentinel {
+                sentinels, server, ..
+            } => {
+                // The master is where the sentinels are, as far as anybody knows.
+                let are_far = sentinels.iter().any(is_far);
+                let server = are_far.then_some(server);
+                sentinels.iter().chain(server).collect()
+            }
         };
-        let exposed = all.iter().find(|info| {
-            let is_far = match info.addr() {
-                ConnectionAddr::Tcp(host, _) => !is_loopback(host),
-                _ => false,
-            };
-            is_far && info.redis_settings().password().is_some()
-        });
+        let exposed = all
+            .into_iter()
+            .find(|info| is_far(info) && info.redis_settings().password().is_some());
         exposed.map(|info| info.addr().to_string())
+    }
+}
+
+/// Whether it is on another machine, in plain text.
+fn is_far(info: &ConnectionInfo) -> bool {
+    match info.addr() {
+        ConnectionAddr::Tcp(host, _) => !is_loopback(host),
+        _ => false,
     }
 }
 
@@ -445,13 +476,15 @@ impl Keys<'_> {
 
     /// A number of seconds, or a text like `500ms`.
     fn seconds(&self, key: &str) -> Result<Option<Duration>, String> {
-        const WHAT: &str = "must be a time longer than zero: `5` (seconds), or \"500ms\"";
+        const WHAT: &str =
+            "must be a time longer than zero and an hour at most: `5` (seconds), or \"500ms\"";
         let duration = match self.0.find_value(key) {
             Err(_) => return Ok(None),
             Ok(Value::String(_, text)) => parse_duration(&text).ok(),
             Ok(_) => Some(Duration::from_secs(self.inner(key, WHAT)?)),
         };
-        let duration = duration.filter(|duration| !duration.is_zero());
+        let is_possible = |duration: &Duration| !duration.is_zero() && *duration <= MAX_TIMEOUT;
+        let duration = duration.filter(is_possible);
         duration.map(Some).ok_or_else(|| format!("`{key}` {WHAT}"))
     }
 

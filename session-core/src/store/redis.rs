@@ -323,6 +323,7 @@ impl RedisStore {
         script: &(dyn Fn(Skew) -> ScriptCall + Sync),
     ) -> Result<Changed, Error> {
         let request = Request::Change(script);
+        let sent_at = std::time::Instant::now();
         let changing = self.servers.run(request, key, session, self.deadline());
         let Answer { value, shared, .. } = changing.await?;
         let mut words = Vec::<Value>::from_redis_value(value)
@@ -333,7 +334,9 @@ impl RedisStore {
             shared.leave();
             return Err(error::unexpected());
         };
-        shared.time().heard(u64::try_from(time).unwrap_or_default());
+        shared
+            .time()
+            .heard(u64::try_from(time).unwrap_or_default(), sent_at);
         Ok(Changed {
             answer,
             words,
@@ -472,10 +475,14 @@ impl Store for RedisStore {
         };
         let request = Request::Change(&script);
         let creating = self.servers.run(request, &redis_key, None, self.deadline());
-        match creating.await?.value {
+        let answer = creating.await?;
+        match answer.value {
             Value::Int(1) => Ok(Created::Done),
             Value::Int(0) => Ok(Created::Refused),
-            _ => Err(error::unexpected()),
+            _ => {
+                answer.shared.leave();
+                Err(error::unexpected())
+            }
         }
     }
 

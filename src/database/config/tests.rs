@@ -163,6 +163,11 @@ fn mistakes_are_named_with_their_fix() {
         ("urls = []", "urls", "at least one"),
         ("urls = \"redis://:secret@h\"", "urls", "list"),
         ("urls = [\"redis://:secret@h/2\"]", "urls", "database 0"),
+        (
+            "urls = [\"redis://:secret@h\", \"redis://g\"]",
+            "urls",
+            "the same",
+        ),
         ("[sentinel]\nmaster = \"m\"", "sentinel.urls", "26379"),
         (
             "[sentinel]\nurls = [\"redis://h:26379\"]",

@@ -18,6 +18,8 @@ pub(crate) struct Program {
     address: SocketAddr,
     process: Process,
     _folder: Folder,
+    /// Its machine's clock, if it has one of its own.
+    _clock: Option<WallClock>,
 }
 
 impl Program {
@@ -28,11 +30,11 @@ impl Program {
 
     /// The same on a machine whose clock is off, like `+31m`.
     pub(crate) fn with_clock(offset: &str, path: &Path, redis: &RedisServer) -> Self {
-        let mut command = Command::new("faketime");
-        command.args(["-f", offset]).arg(path);
-        // Only what the clock says is wrong; time passes as ever.
-        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        Self::run(command, Some(redis))
+        let clock = WallClock::new();
+        clock.set(offset);
+        let mut program = Self::with_wall_clock(&clock, path, Some(redis));
+        program._clock = Some(clock);
+        program
     }
 
     /// The same on a machine whose clock a test sets.
@@ -74,6 +76,7 @@ impl Program {
             address,
             process,
             _folder: folder,
+            _clock: None,
         }
     }
 

@@ -121,3 +121,32 @@ async fn what_too_few_replicas_have_is_not_confirmed() {
     sentinels.server(replica).resume();
     assert_eq!(next_view(&mut browser).await.1, 0);
 }
+
+/// The change was made before WAIT was refused. And what changed nothing waits for nobody.
+#[tokio::test]
+async fn only_what_was_changed_depends_on_replicas_and_its_outcome_is_never_taken_for_refused() {
+    use session_core::expiry::Lifetime;
+    use session_core::fields::Fields;
+    use session_core::record::{Metadata, Record};
+    use session_core::store::redis::RedisStore;
+    use session_core::store::{Created, Key, Store as _, Update, Updated};
+    use session_core::token::Token;
+
+    let redis = crate::support::redis::RedisServer::start();
+    let user = "ACL SETUSER sessions on >secret ~* resetchannels +@all -wait";
+    let _: String = redis.command(&user.split(' ').collect::<Vec<_>>());
+    let url = format!("redis://sessions:secret@127.0.0.1:{}", redis.port());
+    let store = RedisStore::new(url).unwrap().wait_replicas(1);
+    store.ping().await.unwrap();
+    let token = Token::generate().unwrap();
+    let key = Key::new("visit", token.id());
+    let hour = Duration::from_secs(3600);
+    let update = Update::new(token.digests(), store.now().plus(hour));
+    assert_eq!(store.update(key, &update).await.unwrap(), Updated::Gone);
+    let metadata = Metadata::created_now(store.now(), Lifetime::default().absolute_timeout);
+    let record = Record::new(metadata, Fields::new(), store.now().plus(hour));
+    let error = store.create(key, record.clone()).await.unwrap_err();
+    assert!(error.is_unknown(), "{error}");
+    assert_eq!(redis.keys().len(), 1);
+    assert_eq!(store.create(key, record).await.unwrap(), Created::Refused);
+}

@@ -217,9 +217,9 @@ impl Inner {
                 // How its clock differs is known once it is connected.
                 shared.connected(deadline).await?;
             }
-            let skew = self.skew(shared);
+            let skew = || self.skew(shared);
             shared
-                .answer(request, session, skew, deadline, asking)
+                .answer(request, session, &skew, deadline, asking)
                 .await
         };
         let mut answer = pin!(answer);
@@ -380,6 +380,9 @@ impl Inner {
     /// Asks for the map in a task of its own, unless it was just asked for.
     fn ask_for_map(self: &Arc<Self>) -> Option<watch::Receiver<Outcome>> {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        // One whose runtime has ended says nothing any more.
+        let under_way = &mut asking.under_way;
+        under_way.take_if(|under_way| under_way.has_changed().is_err());
         if let Some(under_way) = &asking.under_way {
             return Some(under_way.clone());
         }
@@ -416,8 +419,14 @@ impl Inner {
             result = first_map(nodes.split_off(nodes.len().saturating_sub(ASKED_AT_ONCE))).await;
         }
         if result.is_err() {
+            // Only to ask: they may be named otherwise there.
+            let settings = Settings {
+                near: None,
+                wait_replicas: 0,
+                ..self.settings
+            };
             let seeds = self.seeds.iter().map(|seed| {
-                let shared = Shared::new(To::Node(seed.clone()), &self.settings);
+                let shared = Shared::new(To::Node(seed.clone()), &settings);
                 (host(seed), Arc::new(shared))
             });
             result = first_map(seeds.collect()).await;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
@@ -36,6 +36,11 @@ pub(super) struct Dial {
     pub(super) timeout: Duration,
     pub(super) near: Option<Arc<NearCache>>,
     pub(super) time: Arc<ServerTime>,
+    /// Why the last try failed, for who did not wait for its end.
+    pub(super) trouble: Arc<Mutex<Option<Error>>>,
+    /// Whether what a new connection tells of the time counts whatever was known: it may lead to another
+    /// server.
+    pub(super) tells_time: bool,
 }
 
 /// Where a connection leads.
@@ -58,6 +63,22 @@ pub(super) struct Dialled {
 impl Dial {
     /// Connects. The server's time is known afterwards: after a failover it is another clock.
     pub(super) async fn connect(&self) -> Result<Dialled, Error> {
+        let dialled = self.try_to_connect().await;
+        self.note(dialled.as_ref().err());
+        dialled
+    }
+
+    /// What to say to who waited in vain for a connection: why there is none.
+    pub(super) fn timed_out(&self) -> Error {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.clone().unwrap_or_else(|| timed_out(false))
+    }
+
+    fn note(&self, trouble: Option<&Error>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble.cloned();
+    }
+
+    async fn try_to_connect(&self) -> Result<Dialled, Error> {
         let deadline = Instant::now() + self.timeout;
         let sentinels = match &self.to {
             To::Server(info) | To::Node(info) => {
@@ -84,6 +105,7 @@ impl Dial {
             if dialled.is_ok() || Instant::now() + TRY_AGAIN_AFTER >= deadline {
                 return dialled;
             }
+            self.note(dialled.as_ref().err());
             sleep(TRY_AGAIN_AFTER).await;
         }
     }
@@ -126,12 +148,16 @@ impl Dial {
         if let Some(near) = &self.near {
             near.begin(&mut connection).await?;
         }
+        let sent_at = std::time::Instant::now();
         let (role, now) = tokio::join!(
             check_role(connection.clone(), self.must_be_master()),
             ask(connection.clone(), "TIME")
         );
         role?;
-        self.time.heard_reply(Some(now?));
+        if self.tells_time {
+            self.time.forget();
+        }
+        self.time.heard_reply(Some(now?), sent_at);
         Ok(connection)
     }
 

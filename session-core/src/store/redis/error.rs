@@ -99,9 +99,12 @@ pub(super) fn unexpected() -> Error {
 }
 
 /// What was changed is on too few servers: a failover may undo it.
-pub(super) fn not_replicated(replicas: usize, wanted: usize) -> Error {
+pub(super) fn not_replicated(replicas: Option<usize>, wanted: usize) -> Error {
+    let replicas = replicas.map_or("nobody knows how many".into(), |replicas| {
+        format!("only {replicas}")
+    });
     Error::unknown(format!(
-        "Redis has stored it, but only {replicas} of its replicas have it, and `wait_replicas` is {wanted}"
+        "Redis has stored it, but {replicas} of its replicas have it, and `wait_replicas` is {wanted}"
     ))
 }
 

@@ -51,6 +51,9 @@ pub(super) struct Skew {
     pub(super) slack: u64,
 }
 
+/// In milliseconds: by so much may what is known of one clock differ from one moment to the next.
+const DOUBT: i64 = 2;
+
 impl Skew {
     /// A time of the store in the server's.
     pub(super) fn there(self, at: Timestamp) -> Timestamp {
@@ -85,8 +88,26 @@ impl Servers {
     ) -> Result<Answer, Error> {
         match self {
             Self::One(shared) => {
-                let skew = Skew::default();
-                shared.answer(request, session, skew, deadline, false).await
+                // A new connection may lead to another server, whose clock is behind.
+                let (then, known) = (std::time::Instant::now(), shared.time().micros());
+                let skew = || {
+                    let passed = u64::try_from(then.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    let expected = known.map(|known| known.saturating_add(passed));
+                    let now = shared.time().micros();
+                    let behind = expected
+                        .zip(now)
+                        .map(|(expected, now)| expected.saturating_sub(now));
+                    let behind =
+                        i64::try_from(behind.unwrap_or(0).div_ceil(1000)).unwrap_or(i64::MAX);
+                    Skew {
+                        // Less than a few milliseconds is only what is known of one clock.
+                        millis: if behind > DOUBT { -behind } else { 0 },
+                        ..Skew::default()
+                    }
+                };
+                shared
+                    .answer(request, session, &skew, deadline, false)
+                    .await
             }
             Self::Cluster(cluster) => cluster.run(request, key, session, deadline).await,
         }
@@ -192,7 +213,7 @@ impl Shared {
         self: &Arc<Self>,
         request: Request<'_>,
         session: Option<Key>,
-        skew: Skew,
+        skew: &(dyn Fn() -> Skew + Sync),
         deadline: Instant,
         asking: bool,
     ) -> Result<Answer, Error> {
@@ -202,8 +223,7 @@ impl Shared {
                     .await
             }
             Request::Change(script) => {
-                let script = script(skew);
-                self.run(Call::Change(&script, session), deadline, asking)
+                self.run(Call::Change(script, skew, session), deadline, asking)
                     .await
             }
         };

@@ -14,7 +14,7 @@ use super::dial::{Dial, Dialled, To, check_role};
 use super::error::{of_redis, spoils_connection, timed_out};
 use super::near::{NearCache, Ticket};
 use super::script::{ScriptCall, after_asking};
-use super::servers::Settings;
+use super::servers::{Settings, Skew};
 use super::time::ServerTime;
 use super::writers::Writers;
 use crate::error::Error;
@@ -37,8 +37,13 @@ pub(super) struct Shared {
 /// What is sent to a server.
 #[derive(Clone, Copy)]
 pub(super) enum Call<'c> {
-    /// It changes something; a session, if a key is given.
-    Change(&'c ScriptCall, Option<Key>),
+    /// It changes something; a session, if a key is given. The script is made when it is known which
+    /// server judges it, and how that one's time differs from the store's.
+    Change(
+        &'c (dyn Fn(Skew) -> ScriptCall + Sync),
+        &'c (dyn Fn() -> Skew + Sync),
+        Option<Key>,
+    ),
     /// It changes nothing. TIME goes along in the same round trip if it is due.
     Read(&'c Cmd, Option<Key>),
 }
@@ -63,18 +68,6 @@ struct Current {
 /// What became of connecting; `None` while it is under way.
 type Outcome = Option<Result<(), Error>>;
 
-/// Why a call failed.
-pub(super) enum Failed {
-    Redis(RedisError),
-    Other(Error),
-}
-
-impl From<RedisError> for Failed {
-    fn from(error: RedisError) -> Self {
-        Self::Redis(error)
-    }
-}
-
 /// The connection, for one call.
 struct Lent {
     number: u64,
@@ -84,16 +77,19 @@ struct Lent {
 impl Shared {
     pub(super) fn new(to: To, settings: &Settings) -> Self {
         let near = settings.near.map(|within| Arc::new(NearCache::new(within)));
-        let waits = settings.wait_replicas > 0;
+        let dial = Dial {
+            to,
+            timeout: settings.connect_timeout,
+            near,
+            time: Arc::default(),
+            trouble: Arc::default(),
+            tells_time: true,
+        };
+        let writers = (settings.wait_replicas > 0).then(|| Writers::new(&dial, settings));
         Self {
-            dial: Arc::new(Dial {
-                to,
-                timeout: settings.connect_timeout,
-                near,
-                time: Arc::default(),
-            }),
+            dial: Arc::new(dial),
             current: Arc::default(),
-            writers: waits.then(|| Writers::new(settings)),
+            writers,
         }
     }
 
@@ -130,8 +126,7 @@ impl Shared {
 
     /// Connects, unless it is connected.
     pub(super) async fn connected(&self, deadline: Instant) -> Result<(), Error> {
-        let lent = timeout_at(deadline, self.lent()).await;
-        lent.map_err(|_| timed_out(false))?.map(drop)
+        self.lent_within(deadline).await.map(drop)
     }
 
     /// Connects, unless it is connected, and does not wait for that.
@@ -156,18 +151,27 @@ impl Shared {
             Call::Read(command, key) => {
                 // Before a connection is taken, see there.
                 let ticket = key.and_then(|key| Some(self.near()?.ticket(key)));
-                let send = |lent: Lent| async move {
-                    let reply = self.read(lent.connection, command, asking).await;
-                    reply.map_err(Failed::Redis)
-                };
+                let send = |connection| self.read(connection, command, asking);
                 let value = self.try_twice(deadline, false, send).await?;
                 Ok(Answered { value, ticket })
             }
-            Call::Change(script, key) => {
+            Call::Change(script, skew, key) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let writing = key.and_then(|key| Some(self.near()?.writing(key, left)));
-                let send = |lent: Lent| self.change(lent, script, deadline, asking);
-                let changed = self.try_twice(deadline, true, send).await;
+                let changed = match &self.writers {
+                    Some(writers) => {
+                        let script = || script(skew());
+                        self.change_and_wait(writers, script, deadline, asking)
+                            .await
+                    }
+                    None => {
+                        let send = |connection| {
+                            let script = script(skew());
+                            async move { script.query(connection, asking).await }
+                        };
+                        self.try_twice(deadline, true, send).await
+                    }
+                };
                 // What was refused was not done.
                 let is_known = !changed.as_ref().is_err_and(Error::is_unknown);
                 if let Some(writing) = writing.filter(|_| is_known) {
@@ -183,28 +187,25 @@ impl Shared {
         &self,
         deadline: Instant,
         changes: bool,
-        send: impl Fn(Lent) -> F,
+        send: impl Fn(MultiplexedConnection) -> F,
     ) -> Result<Value, Error>
     where
-        F: Future<Output = Result<Value, Failed>>,
+        F: Future<Output = RedisResult<Value>>,
     {
         let timeout = deadline.saturating_duration_since(Instant::now());
         let mut tries_left = 2;
         loop {
             tries_left -= 1;
-            let lent = timeout_at(deadline, self.lent()).await;
-            let lent = lent.map_err(|_| timed_out(false))??;
-            let number = lent.number;
+            let Lent { number, connection } = self.lent_within(deadline).await?;
             let waiting = Waiting::new(self, number, PATIENCE.min(timeout / 2));
-            let reply = timeout_at(deadline, send(lent)).await;
+            let reply = timeout_at(deadline, send(connection)).await;
             let Ok(reply) = reply else {
                 return Err(timed_out(changes));
             };
             waiting.over();
             let error = match reply {
                 Ok(reply) => return Ok(reply),
-                Err(Failed::Other(error)) => return Err(error),
-                Err(Failed::Redis(error)) => error,
+                Err(error) => error,
             };
             let is_spoilt = spoils_connection(&error);
             if is_spoilt {
@@ -216,20 +217,47 @@ impl Shared {
         }
     }
 
-    async fn change(
+    /// Makes a change, and waits until replicas have it.
+    async fn change_and_wait(
         &self,
-        lent: Lent,
-        script: &ScriptCall,
+        writers: &Writers,
+        script: impl Fn() -> ScriptCall,
         deadline: Instant,
         asking: bool,
-    ) -> Result<Value, Failed> {
-        let Some(writers) = &self.writers else {
-            return Ok(script.query(lent.connection, asking).await?);
-        };
-        let writer = writers.take(&self.dial, lent.number).await?;
-        let value = script.query(writer.connection.clone(), asking).await?;
-        writers.wait(writer, deadline).await?;
-        Ok(value)
+    ) -> Result<Value, Error> {
+        let mut tries_left = 2;
+        loop {
+            tries_left -= 1;
+            let taking = timeout_at(deadline, async {
+                let place = writers.place().await?;
+                // With the place, so that it is the one of now.
+                let number = self.lent().await?.number;
+                writers.take(place, number).await
+            });
+            // Nothing was sent yet.
+            let writer = taking.await.map_err(|_| self.dial.timed_out())??;
+            let script = script();
+            let sending = timeout_at(deadline, script.query(writer.connection.clone(), asking));
+            let error = match sending.await.map_err(|_| timed_out(true))? {
+                Ok(value) if is_done(&value) => {
+                    writers.wait(writer, deadline).await?;
+                    return Ok(value);
+                }
+                Ok(value) => {
+                    writers.keep(writer);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            let is_spoilt = spoils_connection(&error);
+            match is_spoilt {
+                true => give_back(&self.current, writer.number),
+                false => writers.keep(writer),
+            }
+            if !is_spoilt || tries_left == 0 || !may_be_sent_again(true, &error) {
+                return Err(of_redis(true, error));
+            }
+        }
     }
 
     async fn read(
@@ -243,6 +271,7 @@ impl Shared {
         }
         let must_be_master = self.dial.must_be_master();
         let reply = if self.time().is_due() {
+            let sent_at = std::time::Instant::now();
             let (mut asks_time, asks_role) = (connection.clone(), connection.clone());
             let asking = redis::cmd("TIME");
             let (now, role, reply) = tokio::join!(
@@ -250,8 +279,7 @@ impl Shared {
                 check_role(asks_role, must_be_master),
                 command.query_async(&mut connection)
             );
-            self.time().heard_reply(now.ok());
-            self.ask_sentinels();
+            self.time().heard_reply(now.ok(), sent_at);
             role?;
             reply?
         } else {
@@ -290,13 +318,23 @@ impl Shared {
         });
     }
 
+    async fn lent_within(&self, deadline: Instant) -> Result<Lent, Error> {
+        let lent = timeout_at(deadline, self.lent()).await;
+        lent.map_err(|_| self.dial.timed_out())?
+    }
+
     async fn lent(&self) -> Result<Lent, Error> {
+        self.ask_sentinels();
         loop {
             let mut connecting = {
                 let mut current = lock(&self.current);
                 if let Some(lent) = current.lent() {
                     return Ok(lent);
                 }
+                // One whose runtime has ended says nothing any more.
+                current
+                    .connecting
+                    .take_if(|connecting| connecting.has_changed().is_err());
                 current
                     .connecting
                     .get_or_insert_with(|| self.connect())
@@ -335,6 +373,15 @@ fn is_absent(reply: &Value) -> bool {
         Value::Nil => true,
         Value::Array(values) => values.iter().all(|value| *value == Value::Nil),
         Value::Map(pairs) => pairs.is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether a script says that it has changed something: that it created a session, or did what it was to.
+fn is_done(reply: &Value) -> bool {
+    match reply {
+        Value::Int(created) => *created == 1,
+        Value::Array(words) => matches!(words.first(), Some(Value::Int(0 | 6))),
         _ => false,
     }
 }

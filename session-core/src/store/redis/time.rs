@@ -13,9 +13,6 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// By so much, one part in so many, this machine's clock may run faster than the server's.
 const DRIFT: u64 = 2000;
 
-/// An answer that took longer to arrive says less. By more than this, the server's clock was set back.
-const ON_ITS_WAY: Duration = Duration::from_millis(50);
-
 #[derive(Debug, Default)]
 pub(super) struct ServerTime(Mutex<State>);
 
@@ -39,9 +36,18 @@ impl ServerTime {
 
     /// The server's time in microseconds; `None` before the server has told it.
     pub(super) fn micros(&self) -> Option<u64> {
-        let (micros, at) = self.with(|state| state.heard)?;
-        let elapsed = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Some(micros.saturating_add(elapsed - elapsed / DRIFT))
+        self.known_at(Instant::now())
+    }
+
+    /// What is known of the server's time at this instant.
+    fn known_at(&self, at: Instant) -> Option<u64> {
+        let (micros, heard_at) = self.with(|state| state.heard)?;
+        let micros_of = |passed: Duration| u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
+        let since = micros_of(at.saturating_duration_since(heard_at));
+        let before = micros_of(heard_at.saturating_duration_since(at));
+        let micros = micros.saturating_add(since - since / DRIFT);
+        // Backwards, drift makes it less.
+        Some(micros.saturating_sub(before + before / DRIFT))
     }
 
     /// Whether it was ever heard.
@@ -62,22 +68,30 @@ impl ServerTime {
         })
     }
 
-    /// Records what the server said just now, in microseconds since 1970. Every answer is a bound from
-    /// below, and so is what is known, so the higher one counts.
-    pub(super) fn heard(&self, micros: u64) {
-        let known = self.micros();
-        let late = known.map(|known| Duration::from_micros(known.saturating_sub(micros)));
-        if late.is_none_or(|late| late.is_zero() || late >= ON_ITS_WAY) {
-            self.with(|state| state.heard = Some((micros, Instant::now())));
+    /// Records what the server said to a call that was sent then, in microseconds since 1970. What is known
+    /// is a bound from below, and so is every answer, so the higher one counts; unless the answer is less
+    /// than the time was when the call was sent: then the server's clock was set back.
+    pub(super) fn heard(&self, micros: u64, sent_at: Instant) {
+        let now = Instant::now();
+        let is_news = |at| self.known_at(at).is_none_or(|known| micros >= known);
+        let was_set_back = self.known_at(sent_at).is_some_and(|known| micros < known);
+        if is_news(now) || was_set_back {
+            self.with(|state| state.heard = Some((micros, now)));
         }
     }
 
     /// Records the reply to TIME.
-    pub(super) fn heard_reply(&self, reply: Option<Value>) {
+    pub(super) fn heard_reply(&self, reply: Option<Value>, sent_at: Instant) {
         let reply = reply.map(<(u64, u64)>::from_redis_value);
         if let Some(Ok((seconds, micros))) = reply {
-            self.heard(seconds * 1_000_000 + micros);
+            let micros = seconds.saturating_mul(1_000_000).saturating_add(micros);
+            self.heard(micros, sent_at);
         }
+    }
+
+    /// Forgets what was heard: the server may be another one.
+    pub(super) fn forget(&self) {
+        self.with(|state| state.heard = None);
     }
 
     fn with<R>(&self, what: impl FnOnce(&mut State) -> R) -> R {
@@ -95,12 +109,17 @@ mod tests {
     fn a_late_answer_takes_nothing_back_and_a_clock_that_is_set_back_does() {
         let time = ServerTime::default();
         assert_eq!(time.micros(), None);
-        time.heard(100 * SECOND);
-        time.heard(100 * SECOND - 40_000);
-        assert!(time.micros().unwrap() >= 100 * SECOND);
-        time.heard(101 * SECOND);
+        let long_ago = Instant::now();
+        time.heard(100 * SECOND, long_ago);
+        std::thread::sleep(Duration::from_millis(5));
+        // It may have been said before the other one.
+        time.heard(100 * SECOND - 1, long_ago);
+        assert!(time.micros().unwrap() >= 100 * SECOND + 4000);
+        time.heard(101 * SECOND, long_ago);
         assert!(time.micros().unwrap() >= 101 * SECOND);
-        time.heard(90 * SECOND);
-        assert!(time.micros().unwrap() < 91 * SECOND);
+        time.heard(101 * SECOND - 10_000, Instant::now());
+        assert!(time.micros().unwrap() < 101 * SECOND);
+        time.forget();
+        assert_eq!(time.micros(), None);
     }
 }

@@ -76,6 +76,7 @@ while step do
       if number and #before < 15 and #delta < 15 and (before == '0' or string.find(before, '^%-?[1-9]%d*$')) then
         total = number + delta
         if (#least < 15 and total < tonumber(least)) or (#most < 15 and total > tonumber(most)) then
+          redis.call('HDEL', key, '')
           return {4, now, name}
         end
         -- Not `tostring`, which writes 15 digits as 1e+14.
@@ -137,11 +138,13 @@ while step do
       terms[#terms + 1] = delta
       for _, term in ipairs(terms) do
         if not (term == '0' or string.find(term, '^%-?[1-9]%d*$')) or is_less(term, LEAST) or is_less(MOST, term) then
+          redis.call('HDEL', key, '')
           return {4, now, name}
         end
       end
       total = sum(terms)
       if is_less(total, least) or is_less(most, total) then
+        redis.call('HDEL', key, '')
         return {4, now, name}
       end
       read = read + olds
@@ -215,12 +218,14 @@ while step do
   elseif step == '=' then
     read = read + 1
     if stored[read] ~= ARGV[at + 1] then
+      redis.call('HDEL', key, '')
       return {3, now}
     end
     at = at + 2
   elseif step == '0' then
     read = read + 1
     if stored[read] then
+      redis.call('HDEL', key, '')
       return {3, now}
     end
     at = at + 1
@@ -232,6 +237,7 @@ while step do
       end
     end
     if count ~= tonumber(ARGV[at + 2]) then
+      redis.call('HDEL', key, '')
       return {3, now}
     end
     at = at + 3

@@ -38,6 +38,9 @@ pub(super) fn read(reply: Value, wanted: &Wanted) -> Result<(Option<Vec<u8>>, Fi
 
 /// Reads the reply of an HGETALL: the metadata, and all fields of the session.
 pub(super) fn read_all(reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
+    if reply == Value::Nil {
+        return Err(error::unexpected());
+    }
     let pairs = Vec::<(Vec<u8>, Vec<u8>)>::from_redis_value(reply);
     let pairs = pairs.map_err(|_| error::unexpected())?;
     let mut metadata = None;
@@ -64,6 +67,9 @@ fn read_some(names: &[Name], reply: Value) -> Result<(Option<Vec<u8>>, Fields), 
     let Value::Array(values) = reply else {
         return Err(error::unexpected());
     };
+    if values.len() != names.len() + 1 {
+        return Err(error::unexpected());
+    }
     let mut values = values.into_iter();
     let metadata = match values.next() {
         Some(Value::BulkString(metadata)) => Some(metadata),

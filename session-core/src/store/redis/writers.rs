@@ -3,92 +3,117 @@
 //! A connection that waits answers nothing else, so each such change has one of its own meanwhile.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant as Monotonic};
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{self, FromRedisValue as _, RedisResult, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::dial::Dial;
 use super::error::{not_replicated, timed_out};
 use super::servers::Settings;
-use super::shared::Failed;
+use crate::error::Error;
 
 /// What is left of a change's time for its answer, after the replicas had theirs.
 const FOR_THE_ANSWER: Duration = Duration::from_millis(20);
 
 pub(super) struct Writers {
+    dial: Dial,
     /// How many replicas must have a change.
     replicas: usize,
     places: Arc<Semaphore>,
     /// Connections that wait for work.
-    idle: Mutex<Vec<Writer>>,
+    idle: Mutex<Vec<Idle>>,
 }
+
+/// A connection, and the number of the shared one at that time. With another one, the server may be another.
+type Idle = (MultiplexedConnection, u64);
 
 /// A connection for one change at a time.
 pub(super) struct Writer {
     pub(super) connection: MultiplexedConnection,
-    /// The number of the shared connection at that time. With another one, the server may be another.
-    number: u64,
-    place: Option<OwnedSemaphorePermit>,
+    pub(super) number: u64,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Writers {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(dial: &Dial, settings: &Settings) -> Self {
+        let places = settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
+            // No copies hang on what is said here.
+            dial: Dial {
+                near: None,
+                tells_time: false,
+                ..dial.clone()
+            },
             replicas: settings.wait_replicas,
-            places: Arc::new(Semaphore::new(settings.max_connections)),
+            places: Arc::new(Semaphore::new(places)),
             idle: Mutex::default(),
         }
     }
 
-    /// A connection that lives. It has its place among all until it is dropped or kept.
-    pub(super) async fn take(&self, dial: &Dial, number: u64) -> Result<Writer, Failed> {
+    /// A place among all, when one is free.
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
         let place = Arc::clone(&self.places).acquire_owned().await;
         // They are never closed.
-        let place = Some(place.map_err(|_| Failed::Other(timed_out(false)))?);
-        loop {
-            let idle = self.with_idle(Vec::pop);
-            let Some(mut writer) = idle else {
-                let dialled = dial.connect().await.map_err(Failed::Other)?;
-                let connection = dialled.connection;
-                return Ok(Writer {
-                    connection,
-                    number,
-                    place,
-                });
-            };
-            if writer.number != number {
-                continue;
-            }
-            let reply: RedisResult<Value> =
-                redis::cmd("TIME").query_async(&mut writer.connection).await;
-            if let Ok(now) = reply {
-                dial.time.heard_reply(Some(now));
-                return Ok(Writer { place, ..writer });
-            }
-        }
+        place.map_err(|_| timed_out(false))
     }
 
-    /// Waits until the replicas have what was changed over this connection.
-    pub(super) async fn wait(&self, mut writer: Writer, deadline: Instant) -> Result<(), Failed> {
+    /// A connection that lives.
+    pub(super) async fn take(
+        &self,
+        place: OwnedSemaphorePermit,
+        number: u64,
+    ) -> Result<Writer, Error> {
+        let connection = loop {
+            let Some((mut connection, of)) = self.with_idle(Vec::pop) else {
+                break self.dial.connect().await?.connection;
+            };
+            if of != number {
+                continue;
+            }
+            let sent_at = Monotonic::now();
+            let reply: RedisResult<Value> = redis::cmd("TIME").query_async(&mut connection).await;
+            if let Ok(now) = reply {
+                self.dial.time.heard_reply(Some(now), sent_at);
+                break connection;
+            }
+        };
+        Ok(Writer {
+            connection,
+            number,
+            _place: place,
+        })
+    }
+
+    /// Waits until the replicas have what was changed over this connection. Whatever goes wrong here, the change
+    /// was made.
+    pub(super) async fn wait(&self, mut writer: Writer, deadline: Instant) -> Result<(), Error> {
         let left = deadline.saturating_duration_since(Instant::now());
         // Zero would be for ever.
         let left = left.saturating_sub(FOR_THE_ANSWER).as_millis().max(1);
         let mut wait = redis::cmd("WAIT");
         wait.arg(self.replicas).arg(left.to_string());
-        let reply: Value = wait.query_async(&mut writer.connection).await?;
+        let reply: Result<RedisResult<Value>, _> =
+            timeout_at(deadline, wait.query_async(&mut writer.connection)).await;
+        let reply = reply.map_err(|_| timed_out(true))?;
+        let reply =
+            reply.map_err(|error| not_replicated(None, self.replicas).with_source(error))?;
         let replicas = usize::from_redis_value(reply).unwrap_or_default();
-        writer.place = None;
-        self.with_idle(|idle| idle.push(writer));
+        self.keep(writer);
         match replicas >= self.replicas {
             true => Ok(()),
-            false => Err(Failed::Other(not_replicated(replicas, self.replicas))),
+            false => Err(not_replicated(Some(replicas), self.replicas)),
         }
     }
 
-    fn with_idle<R>(&self, what: impl FnOnce(&mut Vec<Writer>) -> R) -> R {
+    /// Keeps a connection for the next change.
+    pub(super) fn keep(&self, writer: Writer) {
+        self.with_idle(|idle| idle.push((writer.connection, writer.number)));
+    }
+
+    fn with_idle<R>(&self, what: impl FnOnce(&mut Vec<Idle>) -> R) -> R {
         what(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -105,7 +105,10 @@ pub(super) fn read(reply: Value, host: &str) -> Option<Vec<(u16, u16, Address)>>
 /// Reads `host:port` of a redirection; the host may be left out.
 pub(super) fn address(text: &str, host: &str) -> Option<Address> {
     let (name, port) = text.rsplit_once(':')?;
-    let name = if name.is_empty() { host } else { name };
+    let name = match name {
+        "" | "?" => host,
+        name => name,
+    };
     Some((name.to_owned(), port.parse().ok()?))
 }
 

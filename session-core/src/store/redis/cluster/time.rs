@@ -24,7 +24,9 @@ pub(super) struct ClusterTime {
 #[derive(Debug, Default)]
 struct State {
     ahead: i64,
-    /// What was added before, and until when somebody may still use what it led to.
+    /// Whether anybody was told a time to which this was added.
+    is_told: bool,
+    /// What was added before, if it is more, and until when somebody may still use what it led to.
     before: Vec<(i64, Instant)>,
     compared: Option<Instant>,
 }
@@ -47,19 +49,19 @@ impl ClusterTime {
 
     /// The cluster's time. `nodes` is asked now and then: the times of all nodes that are known.
     pub(super) fn now(&self, nodes: impl FnOnce() -> Vec<u64>) -> Timestamp {
-        let ahead = self.state(nodes).0;
+        let ahead = self.state(nodes, true).0;
         Timestamp::from_millis(self.local().saturating_add_signed(ahead) / 1000)
     }
 
     /// How much a node's time, `there`, is ahead of the cluster's: of the latest that anybody may have
     /// been told a moment ago, so that a time that is translated is not too late.
     pub(super) fn ahead_of_it(&self, there: u64, nodes: impl FnOnce() -> Vec<u64>) -> i64 {
-        let most = self.state(nodes).1;
+        let most = self.state(nodes, false).1;
         difference(there, self.local()).saturating_sub(most)
     }
 
     /// What is to be added now, and the most that was added a moment ago.
-    fn state(&self, nodes: impl FnOnce() -> Vec<u64>) -> (i64, i64) {
+    fn state(&self, nodes: impl FnOnce() -> Vec<u64>, tells: bool) -> (i64, i64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state
             .compared
@@ -72,17 +74,21 @@ impl ClusterTime {
                 state.turn_to(ahead, Instant::now(), self.memory);
             }
         }
+        state.is_told |= tells;
         (state.ahead, state.most())
     }
 }
 
 impl State {
     fn turn_to(&mut self, ahead: i64, now: Instant, memory: Duration) {
-        self.before.retain(|(_, until)| *until > now);
-        if ahead != self.ahead {
+        if self.is_told && ahead != self.ahead {
             self.before.push((self.ahead, now + memory));
-            self.ahead = ahead;
+            self.is_told = false;
         }
+        self.ahead = ahead;
+        // What is added now counts for longer than what was added before and is less.
+        let counts = |(before, until): &(i64, Instant)| *until > now && *before > ahead;
+        self.before.retain(counts);
     }
 
     /// The most that was added a moment ago.
@@ -130,10 +136,15 @@ mod tests {
     fn what_was_added_a_moment_ago_still_counts() {
         let mut state = State::default();
         let now = Instant::now();
+        // Nobody was told a time of before.
+        state.turn_to(-9000, now, MEMORY);
+        assert_eq!(state.most(), -9000);
         state.turn_to(500, now, MEMORY);
+        state.is_told = true;
         assert_eq!((state.ahead, state.most()), (500, 500));
         state.turn_to(-100, now + MEMORY / 2, MEMORY);
         assert_eq!((state.ahead, state.most()), (-100, 500));
+        state.is_told = true;
         state.turn_to(-90, now + MEMORY, MEMORY);
         assert_eq!((state.ahead, state.most()), (-90, 500));
         state.turn_to(-90, now + MEMORY * 2, MEMORY);
