@@ -65,7 +65,7 @@ impl Verdict {
     }
 
     fn judge(&mut self, run: &Run, finding: &Finding, weather: &[Weather]) {
-        let mut failovers = weather.iter().filter(|weather| weather.replaces).rev();
+        let mut failovers = weather.iter().filter(|weather| weather.replaces);
         let explained = failovers.find(|weather| weather.overlaps(finding.since, finding.seen));
         let mut lost = explained.filter(|_| run.may_lose()).map(|weather| {
             let lost = self.lost.entry(weather.fault);
