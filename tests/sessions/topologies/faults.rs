@@ -25,7 +25,7 @@ async fn on(cluster: &Cluster) -> Server {
 
 /// What became of the requests of one browser, one after the other.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     /// How many views were answered 200.
     done: usize,
     /// How many were answered 503: done once or not at all.
@@ -44,13 +44,13 @@ impl Tally {
 }
 
 /// Views all the time, until it is stopped and the last view is answered 200.
-struct Load {
+pub(super) struct Load {
     stop: Arc<AtomicBool>,
     viewing: JoinHandle<(Browser, Tally)>,
 }
 
 impl Load {
-    fn start(mut browser: Browser) -> Self {
+    pub(super) fn start(mut browser: Browser) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&stop);
         let viewing = tokio::spawn(async move {
@@ -85,7 +85,7 @@ impl Load {
     }
 
     /// The views that are stored at the end are all that were answered, and none twice.
-    async fn end(self) -> Tally {
+    pub(super) async fn end(self) -> Tally {
         self.stop.store(true, Ordering::Relaxed);
         let (mut browser, tally) = self.viewing.await.unwrap();
         let views = browser.get("/result").await.text();

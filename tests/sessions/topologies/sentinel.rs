@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::faults::Load;
 use super::*;
 use crate::support::sentinel::{MASTER, Sentinels};
 
@@ -53,6 +54,38 @@ async fn sessions_follow_the_master() {
     assert_eq!(views, "3", "{refused} refused");
     sentinels.server(master).resume();
     assert_eq!(view(&mut browser).await, (200, "4".into()));
+}
+
+/// It takes itself for the master until the sentinels tell it otherwise, and a connection that was begun while
+/// it was frozen leads to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_thaws_after_it_was_replaced_confirms_nothing() {
+    let sentinels = Sentinels::start();
+    // A replica that has just copied its master hears of changes a second later.
+    let master = sentinels.server(sentinels.master());
+    master.command::<()>(&["SET", "key", "value"]);
+    master.command::<u8>(&["WAIT", "2", "0"]);
+    let mut servers = Vec::new();
+    let mut loads = Vec::new();
+    for _ in 0..3 {
+        let server = on(&sentinels).await;
+        let mut browser = server.browser();
+        assert_eq!(view(&mut browser).await, (200, "1".into()));
+        loads.push(Load::start(browser));
+        servers.push(server);
+    }
+    let thawing = tokio::task::spawn_blocking(move || {
+        let master = sentinels.master();
+        sentinels.server(master).pause();
+        sentinels.wait_for_failover(master);
+        sentinels.server(master).resume();
+        sentinels.wait_until_settled();
+        sentinels
+    });
+    let _sentinels = thawing.await.unwrap();
+    for load in loads {
+        load.end().await;
+    }
 }
 
 #[tokio::test]
