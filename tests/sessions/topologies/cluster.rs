@@ -12,13 +12,19 @@ async fn on(cluster: &Cluster) -> Server {
     launch(rocket([("urls", Value::Texts(cluster.urls()))])).await
 }
 
-/// A browser with a session on each of the masters 0, 1 and 2.
+/// A browser with a session on each of the masters 0, 1 and 2, which their replicas have too. One that has
+/// just copied its master hears of changes up to a second later, and a failover would undo them.
 pub(super) async fn one_on_each(server: &Server, cluster: &Cluster) -> [Browser; 3] {
     let mut found = [const { None }; 3];
     while found.iter().any(Option::is_none) {
         let mut browser = server.browser();
         assert_eq!(view(&mut browser).await, (200, "1".into()));
-        let master = cluster.master_of(&key(&mut browser).await);
+        let key = key(&mut browser).await;
+        let master = cluster.master_of(&key);
+        let node = cluster.node(master);
+        // What no build knows is left alone.
+        node.command::<i64>(&["HSET", &key, "written by the test", "1"]);
+        node.command::<i64>(&["WAIT", "1", "0"]);
         found[master % 3].get_or_insert(browser);
     }
     found.map(Option::unwrap)

@@ -17,6 +17,14 @@ async fn on(sentinels: &Sentinels) -> Server {
     launch(with(rocket(keys(sentinels)), "timeout", "1s")).await
 }
 
+/// Until they have all that was stored. A replica that has just copied its master hears of changes up to a
+/// second later, and a failover would undo them.
+fn wait_for_replicas(sentinels: &Sentinels) {
+    let master = sentinels.server(sentinels.master());
+    master.command::<()>(&["SET", "key", "value"]);
+    master.command::<u8>(&["WAIT", "2", "0"]);
+}
+
 /// The first view that is answered 200, and how many were not.
 async fn next_view(browser: &mut Browser) -> (String, usize) {
     let began = Instant::now();
@@ -35,18 +43,22 @@ async fn next_view(browser: &mut Browser) -> (String, usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_follow_the_master() {
     let sentinels = Sentinels::start();
+    wait_for_replicas(&sentinels);
     let server = on(&sentinels).await;
     let mut browser = server.browser();
     assert_eq!(view(&mut browser).await, (200, "1".into()));
+    wait_for_replicas(&sentinels);
     let old = sentinels.master();
     let sentinels = tokio::task::spawn_blocking(move || {
         assert_ne!(sentinels.fail_over(), old);
         // Until then, a replica that has nothing yet could take the place of the master.
         sentinels.wait_until_settled();
+        wait_for_replicas(&sentinels);
         sentinels
     });
     let sentinels = sentinels.await.unwrap();
     assert_eq!(next_view(&mut browser).await.0, "2");
+    wait_for_replicas(&sentinels);
     // Frozen: it is replaced without anybody's help. A request may wait for so long.
     let master = sentinels.master();
     sentinels.server(master).pause();
@@ -61,10 +73,7 @@ async fn sessions_follow_the_master() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_thaws_after_it_was_replaced_confirms_nothing() {
     let sentinels = Sentinels::start();
-    // A replica that has just copied its master hears of changes a second later.
-    let master = sentinels.server(sentinels.master());
-    master.command::<()>(&["SET", "key", "value"]);
-    master.command::<u8>(&["WAIT", "2", "0"]);
+    wait_for_replicas(&sentinels);
     let mut servers = Vec::new();
     let mut loads = Vec::new();
     for _ in 0..3 {
