@@ -453,7 +453,7 @@ impl Store for RedisStore {
 
     fn near(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
         self.settings.near?;
-        let shared = self.servers.near(&self.key(key))?;
+        let shared = self.servers.near(|| self.key(key))?;
         shared.near()?.get(key, wanted)
     }
 

@@ -194,12 +194,12 @@ async fn still_master(sentinels: &Sentinels, dialled: Dialled) -> Result<Dialled
         true => Ok(dialled),
         false => Err(of_redis(
             false,
-            no_master("the sentinels have replaced the server"),
+            read_only("the sentinels have replaced the server"),
         )),
     }
 }
 
-fn no_master(why: &'static str) -> RedisError {
+fn read_only(why: &'static str) -> RedisError {
     RedisError::from((ErrorKind::Server(ServerErrorKind::ReadOnly), why))
 }
 
@@ -225,7 +225,7 @@ pub(super) async fn check_role(
     };
     let role = words.into_iter().next().map(String::from_redis_value);
     match role {
-        Some(Ok(role)) if role != "master" => Err(no_master("the server is no master")),
+        Some(Ok(role)) if role != "master" => Err(read_only("the server is no master")),
         _ => Ok(()),
     }
 }

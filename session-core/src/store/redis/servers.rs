@@ -159,11 +159,11 @@ impl Servers {
         Ok(masters)
     }
 
-    /// The server of whose copies one may be this key's.
-    pub(super) fn near(&self, key: &str) -> Option<Arc<Shared>> {
+    /// The server of whose copies one may be this key's. One server needs no key for that.
+    pub(super) fn near(&self, key: impl FnOnce() -> String) -> Option<Arc<Shared>> {
         match self {
             Self::One(shared) => Some(Arc::clone(shared)),
-            Self::Cluster(cluster) => cluster.owner(key),
+            Self::Cluster(cluster) => cluster.owner(&key()),
         }
     }
 
