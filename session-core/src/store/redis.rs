@@ -322,9 +322,9 @@ impl RedisStore {
         session: Option<Key>,
         script: &(dyn Fn(Skew) -> ScriptCall + Sync),
     ) -> Result<Changed, Error> {
-        let request = Request::Change(script);
+        let request = Request::Change(script, session);
         let sent_at = std::time::Instant::now();
-        let changing = self.servers.run(request, key, session, self.deadline());
+        let changing = self.servers.run(request, key, self.deadline());
         let Answer { value, shared, .. } = changing.await?;
         let mut words = Vec::<Value>::from_redis_value(value)
             .unwrap_or_default()
@@ -424,10 +424,8 @@ impl Store for RedisStore {
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
         let redis_key = self.key(key);
         let command = wire::load(&redis_key, wanted);
-        let request = Request::Read(&command);
-        let asking = self
-            .servers
-            .run(request, &redis_key, Some(key), self.deadline());
+        let request = Request::Read(&command, Some(key));
+        let asking = self.servers.run(request, &redis_key, self.deadline());
         let answer = match asking.await {
             Err(error) if error::is_wrong_type(&error) => {
                 warn!("session {key}: what is stored under its key is no session");
@@ -473,8 +471,8 @@ impl Store for RedisStore {
             }
             call
         };
-        let request = Request::Change(&script);
-        let creating = self.servers.run(request, &redis_key, None, self.deadline());
+        let request = Request::Change(&script, None);
+        let creating = self.servers.run(request, &redis_key, self.deadline());
         let answer = creating.await?;
         match answer.value {
             Value::Int(1) => Ok(Created::Done),

@@ -21,10 +21,9 @@ use super::dial::To;
 use super::error::{no_node, not_a_cluster, refused, timed_out};
 use super::sentinel::at;
 use super::servers::{Answer, Request, Settings, Skew};
-use super::shared::{Call, Shared};
+use super::shared::Shared;
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::store::Key;
 use crate::users::Mark;
 
 mod map;
@@ -103,7 +102,6 @@ impl Cluster {
         &self,
         request: Request<'_>,
         key: &str,
-        session: Option<Key>,
         deadline: Instant,
     ) -> Result<Answer, Error> {
         let inner = &self.0;
@@ -114,9 +112,7 @@ impl Cluster {
                 Some(next) => next,
                 None => (inner.owner_within(slot, deadline).await?, false),
             };
-            let answer = inner
-                .answer(&shared, slot, request, session, deadline, asking)
-                .await;
+            let answer = inner.answer(&shared, slot, request, deadline, asking).await;
             let Some(error) = answer.as_ref().err() else {
                 return answer;
             };
@@ -207,20 +203,17 @@ impl Inner {
         shared: &Arc<Shared>,
         slot: u16,
         request: Request<'_>,
-        session: Option<Key>,
         deadline: Instant,
         asking: bool,
     ) -> Result<Answer, Error> {
-        let is_read = matches!(request, Request::Read(_));
+        let is_read = matches!(request, Request::Read(..));
         let answer = async {
             if !shared.time().is_known() {
                 // How its clock differs is known once it is connected.
                 shared.connected(deadline).await?;
             }
             let skew = || self.skew(shared);
-            shared
-                .answer(request, session, &skew, deadline, asking)
-                .await
+            shared.run(request, &skew, deadline, asking).await
         };
         let mut answer = pin!(answer);
         loop {
@@ -442,8 +435,7 @@ async fn first_map(nodes: Vec<(String, Arc<Shared>)>) -> Result<Vec<(u16, u16, A
         asked.spawn(async move {
             let command = redis::cmd("CLUSTER").arg("SLOTS").take();
             let deadline = Instant::now() + MAP_TIMEOUT;
-            let answer = node.run(Call::Read(&command, None), deadline, false).await;
-            let ranges = map::read(answer?.value, &host);
+            let ranges = map::read(node.ask(&command, deadline).await?, &host);
             Ok(ranges.filter(|ranges| !ranges.is_empty()))
         });
     }

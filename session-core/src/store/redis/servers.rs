@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::cluster::Cluster;
 use super::near::Ticket;
 use super::script::ScriptCall;
-use super::shared::{Call, Shared};
+use super::shared::Shared;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::store::Key;
@@ -21,12 +21,13 @@ pub(super) enum Servers {
     Cluster(Cluster),
 }
 
-/// What is asked of whichever server has the key.
+/// What is asked of a server; with the session that it is about, if it is about one.
 #[derive(Clone, Copy)]
 pub(super) enum Request<'r> {
-    Read(&'r Cmd),
-    /// The script, for a server whose time differs so from the store's.
-    Change(&'r (dyn Fn(Skew) -> ScriptCall + Sync)),
+    /// It changes nothing.
+    Read(&'r Cmd, Option<Key>),
+    /// It changes something: the script, for a server whose time differs so from the store's.
+    Change(&'r (dyn Fn(Skew) -> ScriptCall + Sync), Option<Key>),
 }
 
 /// A server's answer.
@@ -78,12 +79,11 @@ impl Skew {
 }
 
 impl Servers {
-    /// Asks the server that has the Redis key. `session` is set if that is a session's.
+    /// Asks the server that has the Redis key.
     pub(super) async fn run(
         &self,
         request: Request<'_>,
         key: &str,
-        session: Option<Key>,
         deadline: Instant,
     ) -> Result<Answer, Error> {
         match self {
@@ -105,11 +105,9 @@ impl Servers {
                         ..Skew::default()
                     }
                 };
-                shared
-                    .answer(request, session, &skew, deadline, false)
-                    .await
+                shared.run(request, &skew, deadline, false).await
             }
-            Self::Cluster(cluster) => cluster.run(request, key, session, deadline).await,
+            Self::Cluster(cluster) => cluster.run(request, key, deadline).await,
         }
     }
 
@@ -127,10 +125,8 @@ impl Servers {
         for shared in all {
             let command = command.clone();
             asked.spawn(async move {
-                let answer = shared
-                    .run(Call::Read(&command, None), deadline, false)
-                    .await;
-                (shared.address(), answer.map(|answered| answered.value))
+                let answer = shared.ask(&command, deadline).await;
+                (shared.address(), answer)
             });
         }
         let mut answers = asked.join_all().await;
@@ -204,35 +200,6 @@ impl Servers {
             Self::One(shared) => shared.address(),
             Self::Cluster(cluster) => cluster.address(),
         }
-    }
-}
-
-impl Shared {
-    /// Asks this server.
-    pub(super) async fn answer(
-        self: &Arc<Self>,
-        request: Request<'_>,
-        session: Option<Key>,
-        skew: &(dyn Fn() -> Skew + Sync),
-        deadline: Instant,
-        asking: bool,
-    ) -> Result<Answer, Error> {
-        let answered = match request {
-            Request::Read(command) => {
-                self.run(Call::Read(command, session), deadline, asking)
-                    .await
-            }
-            Request::Change(script) => {
-                self.run(Call::Change(script, skew, session), deadline, asking)
-                    .await
-            }
-        };
-        let answered = answered?;
-        Ok(Answer {
-            value: answered.value,
-            ticket: answered.ticket,
-            shared: Arc::clone(self),
-        })
     }
 }
 

@@ -12,13 +12,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::dial::{Dial, Dialled, To, check_role};
 use super::error::{of_redis, spoils_connection, timed_out};
-use super::near::{NearCache, Ticket};
+use super::near::NearCache;
 use super::script::{ScriptCall, after_asking};
-use super::servers::{Settings, Skew};
+use super::servers::{Answer, Request, Settings, Skew};
 use super::time::ServerTime;
 use super::writers::Writers;
 use crate::error::Error;
-use crate::store::Key;
 
 /// After a call waited this long in vain, or half its time, its connection is replaced.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -32,26 +31,6 @@ pub(super) struct Shared {
     current: Arc<Mutex<Current>>,
     /// Where a change waits for the replicas.
     writers: Option<Writers>,
-}
-
-/// What is sent to a server.
-#[derive(Clone, Copy)]
-pub(super) enum Call<'c> {
-    /// It changes something; a session, if a key is given. The script is made when it is known which
-    /// server judges it, and how that one's time differs from the store's.
-    Change(
-        &'c (dyn Fn(Skew) -> ScriptCall + Sync),
-        &'c (dyn Fn() -> Skew + Sync),
-        Option<Key>,
-    ),
-    /// It changes nothing. TIME goes along in the same round trip if it is due.
-    Read(&'c Cmd, Option<Key>),
-}
-
-/// What was answered, and what the near cache needs to keep it.
-pub(super) struct Answered {
-    pub(super) value: Value,
-    pub(super) ticket: Option<Ticket>,
 }
 
 #[derive(Default)]
@@ -141,32 +120,35 @@ impl Shared {
     /// is made once more if it changes nothing, or if the server said that it did nothing.
     ///
     /// After ASKING, a node answers about a slot that it is just getting.
+    ///
+    /// A script is made when it is known which server judges it; `skew` says then how that one's time differs
+    /// from the store's.
     pub(super) async fn run(
-        &self,
-        call: Call<'_>,
+        self: &Arc<Self>,
+        request: Request<'_>,
+        skew: &(dyn Fn() -> Skew + Sync),
         deadline: Instant,
         asking: bool,
-    ) -> Result<Answered, Error> {
-        match call {
-            Call::Read(command, key) => {
+    ) -> Result<Answer, Error> {
+        let (value, ticket) = match request {
+            Request::Read(command, key) => {
                 // Before a connection is taken, see there.
                 let ticket = key.and_then(|key| Some(self.near()?.ticket(key)));
                 let send = |connection| self.read(connection, command, asking);
-                let value = self.try_twice(deadline, false, send).await?;
-                Ok(Answered { value, ticket })
+                (self.try_twice(deadline, false, send).await?, ticket)
             }
-            Call::Change(script, skew, key) => {
+            Request::Change(script, key) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let writing = key.and_then(|key| Some(self.near()?.writing(key, left)));
+                let script = || script(skew());
                 let changed = match &self.writers {
                     Some(writers) => {
-                        let script = || script(skew());
                         self.change_and_wait(writers, script, deadline, asking)
                             .await
                     }
                     None => {
                         let send = |connection| {
-                            let script = script(skew());
+                            let script = script();
                             async move { script.query(connection, asking).await }
                         };
                         self.try_twice(deadline, true, send).await
@@ -177,10 +159,25 @@ impl Shared {
                 if let Some(writing) = writing.filter(|_| is_known) {
                     writing.answered();
                 }
-                let ticket = None;
-                changed.map(|value| Answered { value, ticket })
+                (changed?, None)
             }
-        }
+        };
+        Ok(Answer {
+            value,
+            ticket,
+            shared: Arc::clone(self),
+        })
+    }
+
+    /// Asks something that is about no key.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<Value, Error> {
+        let request = Request::Read(command, None);
+        let answer = self.run(request, &Skew::default, deadline, false).await;
+        Ok(answer?.value)
     }
 
     async fn try_twice<F>(
