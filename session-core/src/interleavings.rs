@@ -7,6 +7,7 @@
 //! - [`commit`] is about messages: "one commit: sent once, never late".
 //! - [`tokens`] is about cookies: who can open, end and overwrite what.
 //! - [`near`] is about copies in a process: how old they may be, and what they may not miss.
+//! - [`routes`] is about a cluster: which node is asked, and what is sent again.
 //! - [`users`] is about all sessions of a user: which are listed, limited and ended.
 //!
 //! What the engine and a request do between two awaits is restated here as steps; each names the
@@ -18,6 +19,8 @@ mod explore;
 #[cfg(feature = "redis")]
 mod near;
 mod real;
+#[cfg(feature = "redis")]
+mod routes;
 mod tokens;
 mod users;
 

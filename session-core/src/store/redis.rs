@@ -25,9 +25,10 @@ use crate::error::Error;
 use crate::record::{Metadata, Record};
 use crate::token::{Digests, SessionId};
 
-mod cluster;
+pub(crate) mod cluster;
 mod dial;
-mod error;
+pub(crate) mod error;
+mod flight;
 pub(crate) mod near;
 mod script;
 mod sentinel;
@@ -74,11 +75,11 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// # What the Redis user must be allowed
 ///
 /// `+hget +hmget +hgetall +hkeys +hset +hdel +exists +pttl +pexpire +del +time +eval +evalsha +role +info
-/// +ping +select +wait +asking +client|tracking +cluster|slots` on `~{prefix}*`
+/// +ping +select +wait +asking +client|tracking +cluster|slots +cluster|info` on `~{prefix}*`
 ///
 /// Of these, `info` is for [`check`](Self::check) and `ping` for [`ping`](Self::ping), `select` for another
 /// database than 0, `wait` for [`wait_replicas`](Self::wait_replicas), `client|tracking` for
-/// [`near_cache`](Self::near_cache), and `asking` and `cluster|slots` for a cluster. Before version 7,
+/// [`near_cache`](Self::near_cache), and `asking`, `cluster|slots` and `cluster|info` for a cluster. Before version 7,
 /// `client` and `cluster` have no parts. At sentinels, the user needs `sentinel|get-master-addr-by-name`.
 pub struct RedisStore {
     prefix: String,

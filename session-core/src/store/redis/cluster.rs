@@ -10,15 +10,16 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use deadpool_redis::redis::{self, ConnectionInfo};
-use tokio::sync::watch;
+use deadpool_redis::redis::{self, ConnectionInfo, FromRedisValue as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use self::map::{Address, Map};
+use self::map::{Address, Map, Range};
+use self::route::{Advice, Choice, State, advice};
 use self::time::ClusterTime;
 use super::dial::To;
 use super::error::{no_node, not_a_cluster, refused, timed_out};
+use super::flight::{Flight, SingleFlight};
 use super::sentinel::at;
 use super::servers::{Answer, Request, Settings, Skew};
 use super::shared::Shared;
@@ -26,11 +27,15 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::users::Mark;
 
-mod map;
+pub(crate) mod map;
+pub(crate) mod route;
 mod time;
 
 /// How long a node may take to say who has which slot.
 const MAP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// When a node told a map that may be an old one, how long the others may take to tell a newer one.
+const NEWER_WITHIN: Duration = Duration::from_millis(100);
 
 /// How long after one map the next one is asked for at the earliest.
 const MAP_TRUSTED_FOR: Duration = Duration::from_millis(100);
@@ -61,6 +66,8 @@ struct Inner {
 /// What is known of the cluster.
 #[derive(Default)]
 struct Nodes {
+    /// The epoch of the map.
+    epoch: u64,
     map: Map<Arc<Shared>>,
     /// By host and port.
     by_address: HashMap<Address, Arc<Shared>>,
@@ -69,21 +76,9 @@ struct Nodes {
 /// Asking for the map, once for all who want it.
 #[derive(Default)]
 struct Asking {
-    under_way: Option<watch::Receiver<Outcome>>,
-    ended: Option<Instant>,
-}
-
-/// What became of asking; `None` while it is under way.
-type Outcome = Option<Result<(), Error>>;
-
-/// What a node's refusal asks for.
-enum Advice {
-    /// The slot is another node's.
-    Moved(Address),
-    /// This one key is at another node, which is just getting the slot.
-    Ask(Address),
-    /// The cluster is about to sort it out.
-    Wait,
+    flight: SingleFlight,
+    /// When a map was taken over last.
+    answered: Option<Instant>,
 }
 
 impl Cluster {
@@ -117,9 +112,9 @@ impl Cluster {
                 return answer;
             };
             let is_over = Instant::now() + PAUSE >= deadline;
-            match advice(error, &shared) {
+            match advice(error, &shared.host()) {
                 _ if is_over => return answer,
-                Some(Advice::Moved(address)) => {
+                Advice::Moved(address) => {
                     let owner = inner.moved(slot, &address);
                     // Two nodes that each name the other one have not agreed yet.
                     if failed.replace(shared).is_some() {
@@ -128,18 +123,18 @@ impl Cluster {
                     next = Some((owner, false));
                     inner.ask_for_map();
                 }
-                Some(Advice::Ask(address)) => next = Some((inner.node(&address), true)),
-                Some(Advice::Wait) => {
+                Advice::Ask(address) => next = Some((inner.node(&address), true)),
+                Advice::Wait => {
                     inner.ask_for_map();
                     sleep(PAUSE).await;
                 }
-                None if refused(error).is_some() => return answer,
-                None if error.is_unknown() => {
-                    inner.ask_for_map();
+                Advice::GiveUp => {
+                    if error.is_unknown() {
+                        inner.ask_for_map();
+                    }
                     return answer;
                 }
-                None => {
-                    // It was not done, so if another node has the key by now, that one is asked.
+                Advice::LookAgain => {
                     let asked = inner.map_within(deadline).await;
                     if asked.is_err() || inner.is_owner(slot, &shared) {
                         return answer;
@@ -314,6 +309,7 @@ impl Inner {
     fn change<R>(&self, what: impl FnOnce(&mut Nodes) -> R) -> R {
         let mut nodes = self.map.write().unwrap_or_else(PoisonError::into_inner);
         let mut new = Nodes {
+            epoch: nodes.epoch,
             map: nodes.map.clone(),
             by_address: nodes.by_address.clone(),
         };
@@ -323,7 +319,7 @@ impl Inner {
     }
 
     /// Takes over a map.
-    fn take(self: &Arc<Self>, ranges: Vec<(u16, u16, Address)>) {
+    fn take(self: &Arc<Self>, epoch: u64, ranges: Vec<Range>) {
         let old = self.nodes();
         let ranges = ranges.into_iter().map(|(first, last, address)| {
             let node = self.node(&address);
@@ -341,7 +337,11 @@ impl Inner {
                 .map(|(first, last, _, node)| (first, last, node))
                 .collect(),
         );
-        let nodes = Nodes { map, by_address };
+        let nodes = Nodes {
+            epoch,
+            map,
+            by_address,
+        };
         let changed: Vec<_> = old
             .map
             .nodes()
@@ -360,56 +360,47 @@ impl Inner {
 
     /// Asks for the map and waits for it.
     async fn map_within(self: &Arc<Self>, deadline: Instant) -> Result<(), Error> {
-        let Some(mut asking) = self.ask_for_map() else {
+        let Some(asking) = self.ask_for_map() else {
             return Ok(());
         };
-        let outcome = timeout_at(deadline, asking.wait_for(Option::is_some)).await;
-        let outcome = outcome.map_err(|_| timed_out(false))?;
-        // The sender is gone without a word only if the runtime is shutting down.
-        let outcome = outcome.map_err(|_| timed_out(false))?.clone();
-        outcome.unwrap_or(Ok(()))
+        let asked = timeout_at(deadline, asking.end()).await;
+        asked.map_err(|_| timed_out(false))?
     }
 
-    /// Asks for the map in a task of its own, unless it was just asked for.
-    fn ask_for_map(self: &Arc<Self>) -> Option<watch::Receiver<Outcome>> {
+    /// Asks for the map, unless it was just asked for.
+    fn ask_for_map(self: &Arc<Self>) -> Option<Flight> {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        // One whose runtime has ended says nothing any more.
-        let under_way = &mut asking.under_way;
-        under_way.take_if(|under_way| under_way.has_changed().is_err());
-        if let Some(under_way) = &asking.under_way {
-            return Some(under_way.clone());
+        if let Some(under_way) = asking.flight.under_way() {
+            return Some(under_way);
         }
-        if asking
-            .ended
-            .is_some_and(|ended| ended.elapsed() < MAP_TRUSTED_FOR)
-        {
+        let is_new = |answered: Instant| answered.elapsed() < MAP_TRUSTED_FOR;
+        if asking.answered.is_some_and(is_new) {
             return None;
         }
-        let (sender, receiver) = watch::channel(None);
-        asking.under_way = Some(receiver.clone());
+        // If it fails, the next one who needs it may try at once.
+        asking.answered = None;
         let inner = Arc::clone(self);
-        tokio::spawn(async move {
-            let ranges = inner.asked_for_map().await;
-            let outcome = ranges.map(|ranges| inner.take(ranges));
+        let flight = asking.flight.begin(async move {
+            let (epoch, ranges) = inner.asked_for_map().await?;
+            inner.take(epoch, ranges);
             let mut asking = inner.asking.lock().unwrap_or_else(PoisonError::into_inner);
-            asking.under_way = None;
-            // Where it failed, the next one who needs it may try at once.
-            asking.ended = outcome.is_ok().then(Instant::now);
-            sender.send_replace(Some(outcome));
+            asking.answered = Some(Instant::now());
+            Ok(())
         });
-        Some(receiver)
+        Some(flight)
     }
 
     /// Asks several nodes at once, so that one that is frozen costs no time.
-    async fn asked_for_map(self: &Arc<Self>) -> Result<Vec<(u16, u16, Address)>, Error> {
+    async fn asked_for_map(self: &Arc<Self>) -> Result<(u64, Vec<Range>), Error> {
         let known = self.nodes();
-        let known = known.by_address.iter();
-        let mut nodes: Vec<_> = known
-            .map(|(address, node)| (address.0.clone(), Arc::clone(node)))
-            .collect();
+        let mut nodes: Vec<_> = known.by_address.values().map(Arc::clone).collect();
         let mut result = Err(no_node());
         if !nodes.is_empty() {
-            result = first_map(nodes.split_off(nodes.len().saturating_sub(ASKED_AT_ONCE))).await;
+            result = newest_map(
+                nodes.split_off(nodes.len().saturating_sub(ASKED_AT_ONCE)),
+                known.epoch,
+            )
+            .await;
         }
         if result.is_err() {
             // Only to ask: they may be named otherwise there.
@@ -418,31 +409,34 @@ impl Inner {
                 wait_replicas: 0,
                 ..self.settings
             };
-            let seeds = self.seeds.iter().map(|seed| {
-                let shared = Shared::new(To::Node(seed.clone()), &settings);
-                (host(seed), Arc::new(shared))
-            });
-            result = first_map(seeds.collect()).await;
+            let to_ask = |seed: &ConnectionInfo| {
+                let to = To::Node(seed.clone());
+                Arc::new(Shared::new(to, &settings))
+            };
+            let seeds = self.seeds.iter().map(to_ask).collect();
+            result = newest_map(seeds, known.epoch).await;
         }
         result
     }
 }
 
-/// The first map that one of these nodes answers.
-async fn first_map(nodes: Vec<(String, Arc<Shared>)>) -> Result<Vec<(u16, u16, Address)>, Error> {
+/// The newest map that these nodes tell, and its epoch. One of the epoch `known` is new enough.
+async fn newest_map(nodes: Vec<Arc<Shared>>, known: u64) -> Result<(u64, Vec<Range>), Error> {
     let mut asked = JoinSet::new();
-    for (host, node) in nodes {
-        asked.spawn(async move {
-            let command = redis::cmd("CLUSTER").arg("SLOTS").take();
-            let deadline = Instant::now() + MAP_TIMEOUT;
-            let ranges = map::read(node.ask(&command, deadline).await?, &host);
-            Ok(ranges.filter(|ranges| !ranges.is_empty()))
-        });
+    for node in nodes {
+        asked.spawn(async move { told_map(&node).await });
     }
+    let mut choice = Choice::new(known);
     let mut result = Err(no_node());
-    while let Some(answer) = asked.join_next().await {
+    let mut until = Instant::now() + MAP_TIMEOUT;
+    while let Ok(Some(answer)) = timeout_at(until, asked.join_next()).await {
         match answer {
-            Ok(Ok(Some(ranges))) => return Ok(ranges),
+            Ok(Ok(Some((state, ranges)))) => {
+                if choice.hear(state, ranges) {
+                    break;
+                }
+                until = until.min(Instant::now() + NEWER_WITHIN);
+            }
             Ok(Err(error)) if refused(&error).is_some_and(|refused| refused.code == "ERR") => {
                 result = Err(not_a_cluster());
             }
@@ -450,27 +444,18 @@ async fn first_map(nodes: Vec<(String, Arc<Shared>)>) -> Result<Vec<(u16, u16, A
             Ok(Ok(None)) | Err(_) => {}
         }
     }
-    result
+    choice.best().map_or(result, Ok)
 }
 
-fn host(info: &ConnectionInfo) -> String {
-    let address = info.addr().to_string();
-    let host = address.rsplit_once(':').map(|(host, _)| host.to_owned());
-    host.unwrap_or(address)
-}
-
-/// What to do about a refusal of `shared`.
-fn advice(error: &Error, shared: &Shared) -> Option<Advice> {
-    let refused = refused(error)?;
-    let redirect = || {
-        let asked = shared.address();
-        let (host, _) = asked.rsplit_once(':')?;
-        map::address(refused.redirect.as_deref()?, host)
-    };
-    match refused.code.as_str() {
-        "MOVED" => redirect().map(Advice::Moved),
-        "ASK" => redirect().map(Advice::Ask),
-        "TRYAGAIN" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "READONLY" => Some(Advice::Wait),
-        _ => None,
-    }
+/// How a node sees its cluster, and which slots are where; `None` if it knows of no slots.
+async fn told_map(node: &Arc<Shared>) -> Result<Option<(State, Vec<Range>)>, Error> {
+    let deadline = Instant::now() + MAP_TIMEOUT;
+    let about = |what| redis::cmd("CLUSTER").arg(what).take();
+    let (info, slots) = (about("INFO"), about("SLOTS"));
+    // In this order, so that the map is no older than the epoch.
+    let (info, slots) = tokio::join!(node.ask(&info, deadline), node.ask(&slots, deadline));
+    let ranges = map::read(slots?, &node.host());
+    let ranges = ranges.filter(|ranges| !ranges.is_empty());
+    let info = String::from_redis_value(info?).unwrap_or_default();
+    Ok(ranges.map(|ranges| (State::read(&info), ranges)))
 }

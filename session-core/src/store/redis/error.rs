@@ -9,10 +9,10 @@ use crate::error::Error;
 /// An error that the server answered with this code. Its text is left out, because some texts
 /// repeat the arguments of the command.
 #[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) code: String,
+pub(crate) struct Refused {
+    pub(crate) code: String,
     /// Which node of a cluster has the slot instead: host and port.
-    pub(super) redirect: Option<String>,
+    pub(crate) redirect: Option<String>,
 }
 
 impl std::fmt::Display for Refused {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{self, Cmd, ConnectionInfo, RedisError, RedisResult, Value};
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::dial::{Dial, Dialled, To, check_role};
 use super::error::{of_redis, spoils_connection, timed_out};
+use super::flight::{Flight, SingleFlight};
 use super::near::NearCache;
 use super::script::{ScriptCall, after_asking};
 use super::servers::{Answer, Request, Settings, Skew};
@@ -39,13 +39,10 @@ struct Current {
     number: u64,
     dialled: Option<Dialled>,
     /// A hundred requests that meet a dead connection wait for one new one.
-    connecting: Option<watch::Receiver<Outcome>>,
+    connecting: SingleFlight,
     /// When sentinels were last asked.
     sentinels_asked: Option<Instant>,
 }
-
-/// What became of connecting; `None` while it is under way.
-type Outcome = Option<Result<(), Error>>;
 
 /// The connection, for one call.
 struct Lent {
@@ -85,6 +82,12 @@ impl Shared {
         self.dial.address()
     }
 
+    pub(super) fn host(&self) -> String {
+        let address = self.address();
+        let host = address.rsplit_once(':').map(|(host, _)| host.to_owned());
+        host.unwrap_or(address)
+    }
+
     /// Which server a new connection would lead to.
     pub(super) async fn server(&self, deadline: Instant) -> Result<ConnectionInfo, Error> {
         let server = timeout_at(deadline, self.dial.server()).await;
@@ -111,8 +114,8 @@ impl Shared {
     /// Connects, unless it is connected, and does not wait for that.
     pub(super) fn warm(&self) {
         let mut current = lock(&self.current);
-        if current.dialled.is_none() && current.connecting.is_none() {
-            current.connecting = Some(self.connect());
+        if current.dialled.is_none() && current.connecting.under_way().is_none() {
+            self.connect(&mut current);
         }
     }
 
@@ -323,44 +326,29 @@ impl Shared {
     async fn lent(&self) -> Result<Lent, Error> {
         self.ask_sentinels();
         loop {
-            let mut connecting = {
+            let connecting = {
                 let mut current = lock(&self.current);
                 if let Some(lent) = current.lent() {
                     return Ok(lent);
                 }
-                // One whose runtime has ended says nothing any more.
-                current
-                    .connecting
-                    .take_if(|connecting| connecting.has_changed().is_err());
-                current
-                    .connecting
-                    .get_or_insert_with(|| self.connect())
-                    .clone()
+                match current.connecting.under_way() {
+                    Some(connecting) => connecting,
+                    None => self.connect(&mut current),
+                }
             };
-            let outcome = connecting.wait_for(Option::is_some).await;
-            // The sender is gone without a word only if the runtime is shutting down.
-            let outcome = outcome.map_err(|_| timed_out(false))?.clone();
-            outcome.unwrap_or(Ok(()))?;
+            connecting.end().await?;
         }
     }
 
-    /// Connects in a task of its own, which no request's deadline ends.
-    fn connect(&self) -> watch::Receiver<Outcome> {
-        let (sender, receiver) = watch::channel(None);
-        let (dial, current) = (Arc::clone(&self.dial), Arc::clone(&self.current));
-        tokio::spawn(async move {
-            let dialled = dial.connect().await;
-            let outcome = {
-                let mut current = lock(&current);
-                current.connecting = None;
-                dialled.map(|dialled| {
-                    current.number += 1;
-                    current.dialled = Some(dialled);
-                })
-            };
-            sender.send_replace(Some(outcome));
-        });
-        receiver
+    fn connect(&self, current: &mut Current) -> Flight {
+        let (dial, connected) = (Arc::clone(&self.dial), Arc::clone(&self.current));
+        current.connecting.begin(async move {
+            let dialled = dial.connect().await?;
+            let mut current = lock(&connected);
+            current.number += 1;
+            current.dialled = Some(dialled);
+            Ok(())
+        })
     }
 }
 

@@ -8,7 +8,10 @@ use deadpool_redis::redis::{FromRedisValue as _, Value};
 const SLOTS: u16 = 16_384;
 
 /// A host and a port.
-pub(super) type Address = (String, u16);
+pub(crate) type Address = (String, u16);
+
+/// The first and the last slot that are at a node.
+pub(super) type Range = (u16, u16, Address);
 
 /// The slot of a key: of what stands in its first pair of braces, or of all of it.
 pub(super) fn slot(key: &str) -> u16 {
@@ -20,8 +23,8 @@ pub(super) fn slot(key: &str) -> u16 {
 }
 
 /// Which of the nodes `N` has which slot.
-#[derive(Clone, Debug)]
-pub(super) struct Map<N> {
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Map<N> {
     /// The first and the last slot of each range, in order.
     ranges: Vec<(u16, u16, N)>,
     /// What nodes said since about single slots.
@@ -38,7 +41,7 @@ impl<N> Default for Map<N> {
 }
 
 impl<N: Clone> Map<N> {
-    pub(super) fn new(mut ranges: Vec<(u16, u16, N)>) -> Self {
+    pub(crate) fn new(mut ranges: Vec<(u16, u16, N)>) -> Self {
         ranges.sort_by_key(|(first, _, _)| *first);
         Self {
             ranges,
@@ -47,7 +50,7 @@ impl<N: Clone> Map<N> {
     }
 
     /// The node that has a slot.
-    pub(super) fn owner(&self, slot: u16) -> Option<&N> {
+    pub(crate) fn owner(&self, slot: u16) -> Option<&N> {
         if let Some(owner) = self.moved.get(&slot) {
             return Some(owner);
         }
@@ -57,7 +60,7 @@ impl<N: Clone> Map<N> {
     }
 
     /// Notes that a slot has gone over to another node.
-    pub(super) fn moved(&mut self, slot: u16, owner: N) {
+    pub(crate) fn moved(&mut self, slot: u16, owner: N) {
         self.moved.insert(slot, owner);
     }
 
@@ -82,7 +85,7 @@ impl<N: Clone> Map<N> {
 
 /// Reads the answer of CLUSTER SLOTS. A node that does not know its own name means the one that was
 /// asked, at `host`.
-pub(super) fn read(reply: Value, host: &str) -> Option<Vec<(u16, u16, Address)>> {
+pub(super) fn read(reply: Value, host: &str) -> Option<Vec<Range>> {
     let mut ranges = Vec::new();
     for range in Vec::<Value>::from_redis_value(reply).ok()? {
         let mut words = Vec::<Value>::from_redis_value(range).ok()?.into_iter();

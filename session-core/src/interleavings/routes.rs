@@ -1,0 +1,139 @@
+//! The router of a cluster: calls go to the node that has the key, while slots move, nodes end and start,
+//! connections are cut, and not every node has heard of it. Nothing is done twice, and no call ends in vain
+//! that another node could do.
+//!
+//! What decides is the real [`advice`](crate::store::redis::cluster::route::advice),
+//! [`Map`](crate::store::redis::cluster::map::Map) and
+//! [`Choice`](crate::store::redis::cluster::route::Choice). The steps are those of `Cluster::run`,
+//! `Inner::answer`, `ask_for_map` and `Shared::try_twice`. The rules of the nodes are those of Redis.
+
+mod claims;
+mod nodes;
+mod router;
+mod tests;
+
+use std::rc::Rc;
+
+use self::nodes::{Change, Node, NodeId};
+use self::router::{At, Call, Router};
+use self::tests::Mutant;
+use super::explore::{self, Claim};
+
+/// What the cluster goes through, one after the other, and what may happen at any time.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    /// Who has the slot in the map that the router begins with.
+    map: NodeId,
+    changes: &'static [Change],
+    calls: &'static [Kind],
+    /// How many connections are cut.
+    cuts: u8,
+}
+
+/// What a call is to do.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Kind {
+    Read,
+    /// Adds one to the counter of this number.
+    Add(usize),
+}
+
+pub(super) struct World {
+    bounds: Bounds,
+    mutant: Option<Mutant>,
+    watched: Option<Claim>,
+}
+
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub(super) struct State {
+    nodes: [Node; nodes::COUNT],
+    /// How much of the changes is done.
+    changed: usize,
+    router: Router,
+    calls: Rc<[Call]>,
+    cuts: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// The next change of the cluster.
+    Change,
+    /// A node hears of the newest change.
+    Gossip(NodeId),
+    /// A call begins, or goes on after a pause.
+    Go(usize),
+    /// A node does what a call, or one whose connection was cut, has sent.
+    Execute(usize),
+    /// The router hears the answer.
+    Hear(usize),
+    Cut(usize),
+    /// A call has waited long for its answer.
+    Impatient(usize),
+    /// A node that was asked for the map tells it, or fails to.
+    Tell(NodeId),
+    /// The last map is no longer just heard.
+    MapAges,
+}
+
+impl explore::World for World {
+    type State = State;
+    type Step = Step;
+
+    fn start(&self) -> State {
+        State {
+            nodes: nodes::start(),
+            changed: 0,
+            router: Router::new(self.bounds.map),
+            calls: self.bounds.calls.iter().copied().map(Call::new).collect(),
+            cuts: self.bounds.cuts,
+        }
+    }
+
+    fn steps(&self, state: &State) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut may = |step: Step, can: bool| can.then(|| steps.push(step));
+        may(Step::Change, state.changed < self.bounds.changes.len());
+        for id in NodeId::ALL {
+            let newest = nodes::newest(&state.nodes);
+            may(Step::Gossip(id), state.nodes[id as usize].may_hear(newest));
+            may(Step::Tell(id), state.router.waits_for(id));
+        }
+        may(Step::MapAges, state.router.is_map_new);
+        for (who, call) in state.calls.iter().enumerate() {
+            let is_looking = state.router.is_asking();
+            may(Step::Go(who), call.may_go(is_looking));
+            may(Step::Execute(who), call.sent.is_some());
+            may(Step::Hear(who), matches!(call.at, At::Answered(..)));
+            may(Step::Cut(who), state.cuts > 0 && call.is_under_way());
+            may(Step::Impatient(who), call.is_under_way());
+        }
+        steps
+    }
+
+    fn take(&self, state: &mut State, step: Step) -> Result<(), Claim> {
+        match step {
+            Step::Change => self.change(state),
+            Step::Gossip(id) => {
+                let newest = nodes::newest(&state.nodes);
+                state.nodes[id as usize].hear(newest);
+            }
+            Step::Go(who) => self.go(state, who),
+            Step::Execute(who) => self.execute(state, who),
+            Step::Hear(who) => self.hear(state, who),
+            Step::Cut(who) => {
+                state.cuts -= 1;
+                self.cut(state, who);
+            }
+            Step::Impatient(who) => self.impatient(state, who),
+            Step::Tell(id) => self.tell(state, id)?,
+            Step::MapAges => state.router.is_map_new = false,
+        }
+        self.check(state)
+    }
+}
+
+impl World {
+    fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+}
