@@ -79,8 +79,9 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 ///
 /// Of these, `info` is for [`check`](Self::check) and `ping` for [`ping`](Self::ping), `select` for another
 /// database than 0, `wait` for [`wait_replicas`](Self::wait_replicas), `client|tracking` for
-/// [`near_cache`](Self::near_cache), and `asking`, `cluster|slots` and `cluster|info` for a cluster. Before version 7,
-/// `client` and `cluster` have no parts. At sentinels, the user needs `sentinel|get-master-addr-by-name`.
+/// [`near_cache`](Self::near_cache), and `asking`, `cluster|slots` and `cluster|info` for a cluster. Before
+/// version 7, `client` and `cluster` have no parts. At sentinels, the user needs
+/// `sentinel|get-master-addr-by-name`.
 pub struct RedisStore {
     prefix: String,
     timeout: Duration,
