@@ -10,6 +10,7 @@
 //! It knows no Rocket, no HTTP and no cookie; the feature `rocket` only lets a
 //! [`SessionId`](token::SessionId) stand in a path and in a form. It has no global state and starts no task except the
 //! one that connects to Redis. It reads the wall clock in one place only, the [`clock`].
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(test)]
 mod interleavings;
