@@ -1,0 +1,39 @@
+//! Why a page cannot be made. The catchers show it.
+
+use std::convert::Infallible;
+use std::fmt;
+
+use rocket::http::Status;
+use rocket::response::Responder;
+use rocket_typed_session::{Error, TransactError};
+
+/// What a handler returns with `?`.
+#[derive(Debug, Responder)]
+pub(crate) enum Failure {
+    Session(Error),
+    Other(Status),
+}
+
+impl Failure {
+    /// The visitor learns that something failed, the log learns what.
+    pub(crate) fn internal(error: impl fmt::Display) -> Self {
+        rocket::error!("{error}");
+        Self::Other(Status::InternalServerError)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl From<TransactError<Infallible>> for Failure {
+    fn from(error: TransactError<Infallible>) -> Self {
+        match error {
+            TransactError::Failed(error) => Self::Session(error),
+            TransactError::Aborted(never) => match never {},
+            _ => Self::Other(Status::Conflict),
+        }
+    }
+}
