@@ -7,9 +7,9 @@ use minijinja::context;
 use minijinja::value::Serde;
 use rocket::form::Form;
 use rocket::http::Accept;
-use rocket::response::{Redirect, Responder};
+use rocket::response::Redirect;
 use rocket::serde::json::{Value, json};
-use rocket::{FromForm, Route, State, get, post, routes};
+use rocket::{Either, FromForm, Route, State, get, post, routes};
 use rocket_typed_session::Session;
 
 use crate::database::Database;
@@ -47,22 +47,15 @@ struct Add {
     product: u32,
 }
 
-/// What a script gets instead of a page.
-#[derive(Responder)]
-enum Added {
-    Script(Value),
-    Page(Redirect),
-}
-
 /// One more. That depends on how many there are, so it is a transaction: two clicks are two pieces,
-/// in however many tabs.
+/// in however many tabs. A script gets JSON, a form the page again.
 #[post("/add", data = "<add>")]
 async fn add(
     add: Form<Add>,
     mut visit: Session<Visit>,
     accept: Option<&Accept>,
     database: &State<Database>,
-) -> Result<Added, Failure> {
+) -> Result<Either<Value, Redirect>, Failure> {
     let product = add.product;
     if database
         .call(move |db| products::exists(db, product))
@@ -76,8 +69,8 @@ async fn add(
         visit.transact(one_more).await?;
     }
     match accept.is_some_and(|accept| accept.preferred().is_json()) {
-        true => Ok(Added::Script(json!({ "items": items(&visit) }))),
-        false => Ok(Added::Page(Redirect::to("/"))),
+        true => Ok(Either::Left(json!({ "items": items(&visit) }))),
+        false => Ok(Either::Right(Redirect::to("/"))),
     }
 }
 

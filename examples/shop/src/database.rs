@@ -58,7 +58,13 @@ pub(crate) fn fairing() -> impl Fairing {
 }
 
 async fn prepare(rocket: &Rocket<Build>) -> Result<(Database, Passwords), String> {
-    let path: Option<String> = rocket.figment().extract_inner("shop").ok();
+    let config = rocket.figment();
+    let path: Option<String> = match config.contains("shop") {
+        true => config
+            .extract_inner("shop")
+            .map_err(|error| error.to_string())?,
+        false => None,
+    };
     let database = Database::open(path.as_deref()).map_err(|error| error.to_string())?;
     let passwords = Passwords::new()?;
     let failed = |_| "the first account cannot be made";

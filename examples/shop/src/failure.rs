@@ -33,7 +33,7 @@ impl From<TransactError<Infallible>> for Failure {
         match error {
             TransactError::Failed(error) => Self::Session(error),
             TransactError::Aborted(never) => match never {},
-            _ => Self::Other(Status::Conflict),
+            TransactError::Conflict => Self::Other(Status::Conflict),
         }
     }
 }

@@ -1,8 +1,9 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rocket::http::Status;
 
 use super::{PASSWORD, Shop};
+use crate::passwords::Passwords;
 use crate::users;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -54,6 +55,25 @@ async fn a_login_that_fails_does_not_say_which_names_exist() {
     assert_eq!(unknown.status, wrong.status);
     assert_eq!(unknown.text, wrong.text.replace("\"Ann\"", "\"Bob\""));
     assert!(browser.jar.is_empty());
+}
+
+/// The time would say it, if an unknown name were refused before its password is hashed.
+#[rocket::async_test]
+async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
+    let shop = Shop::open().await;
+    let passwords: &Passwords = shop.client.rocket().state().expect("passwords");
+    let hash = passwords.hash(PASSWORD.into()).await.expect("a hash");
+    let mut fastest = [Duration::MAX; 2];
+    for _ in 0..5 {
+        for (fastest, stored) in fastest.iter_mut().zip([Some(hash.clone()), None]) {
+            let before = Instant::now();
+            let is_right = passwords.is_right("wrong".into(), stored).await;
+            assert!(!is_right.expect("an answer"));
+            *fastest = before.elapsed().min(*fastest);
+        }
+    }
+    let [wrong, unknown] = fastest;
+    assert!(unknown > wrong / 2, "{unknown:?} and {wrong:?}");
 }
 
 #[rocket::async_test]
