@@ -104,9 +104,9 @@ fn welcome(visit: &mut Session<Visit>, user: User, account: &Account, browser: &
 
 /// What is wrong with a new account.
 fn fault(account: &Account) -> Option<&'static str> {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
     if !(2..=30).contains(&account.name.len()) || !account.name.chars().all(is_plain) {
-        return Some("A name has 2 to 30 letters, digits, - or _.");
+        return Some("A name has 2 to 30 letters, digits or hyphens.");
     }
     if !(10..=200).contains(&account.password.chars().count()) {
         return Some("A password has at least 10 characters, and at most 200.");
