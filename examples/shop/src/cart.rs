@@ -117,9 +117,15 @@ async fn order(
         visit.notice = Some("Thank you for your order.".into());
         return Ok(Redirect::to("/"));
     }
-    // Back with it, before a failure is answered: a 5xx drops what its handler changed.
-    visit.cart.extend(cart);
-    visit.save().await?;
+    // Back with it, and stored now: if this ends in a 5xx, nothing else is. Another tab may have put
+    // something in meanwhile.
+    let put_back = |visit: &mut Visit| {
+        for (product, quantity) in &cart {
+            *visit.cart.entry(*product).or_default() += quantity;
+        }
+        Ok::<_, Infallible>(())
+    };
+    visit.transact(put_back).await?;
     ordered?;
     visit.notice = Some("We do not have that many any more.".into());
     Ok(Redirect::to("/cart"))
