@@ -221,6 +221,8 @@ impl World {
                 state.call(who).at = At::Begins;
             }
             Advice::LookAgain => {
+                // Nodes of Redis are never that wrong; a proxy may be. So no claim needs it here.
+                state.router.map.doubt(SLOT, |node| *node == sent.to);
                 state.router.ask_for_map();
                 state.call(who).at = At::Looks(sent.to, reply);
             }

@@ -135,6 +135,7 @@ impl Cluster {
                     return answer;
                 }
                 Advice::LookAgain => {
+                    inner.doubt(slot, &shared);
                     let asked = inner.map_within(deadline).await;
                     if asked.is_err() || inner.is_owner(slot, &shared) {
                         return answer;
@@ -304,6 +305,13 @@ impl Inner {
             changed.forget_copies();
         }
         node
+    }
+
+    /// Forgets that a slot moved to this node, which cannot be reached. Who said so may be wrong, and would
+    /// keep the slot from everybody until the next map.
+    fn doubt(&self, slot: u16, node: &Arc<Shared>) {
+        let is_it = |other: &Arc<Shared>| Arc::ptr_eq(other, node);
+        self.change(|nodes| nodes.map.doubt(slot, is_it));
     }
 
     fn change<R>(&self, what: impl FnOnce(&mut Nodes) -> R) -> R {

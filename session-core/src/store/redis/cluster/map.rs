@@ -64,6 +64,13 @@ impl<N: Clone> Map<N> {
         self.moved.insert(slot, owner);
     }
 
+    /// Forgets that a slot has gone over to this node, if that was said.
+    pub(crate) fn doubt(&mut self, slot: u16, is_it: impl Fn(&N) -> bool) {
+        if self.moved.get(&slot).is_some_and(is_it) {
+            self.moved.remove(&slot);
+        }
+    }
+
     /// All nodes, some of them more than once.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &N> {
         let ranges = self.ranges.iter().map(|(_, _, node)| node);
@@ -147,6 +154,10 @@ mod tests {
         map.moved(99, 'c');
         assert_eq!(owners(&map), [a, Some('c'), None, b, b, a, None]);
         assert_eq!(map.slots_of(|node| *node == 'c'), [(99, 99)]);
+        map.doubt(99, |node| *node == 'a');
+        assert_eq!(map.owner(99), Some(&'c'));
+        map.doubt(99, |node| *node == 'c');
+        assert_eq!(owners(&map), [a, a, None, b, b, a, None]);
         assert!(Map::<char>::default().owner(7).is_none());
     }
 
