@@ -25,7 +25,9 @@ impl std::fmt::Display for Refused {
             "MOVED" | "ASK" => {
                 "; it is a node of a cluster: write `urls`, a list, in the place of `url`"
             }
-            "CLUSTERDOWN" => "; its cluster has no node for this slot",
+            "CLUSTERDOWN" => {
+                "; its cluster has no node for this slot, or the node is still starting"
+            }
             "MASTERDOWN" => "; it is a replica, and has lost its master",
             "LOADING" => "; it is reading its data from disk",
             "NOREPLICAS" => "; it has fewer replicas than `min-replicas-to-write`",
