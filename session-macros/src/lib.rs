@@ -60,55 +60,87 @@ mod type_name;
 ///
 /// # Options on the struct
 ///
-/// All are optional. `Rocket.toml` can override all except `name`, `parent` and `guard`, under
-/// `[default.sessions.<name>]`. An option that is declared twice, contradicts another, or would
-/// make browsers refuse the cookie is a compile error. Write durations like `"90s"`, `"30m"`, `"1h
-/// 30m"` and `"7days"`, and sizes like `"64KiB"` and `"1MB"`.
+/// All are optional. `Rocket.toml` can override all except `name`, `parent` and `guard`, in `[default.sessions.<name>]`; so can the
+/// environment, by `ROCKET_SESSIONS='{visit={idle="1h"}}'`. An option that is declared twice, contradicts another, or would make browsers
+/// refuse the cookie is a compile error; the same check runs on the configuration, and stops the launch. Write durations like `"90s"`,
+/// `"30m"`, `"1h 30m"` and `"7days"`, and sizes like `"64KiB"` and `"1MB"`.
 ///
-/// | option | meaning | default |
-/// |---|---|---|
-/// | `name = "visit"` | The session's name, of `a-z`, `0-9` and `_`: part of every key in the store, and the name of its configuration. A new name finds no old session. | the struct's name in snake case |
-/// | `idle = "30m"` | The longest silence: a session unused for that long is over. | 30 minutes |
-/// | `absolute = "12h"` | The longest life, from the session's creation or last login, however busy it is. Not shorter than `idle`. | 12 hours |
-/// | `touch = "3m"` | How much of `idle` may pass before a request extends it. Smaller is more exact, larger writes less. Not longer than `idle`. | a tenth of `idle` |
-/// | `remember = "30d"` | How long a session lives after `remember()`. | 30 days |
-/// | `persistent`, `persistent = false` | Whether the cookie outlives the browser's own session. It then lives until the absolute deadline. | not persistent |
-/// | `max_size = "1MiB"` | How many bytes all fields may take, names included. A request that makes the session larger is answered 413. | 1 MiB |
-/// | `cookie = "id"` | The cookie's name, of letters, digits and ``!$&'*+-._~``. A name with the prefix `__Host-` or `__Secure-` must keep what the prefix promises. | `__Host-id`; with `path` or `domain`, `__Secure-id`; not secure, `id` |
-/// | `secure`, `secure = false` | Whether browsers send the cookie over TLS only. | secure, except in the debug profile without TLS |
-/// | `same_site = "Strict"` | With which requests from other sites browsers send the cookie: `"Lax"` (followed links), `"Strict"` (none) or `"None"` (all; needs `secure` declared too, because browsers drop the cookie without it). | `"Lax"` |
-/// | `path = "/shop"` | Below which path browsers send the cookie. | `/` |
-/// | `domain = "example.com"` | To which host, with all its subdomains, browsers send the cookie. Every application on one of them can read it. | only the host that set it |
-/// | `devices` | Labels each session of a user with the browser's `User-Agent`, for a list. Needs an `identity`. | no labels |
-/// | `max_sessions = 5` | How many sessions a user may have, however many log in at once. Needs an `identity`. | any number |
-/// | `when_full = "refuse"` | What happens to one more: `"end_oldest"`, or `"refuse"`: the login fails with 409. | `"end_oldest"` |
-/// | `indexed`, `indexed = false` | Whether the store knows which sessions a user has. Without it, `Sessions` and the options above do not work, and a login costs one command less. | indexed, if there is an `identity` |
-/// | `parent = Visit` | Each of these sessions ends with a session of that type. See [below](#a-session-that-ends-with-another). | ends by itself |
-/// | `guard(Admin = is_admin)` | Generates the request guard `Admin`, which admits a session that satisfies the function. May be repeated. See [below](#guards). | none |
+/// | option | meaning | default | consequence |
+/// |---|---|---|---|
+/// | `name = "visit"` | The name of the type's sessions, of `a-z`, `0-9` and `_`. | the struct's name in snake case | It is part of every key in the store, and the name of the configuration's table. A new name finds no old session. Two types with one name stop the launch. |
+/// | `idle = "30m"` | The longest silence. | 30 minutes | A session unused for that long is over. |
+/// | `absolute = "12h"` | The longest life, from the session's creation and again from each login. Not shorter than `idle`. | 12 hours | The session is over then, however busy it is. |
+/// | `touch = "3m"` | How much of `idle` may pass before a request extends it. Not longer than `idle`. | a tenth of `idle` | Smaller is more exact, larger writes less. |
+/// | `remember = "30d"` | How long a session lives after `remember()`. | 30 days | Longer keeps people logged in on a lost laptop. |
+/// | `persistent`, `persistent = false` | Whether the cookie outlives the browser's own session. | not persistent | The cookie gets a `Max-Age`, up to the absolute deadline. |
+/// | `max_size = "1MiB"` | How many bytes all fields may take, names included. | 1 MiB | A request that makes the session larger is answered 413. |
+/// | `cookie = "id"` | The cookie's name, of letters, digits and ``!$&'*+-._~``. A name with the prefix `__Host-` or `__Secure-` must keep what the prefix promises. | `__Host-id`; with `path` or `domain`, `__Secure-id`; not secure, `id` | Two session types need two names, or the launch stops. |
+/// | `secure`, `secure = false` | Whether browsers send the cookie over TLS only. | secure, except in the debug profile without TLS | Without it, anybody on the network path can take over sessions. |
+/// | `same_site = "Strict"` | With which requests from other sites browsers send the cookie: `"Lax"` (followed links), `"Strict"` (none) or `"None"` (all). | `"Lax"` | `"None"` needs `secure` declared too, because browsers drop the cookie without it. |
+/// | `path = "/shop"` | Below which path browsers send the cookie. | `/` | Another path rules out `__Host-`. |
+/// | `domain = "example.com"` | To which host, with all its subdomains, browsers send the cookie. | only the host that set it | Every application on one of them can read it. It rules out `__Host-`. |
+/// | `devices` | Labels each session of a user with the browser's `User-Agent`, for a list. Needs an `identity`. | no labels | `set_label` says something else. |
+/// | `max_sessions = 5` | How many sessions a user may have, however many log in at once. Needs an `identity`. | any number | One more ends the oldest, or is refused: `when_full`. |
+/// | `when_full = "refuse"` | What happens to one more: `"end_oldest"`, or `"refuse"`. | `"end_oldest"` | With `"refuse"`, the login fails with 409 (`Error::is_full`). |
+/// | `indexed`, `indexed = false` | Whether the store knows which sessions a user has. | indexed, if there is an `identity` | Without it, `Sessions` and the three options above do not work, and a login costs one script less. |
+/// | `parent = Visit` | Each of these sessions ends with a session of that type. | ends by itself | It begins and opens only beside one. Each request loads both. |
+/// | `guard(Admin = is_admin)` | Generates the request guard `Admin`, which admits a session that satisfies the function. May be repeated. See [below](#guards). | none | |
+///
+/// The cookie is always `HttpOnly`. In the debug profile without TLS, the prefixes `__Host-` and `__Secure-` are left off, because browsers
+/// would refuse the cookie. Declare `secure` to keep them.
+///
+/// # Options in the configuration only
+///
+/// | key | meaning | default | consequence |
+/// |---|---|---|---|
+/// | `capacity = 100000` | How many sessions the memory store holds. | 100,000 | When it is full, a new session displaces one, anonymous ones first. |
+/// | `prefix = "shop:"` | How all keys in Redis begin. | `"session:"` | Applications that share a server need one each. |
+/// | `encryption_keys = ["…"]` | The keys of `encrypted` fields, in base64 or hex. | Rocket's `secret_key` | The first encrypts, all decrypt. |
+/// | `timeout = "2s"` | The deadline of one load or commit in Redis. | 2 seconds | How long a request waits during an outage. |
+/// | `on_start = "fail"` | What happens at the launch if Redis does not answer, does not say what it is (`+info`), or is not fit for sessions: a replica, a cluster's node, one that evicts, a version before 6.2. `"fail"` stops the launch; with `"warn"`, the log says so. | `"warn"` | With `"fail"`, no application starts during an outage. |
+/// | `near = "1s"` | By how much a GET may miss what another process stored, `"10ms"` to `"1min"`. | off | Reads cost no round trip; a GET may miss a logout for so long. |
+///
+/// These six, the lifetimes (`idle`, `absolute`, `touch`, `remember`, `persistent`) and `max_size` may also stand in `[default.sessions]`,
+/// for all types. A type's own table wins over that, and both win over the struct. An unknown key in a type's table stops the launch; an
+/// unknown table, or an unknown key for all types, is a warning.
+///
+/// ```toml
+/// [default.sessions]
+/// prefix = "shop:"
+/// timeout = "500ms"
+///
+/// [default.sessions.visit]
+/// idle = "1h"
+/// ```
 ///
 /// # Options on a field
 ///
-/// Several fit into one `#[session(…)]`, or each into its own.
+/// Several fit into one `#[session(…)]`, or each into its own. These say what happens when two requests change the field at once:
 ///
-/// | option | meaning |
-/// |---|---|
-/// | none | The last writer wins, for this field alone: a request that changes another field never undoes it. |
-/// | `counter` | Differences are added up, so concurrent requests lose no increment. For integers of at most 64 bits, up to `i64::MAX`. |
-/// | `max`, `min` | When two requests raise (`min`: lower) the field, the largest (smallest) value stays. Assigning the other way is a reset; the last reset wins. For integers of at most 64 bits. |
-/// | `entries` | For a `BTreeMap` or `HashMap`: each entry is stored on its own. Two requests that add different entries keep both, removing one removes only that one, and for one entry the last writer wins. Keys need `Display` and `FromStr`. An entry that cannot be read is left out; the others stay. A load reads the whole session. |
-/// | `once` | For an `Option`: when requests race for the value, exactly one gets it, by `Visit::take_field(&mut session).await`; the others get `None`. See [below](#fields-that-are-taken-once). |
-/// | `identity` | Says who is logged in; for one `Option` of a type with `PartialEq`, as visible as the struct. When somebody logs in, the token changes and the old one is dead. When the user changes, the session ends and another one begins. |
-/// | `guard = Member` | With `identity`: generates the request guard `Member`, which admits whoever is logged in. See [below](#guards). |
-/// | `keep` | The field survives a change of user: a theme, a language. Without it, the next user finds the default. |
-/// | `encrypted` | The value is stored encrypted, with XChaCha20-Poly1305. See [below](#fields-that-are-encrypted). |
-/// | `max_size = "128KiB"` | How many bytes the field may take; in a map of `entries`, each entry. Without it, 64 KiB. A larger value is answered 413, and nothing is stored. |
-/// | `ttl = "5m"` | The field's own deadline, counted from its last change. Afterwards the field has its default. |
-/// | `default = expr` | The value in a new session, and wherever nothing is stored. Without it, the type's `Default`. |
-/// | `on_unreadable = "default"` | What to do when the stored value doesn't parse as the field's type. `"default"`, the default: the field has its default, the log a warning, and what is stored stays until the field is written. `"drop_session"`: the session counts as absent. `"error"`: the guard fails with 500. |
-/// | `migrate = path` | A function `fn(&str) -> Option<Type>` that reads an older form. It gets the stored JSON when that doesn't parse as `Type`; `None` falls back to `on_unreadable`. |
-/// | `rename = "name"` | The stored name, instead of the field's own. It must be unique, must not be empty or begin with `@`, and has no `:` and no control characters. |
-/// | `alias = "name"` | An older stored name, for a field that was renamed. It is read before the present name, and the next write of the field moves the value. May be repeated. |
-/// | `skip` | Not stored: it starts at its default in every request, and needs no serde. |
+/// | option | two requests at once | for | consequence |
+/// |---|---|---|---|
+/// | none | The last writer wins, for this field alone. | any serde type | A request that changed another field never undoes it. |
+/// | `counter` | Both differences are added. | integers of at most 64 bits, up to `i64::MAX` | Every assignment is a difference: `views = 0` subtracts what was read. A counter that would leave its type's range is a 500, and nothing is stored. |
+/// | `max`, `min` | The largest (smallest) stays. | integers of at most 64 bits | Assigning the other way is a reset; the last reset wins. |
+/// | `entries` | Both entries are kept; for one entry, the last writer wins. Removing one removes only that one. | `BTreeMap`, `HashMap`; keys with `Display` and `FromStr` | Each entry is stored on its own, and a load reads the whole session. An entry that cannot be read is left out; the others stay. |
+/// | `once` | Exactly one gets the value, by `Visit::take_field(&mut visit).await`; the others get `None`. | an `Option` | It leaves the store at once, even if the request fails afterwards. |
+///
+/// The other options:
+///
+/// | option | meaning | default | consequence |
+/// |---|---|---|---|
+/// | `identity` | Says who is logged in; for one `Option` of a type with `PartialEq`, as visible as the struct. | none | When somebody logs in, the token changes and the old one is dead. When the user changes, the session ends and another one begins. |
+/// | `guard = Member` | With `identity`: generates the request guard `Member`. See [below](#guards). | none | It admits every logged-in user, and derefs to the user. |
+/// | `keep` | The field survives a change of user: a theme, a language. | the next user finds the default | The next user finds what the previous one chose. |
+/// | `encrypted` | The value is stored encrypted, with XChaCha20-Poly1305. | stored as it is | The launch needs a key: `encryption_keys` or Rocket's `secret_key`; in the debug profile, a random one serves. |
+/// | `max_size = "128KiB"` | How many bytes the field may take; in a map of `entries`, each entry. | `"64KiB"` | A larger value is answered 413, and nothing is stored. |
+/// | `ttl = "5m"` | The field's own deadline, counted from its last change. | as long as the session | Afterwards the field has its default. The next change of the session removes what is stored. |
+/// | `default = expr` | The value in a new session, and wherever nothing is stored. | the type's `Default` | When the expression changes, so does every field that is not stored. |
+/// | `rename = "name"` | The stored name. It must be unique, must not be empty or begin with `@`, and has no `:` and no control characters. | the field's name | Rename the field in Rust, and stored sessions do not notice. |
+/// | `alias = "name"` | An older stored name, for a field that was renamed. May be repeated. | none | It is read before the present name, and the next write of the field moves the value. |
+/// | `on_unreadable = "…"` | What to do when the stored value doesn't parse as the field's type. | `"default"` | `"default"`: the field has its default, the log a warning, and what is stored stays until the field is written. `"drop_session"`: the session counts as absent. `"error"`: the guard fails with 500. |
+/// | `migrate = path` | A function `fn(&str) -> Option<Type>` that reads an older form. | none | It gets the stored JSON when that doesn't parse as `Type`; `None` falls back to `on_unreadable`. |
+/// | `skip` | Not stored. | stored | It starts at its default in every request, and needs no serde. |
 ///
 /// Conflicting options are compile errors:
 ///
@@ -121,154 +153,24 @@ mod type_name;
 /// | `once` | `keep` and `default` too |
 /// | `skip` | everything but `default` |
 ///
-/// ## Maps of entries
-///
-/// ```text
-/// #[session]
-/// struct Shop {
-///     #[session(entries)]
-///     cart: BTreeMap<ArticleId, u32>,
-/// }
-///
-/// /// In two tabs at once: the cart has both articles afterwards.
-/// #[post("/cart/<article>")]
-/// fn add(article: ArticleId, mut shop: Session<Shop>) {
-///     *shop.cart.entry(article).or_default() += 1;
-/// }
-/// ```
-///
-/// ## Fields that are taken once
-///
-/// If the struct `Login` has a field `challenge` marked `once`, it gets a function
-/// `Login::take_challenge`, as visible as the struct.
-///
-/// ```text
-/// #[session]
-/// pub struct Login {
-///     #[session(once, ttl = "5m")]
-///     challenge: Option<Challenge>,
-/// }
-///
-/// /// However often the browser sends the answer, it is accepted once.
-/// #[post("/login", data = "<answer>")]
-/// async fn login(answer: Form<Answer>, mut login: Session<Login>) -> Result<Status, Error> {
-///     match Login::take_challenge(&mut login).await? {
-///         Some(challenge) if challenge.accepts(&answer) => Ok(Status::Ok),
-///         _ => Ok(Status::Forbidden),
-///     }
-/// }
-/// ```
-///
-/// The value leaves the store at once, and stays taken if the request fails afterwards. If the
-/// answer of the store is lost, the call fails with `Error::is_unknown`, and the value may be lost
-/// too.
-///
-/// Assign to the field to store a new value. You may read it, but that promises nothing: another
-/// request may be taking what you see.
-///
-/// ## Fields that are encrypted
-///
-/// ```text
-/// #[session]
-/// struct Visit {
-///     #[session(encrypted)]
-///     access_token: Option<String>,
-/// }
-/// ```
-///
-/// ```toml
-/// [default.sessions]
-/// encryption_keys = ["…"] # what `openssl rand -base64 32` prints
-/// ```
-///
-/// The first key encrypts, and all of them decrypt. Without `encryption_keys`, Rocket's `secret_key` is
-/// the one key. Without either, the launch fails, except in the debug profile, where a random key serves until
-/// the next restart. To replace a key without losing a value, put the new one behind the old one on
-/// all machines, then before it, and remove the old one when the sessions of that time are over.
-///
-/// A value is bound to the session type, the session and the field: moved to another place, it is
-/// not read. What cannot be decrypted counts as unreadable (`on_unreadable`); so does what was stored before the
-/// field was `encrypted`. Names, keys of entries and sizes stay readable, and a value takes 41 bytes more,
-/// which `max_size` does not count.
+/// A value that serde cannot read back is refused, with the field's name: a `NaN` or infinite number, a `Some` around something that JSON
+/// writes as `null`, or a value nested more than 127 levels deep. The response is 500, and nothing is stored.
 ///
 /// # Guards
 ///
-/// ```text
-/// #[session(
-///     guard(Admin = is_admin, status = 403),
-///     guard(Recent, within = "5m", redirect = "/login"),
-/// )]
-/// struct Visit {
-///     #[session(identity, guard(Member, redirect = "/login"))]
-///     user: Option<UserId>,
-///     is_admin: bool,
-/// }
-///
-/// fn is_admin(visit: &Visit) -> bool {
-///     visit.is_admin
-/// }
-///
-/// #[get("/home")]
-/// fn home(member: Member) -> String {
-///     format!("Hello {}", member.name)
-/// }
-///
-/// #[post("/users/<id>/delete")]
-/// fn delete(id: UserId, admin: Admin, _recent: Recent) { … }
-/// ```
-///
-/// `Member` derefs to the user, so their type needs `Clone`; `Admin` and `Recent` deref to the
-/// session. `session()`, `session_mut()` and `into_session()` give the session of each. The guards
-/// are as visible as the struct. If the store is down, they answer 503, as the session's own guard
-/// does.
+/// `Member` derefs to the user, so their type needs `Clone`; the guards on the struct deref to the session. `session()`, `session_mut()`
+/// and `into_session()` give the session of each. The guards are as visible as the struct. If the store is down, they answer 503, as the
+/// session's own guard does. A route that uses one of them without the attached fairing aborts the launch.
 ///
 /// | in `guard(…)` | meaning |
 /// |---|---|
-/// | `Name` | On the identity: admits whoever is logged in. |
-/// | `Name = path` | On the struct: admits whom this function admits, a `fn(&Visit) -> bool`. |
+/// | `Name` | On the identity: admits every logged-in user. |
+/// | `Name = path` | On the struct: admits a session if this function says so, a `fn(&Visit) -> bool`. |
 /// | `async` | The function is an `async fn(&Visit, &Request<'_>) -> Result<bool, Status>`, and may ask a database. An error is the response's status. |
-/// | `within = "5m"` | Admits only who logged in at most this long ago (OWASP ASVS 7.5.1), with or without a function. Needs an `identity`. |
-/// | `status = 403` | Whom it turns away gets this error, from your own catcher. |
-/// | `redirect = "/login"` | Whom it turns away is sent there with a 303. A GET appends the page as `?next=…`; `ReturnTo` brings the visitor back. |
-/// | neither | Whom it turns away is forwarded to the next matching route; without one, it is a 401, or a 403 if the function said no. |
-///
-/// A route that uses one of them without the attached fairing aborts the launch. A guard of your
-/// own that asks for a session inside does not; this gives it the same protection:
-///
-/// ```text
-/// impl Sentinel for MyGuard {
-///     fn abort(rocket: &Rocket<Ignite>) -> bool {
-///         <Session<Visit> as Sentinel>::abort(rocket)
-///     }
-/// }
-/// ```
-///
-/// # A session that ends with another
-///
-/// ```text
-/// #[session]
-/// struct Visit {
-///     #[session(identity)]
-///     user: Option<UserId>,
-/// }
-///
-/// #[session(parent = Visit, idle = "10m", path = "/admin", same_site = "Strict")]
-/// struct AdminVisit {
-///     #[session(identity, guard = Admin)]
-///     admin: Option<UserId>,
-/// }
-///
-/// rocket::build().attach(Visit::fairing()).attach(AdminVisit::fairing())
-/// ```
-///
-/// A session of `AdminVisit` opens only beside the session of `Visit` beside which it began, and only
-/// while the same user is logged in there. So it ends with a logout, `end_all`, or change of user
-/// there, and when that session is over. Nobody can use its cookie alone.
-///
-/// It begins only where a session of `Visit` is stored; otherwise the request fails with 401. Where both begin
-/// in one handler, that is so at the end of the request; a `save()` of the second one needs a `save()` of
-/// the first. A login in a `Visit` of nobody ends it too. Its requests also use the `Visit`: each
-/// costs the load of both, and extends both.
+/// | `within = "5m"` | Admits only a user who logged in at most this long ago (OWASP ASVS 7.5.1), with or without a function. Needs an `identity`. |
+/// | `status = 403` | A visitor who is turned away gets this error, from your own catcher. |
+/// | `redirect = "/login"` | A visitor who is turned away is sent there with a 303. A GET appends the page as `?next=…`; `ReturnTo` brings the visitor back, and is always a path on this host. |
+/// | neither | A request that is turned away is forwarded to the next matching route; without one, it is a 401, or a 403 if the function said no. |
 ///
 /// A `#[cfg(…)]` on a field applies to what is generated for it, too.
 #[proc_macro_attribute]
