@@ -35,21 +35,24 @@
 //! ```
 //!
 //! The primary type is [`Session<T>`](Session), the guard. [`#[session]`](macro@session) lists what
-//! you can declare.
+//! you can declare. **[The guide](guide)** has a chapter for each thing that you want to do.
 //!
 //! # Outline
 //!
+//! - [`guide`]: logins and guards, forms, devices, CSRF, streams, tests, deploys, Redis; the guarantees
+//!   and their limits; a comparison; what to change if you come from another library.
 //! - [`#[session]`](macro@session): every option of the struct and of its fields.
 //! - [`Session`]: what a handler does with it, when it is stored, and what happens when the store
 //!   is down.
+//! - [`Sessions`]: all sessions of a user, listed and ended.
 //! - [`Error`] and [`TransactError`]: what can go wrong, and how a response says so.
 //! - [`SessionFairing`]: choose a store, by configuration or in code; be told of each [`Event`].
 //! - [`CsrfFairing`] and [`CsrfToken`]: refuse requests of other sites.
 //! - [`store`]: the stores, and the contract of a [`Store`](store::Store) of your own.
 //! - `testing` (feature `testing`): a kit for the tests of your application, and what tests of a
 //!   store need.
-//! - The README has a guide, the guarantees and their limits; SECURITY.md has the rules about
-//!   tokens; DESIGN.md says why.
+//! - SECURITY.md has the rules about tokens; DESIGN.md says why; docs/operations.md is for those who
+//!   run Redis.
 //!
 //! # Stores
 //!
@@ -61,13 +64,19 @@
 //! ```
 //!
 //! they are in Redis: one hash per session, one hash field per struct field. All stores behave the
-//! same.
+//! same. [On Redis](guide::redis) has all keys.
 //!
 //! # Features
 //!
-//! - `redis` (default): `RedisStore`, `RedisPool`, and [`SessionFairing`]'s `database`.
-//! - `metrics`: counters of events and latencies of the store, by the facade of that name.
-//! - `testing`: the module `testing`.
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `redis` | yes | the Redis store, `RedisPool`, `.database::<Db>()` |
+//! | `tls` | no | `rediss://`: Redis over TLS, by rustls |
+//! | `metrics` | no | counters of events and latencies of the store, by the `metrics` facade |
+//! | `testing` | no | `testing::TestKit` and `assert_layout` for your application's tests; `ManualClock` for `.clock(…)`; `FaultyStore` for `.store(…)`, with outages where a test wants them; `testing::conformance`, the tests of a store of your own |
+//!
+//! The minimum supported Rust version is 1.89, that of Rocket 0.5.2. It rises only together with
+//! Rocket's.
 
 mod catch;
 mod config;
@@ -78,6 +87,12 @@ mod database;
 mod error;
 mod fairing;
 mod guard;
+// For rustdoc alone: a build does not contain it. Its programs need all features.
+#[cfg(any(
+    all(doc, not(doctest)),
+    all(doctest, feature = "redis", feature = "testing")
+))]
+pub mod guide;
 mod headers;
 mod managed;
 mod private;
@@ -93,6 +108,13 @@ pub use session_core::event::{Event, EventKind, Reason};
 pub use session_core::expiry::Lifetime;
 pub use session_core::schema::{Identified, SessionData};
 pub use session_core::token::SessionId;
+/// Makes a struct a session type.
+///
+/// The guide has a [first program](crate::guide::first_session), and chapters on
+/// [merging](crate::guide::json), [`once`](crate::guide::forms), [guards](crate::guide::login),
+/// [devices](crate::guide::devices), [encrypted fields](crate::guide::encrypted), [`parent`](crate::guide::parent)
+/// and [changes of the struct](crate::guide::deploy).
+///
 pub use session_macros::session;
 
 pub use crate::csrf::{CsrfFairing, CsrfToken};
