@@ -22,6 +22,7 @@ mod crowds;
 mod csrf;
 mod deploy;
 mod differential;
+mod documents;
 mod encrypted;
 mod events;
 mod everywhere;

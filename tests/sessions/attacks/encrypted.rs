@@ -80,7 +80,7 @@ fn new(rocket: Rocket<Build>) -> Rocket<Build> {
         .mount("/", routes![take, peek, append])
 }
 
-/// README: `once`: exactly one gets the value. With an alias, the new build reads what is under either
+/// `#[session]`: `once`: exactly one gets the value. With an alias, the new build reads what is under either
 /// name.
 #[tokio::test]
 async fn a_take_opens_what_an_older_build_sealed() {
@@ -99,7 +99,7 @@ async fn a_take_opens_what_an_older_build_sealed() {
     new.stop().await;
 }
 
-/// README: a transaction commits if everything that it read is still stored like that.
+/// The guide: a transaction commits if everything that it read is still stored like that.
 #[tokio::test]
 async fn a_transaction_goes_on_beside_an_entry_that_does_not_open() {
     let redis = RedisServer::start();

@@ -258,7 +258,7 @@ async fn a_rotation_beside_a_write_to_the_parent_leaves_the_child_alone() {
     .await;
 }
 
-/// README: at the end of a request, `is_gone` is no error. SECURITY.md: a late request stores nothing.
+/// The guide: at the end of a request, `is_gone` is no error. SECURITY.md: a late request stores nothing.
 #[tokio::test]
 async fn a_late_request_that_begins_a_child_is_no_error() {
     let gate = Arc::new(Gate::new());
@@ -340,7 +340,7 @@ async fn an_outage_of_the_parents_store_leaves_the_child_alone() {
     server.stop().await;
 }
 
-/// README: `drop_session`: the session counts as absent. So nothing opens beside it.
+/// `#[session]`: `drop_session`: the session counts as absent. So nothing opens beside it.
 #[tokio::test]
 async fn a_parent_that_counts_as_absent_opens_no_child() {
     let redis = RedisServer::start();
@@ -360,7 +360,7 @@ async fn a_parent_that_counts_as_absent_opens_no_child() {
     server.stop().await;
 }
 
-/// README: only while the same user is logged in there.
+/// The guide: only while the same user is logged in there.
 #[tokio::test]
 async fn a_user_who_cannot_be_read_is_not_nobody() {
     let redis = RedisServer::start();
@@ -515,7 +515,7 @@ fn few(mut session: Session<Few>, admin: String) {
     session.log_in(admin);
 }
 
-/// README: `max_sessions`: how many sessions a user may have. One that a logout ended is none.
+/// `#[session]`: `max_sessions`: how many sessions a user may have. One that a logout ended is none.
 #[tokio::test]
 async fn a_session_that_has_ended_with_its_parent_keeps_nobody_out() {
     let make = |rocket| {
