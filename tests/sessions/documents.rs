@@ -1,5 +1,6 @@
-//! README.md and the guide: short, and without a dead link.
+//! README.md and the guide: short, without a dead link, and with figures that were measured.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -133,6 +134,26 @@ fn each_chapter_is_in_the_guide_and_in_the_readme() {
             "{name}: a program that does not run"
         );
     }
+}
+
+/// `benches/run` writes the figures anew; then they must change here, too.
+#[test]
+fn each_figure_of_the_comparison_was_measured() {
+    let measured = fs::read_to_string(root().join("docs/performance.md")).unwrap();
+    let is_part = |letter: char| letter.is_ascii_digit() || letter == '.';
+    let measured: BTreeSet<&str> = measured.split(|letter| !is_part(letter)).collect();
+    let comparison = include_str!("../../src/guide/comparison.md");
+    let rows = comparison
+        .lines()
+        .filter(|line| line.trim_start().starts_with('|'));
+    let cells = rows.flat_map(|row| row.split('|').map(str::trim));
+    let figures = cells.filter(|cell| !cell.is_empty() && cell.chars().all(is_part));
+    let mut seen = 0;
+    for figure in figures {
+        assert!(measured.contains(figure), "{figure}");
+        seen += 1;
+    }
+    assert!(seen > 50, "{seen}");
 }
 
 #[test]
