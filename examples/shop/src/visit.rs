@@ -20,7 +20,7 @@ pub(crate) struct Visit {
     /// How many of each product. Tabs that put in different products keep both.
     #[session(entries)]
     pub(crate) cart: BTreeMap<u32, u32>,
-    /// What the next page says. When two load at once, exactly one gets it.
+    /// What the next page says. When two load at once, one of them gets it.
     #[session(once, ttl = "5m")]
     pub(crate) notice: Option<String>,
 }
