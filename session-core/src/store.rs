@@ -1,13 +1,13 @@
 //! The contract between the engine and a store.
 //!
-//! With the feature `testing`, the contract is executable: `session_core::testing::conformance` has
-//! a test for each clause, and a store of your own runs them all in one line.
+//! The feature `testing` makes the contract executable: `session_core::testing::conformance` has a test for
+//! each clause. One line runs them all against your own store.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What an `impl Store` needs above it.
+/// Re-exported because an `impl Store` needs it.
 pub use async_trait::async_trait;
 
 use crate::clock::Timestamp;
@@ -22,64 +22,64 @@ pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 
-/// Holds sessions: bytes, fields and time. It knows no HTTP, no cookie and no session type.
+/// Holds sessions: bytes, fields and time. It knows nothing of HTTP, cookies or session types.
 ///
-/// You write four verbs. You do not write what they do: [`Update::apply_to`] and [`Delete::apply_to`]
-/// check, merge and answer, and you make each one atomic step. [`Record::from_bytes`],
-/// [`Record::create_in`], [`Update::apply_to_bytes`] and [`Delete::apply_to_bytes`] are for stores
-/// that keep bytes. The examples `custom_store` and `byte_store` are whole stores.
+/// You write four verbs, but not their logic: [`Update::apply_to`] and [`Delete::apply_to`] check, merge and
+/// answer, and you make each call one atomic step. Stores that keep bytes use [`Record::from_bytes`],
+/// [`Record::create_in`], [`Update::apply_to_bytes`] and [`Delete::apply_to_bytes`]. The examples
+/// `custom_store` and `byte_store` are complete stores.
 ///
 /// # The contract
 ///
-/// - **Absent is a value.** A session that is unknown, deleted or [over](Record::is_over) is `None`
-///   or `Gone`. So is a record that you cannot read, because another version or another program
-///   wrote it; do not repair or overwrite it. `Err` is for the system alone: unreachable, refusing,
-///   too slow. An outage must never look like "no session", or it would log everybody out.
-/// - **No verb brings a session back.** [`update`](Self::update) writes only if the session exists
-///   and has the digests that the request loaded. It checks and writes in one atomic step. A store
-///   that breaks this undoes logouts.
-/// - **A delete ends the login that it names**, or does nothing, in one atomic step as well. A store that
-///   breaks this lets a logout of before a login end it.
-/// - **[`create`](Self::create) never overwrites** a session that exists.
-/// - **All or nothing.** A refused, failed or cancelled call leaves the session as it was or as the
-///   call would have left it, never half of it.
-/// - **An update is sent once.** Once its bytes may have left, neither you nor your client library
-///   may send it again: adding twice is adding too much. You may send a load again, and a delete.
-///   The engine tries a create again, under another id.
-/// - **Your time counts**, not the caller's: [`now`](Self::now). If your server has its own clock,
-///   estimate it from below: the time that you last heard, plus what has passed since.
-/// - **Nothing is done after `not_after`.** If you get to an update or a delete later than that, in
-///   your time, do nothing and answer `Late` with your time. So a call that a proxy or a frozen
-///   server delayed cannot land after its request has ended.
-/// - **Unknown is not failed.** Answer [`Error::unknown`] if a write may have been done or may
-///   still be: the connection broke, or no answer came in time. Answer [`Error::store`] if it was
-///   certainly not done: refused, or never sent.
-/// - **Every call answers within [`timeout`](Self::timeout)**, under load and in an outage too.
-/// - **Touch only the named fields.** All others stay: an older or newer build may own them. A name
-///   is any text and a value any bytes. Names that begin with `@` are free for your own use, except
-///   those with [`DEADLINE_PREFIX`](crate::fields::DEADLINE_PREFIX) and
-///   [`PARENT`](crate::fields::PARENT); never load your own.
-/// - **Remove every record** at some time after [`Record::remove_at`]. It has slack over the
-///   session's end, which the engine checks on every load.
-/// - Keys and digests are not secret: they open nothing. Fields are somebody's data, and belong in
-///   no log and no error.
+/// - **Absent is a value.** A session that is unknown, deleted or [over](Record::is_over) is `None` or
+///   `Gone`. So is a record that you cannot read, because another version or another program wrote it; do not
+///   repair or overwrite it. `Err` is for system failures only: unreachable, refusing, too slow. An outage
+///   must never look like "no session", or it would log everybody out.
+/// - **No verb brings a session back.** [`update`](Self::update) checks and writes in one atomic step. It
+///   writes only if the session exists and has the digests that the request loaded. A store that breaks this
+///   undoes logouts.
+/// - **A delete ends the login that it names**, or does nothing, also in one atomic step. In a store that
+///   breaks this, a logout from before a login ends the new login.
+/// - **[`create`](Self::create) never overwrites** an existing session.
+/// - **All or nothing.** After a refused, failed or cancelled call, the session is either unchanged or fully
+///   changed, never half changed.
+/// - **Send an update once.** Once its bytes may have left, neither you nor your client library may resend
+///   it, because it could add twice. You may resend a load or a delete. The engine retries a create under
+///   another id.
+/// - **Your time counts**, not the caller's: [`now`](Self::now). If your server has its own clock, estimate
+///   it from below: the last time that you heard, plus the time since then.
+/// - **Do nothing after `not_after`.** If you reach an update or a delete later than that, by your time,
+///   change nothing and answer `Late` with your time. Otherwise, a call that a proxy or a frozen server
+///   delayed could take effect after its request has ended.
+/// - **Unknown is not failed.** Answer [`Error::unknown`] if a write may have happened or still may: the
+///   connection broke, or no answer came in time. Answer [`Error::store`] if it certainly did not happen: the
+///   server refused it, or you never sent it.
+/// - **Every call answers within [`timeout`](Self::timeout)**, also under load and in an outage.
+/// - **Touch only the named fields.** Keep all others: an older or newer build may own them. A name is any
+///   text and a value any bytes. You may use names that begin with `@` yourself, except those with
+///   [`DEADLINE_PREFIX`](crate::fields::DEADLINE_PREFIX) and [`PARENT`](crate::fields::PARENT); never load
+///   your own.
+/// - **Remove every record** some time after [`Record::remove_at`]. That is a little later than the session's
+///   end, which the engine checks on every load.
+/// - Keys and digests are not secret: they open nothing. Fields are personal data; keep them out of logs and
+///   errors.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Reads a session, with at least the wanted fields. `None` if it is absent.
+    /// Reads a session with at least the wanted fields. `None` if it is absent.
     ///
-    /// The record is shared and immutable, so that a cache can be a store around a store.
+    /// The record is shared and immutable, so a cache can wrap another store.
     ///
     /// # Errors
     ///
     /// Only if the system fails.
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error>;
 
-    /// A copy of a session in this process, with at least the wanted fields, if the store keeps any that
-    /// counts at this moment. Default: it keeps none.
+    /// A usable copy of a session in this process, with at least the wanted fields. Default: the store keeps
+    /// no copies.
     ///
-    /// Only requests that ask for it get one: GET and HEAD. A copy may miss what another process stored a
-    /// moment ago, as long as the application allowed; never what this one stored. `None` says nothing
-    /// about the session: the engine loads it.
+    /// The engine asks only for GET and HEAD requests that opted in. A copy may lack what another process
+    /// stored within the time that the application allows, but never what this process stored. `None` says
+    /// nothing about the session: the engine then loads it.
     fn near(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
         let _ = (key, wanted);
         None
@@ -89,56 +89,55 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Only if the system fails: [`Error::unknown`] if it may have been stored.
+    /// Only if the system fails: [`Error::unknown`] if the session may have been stored.
     async fn create(&self, key: Key, record: Record) -> Result<Created, Error>;
 
-    /// Changes a session by [`Update::apply_to`]. An update without changes is a touch: it extends
-    /// the session's life.
+    /// Changes a session with [`Update::apply_to`]. An update without changes is a touch: it extends the
+    /// session's life.
     ///
     /// # Errors
     ///
-    /// Only if the system fails: [`Error::unknown`] if it may have been done.
+    /// Only if the system fails: [`Error::unknown`] if the change may have happened.
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error>;
 
-    /// Ends a session by [`Delete::apply_to`]. Ending one that does not exist is no error.
+    /// Ends a session with [`Delete::apply_to`]. Ending a session that does not exist is not an error.
     ///
     /// # Errors
     ///
-    /// For the system only: the session may still exist then.
+    /// Only if the system fails; the session may then still exist.
     async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error>;
 
-    /// The store's time, estimated from below. Sessions live by it.
+    /// The store's time, estimated from below. It decides when sessions expire.
     fn now(&self) -> Timestamp;
 
-    /// How long a call may take; a commit's deadline is as far away. Default: 2 seconds.
+    /// How long a call may take. A commit's deadline is equally far away. Default: 2 seconds.
     fn timeout(&self) -> Duration {
         Duration::from_secs(2)
     }
 
-    /// Which sessions a user has. Default: the store does not know. Then nobody can be logged out
-    /// everywhere, and no limit on a user's sessions can be declared.
+    /// Which sessions a user has. Default: the store does not know. Then you cannot log a user out everywhere
+    /// or limit a user's sessions.
     fn user_index(&self) -> Option<&dyn UserIndex> {
         None
     }
 
-    /// What and where the store is, for operators: no password. The launch log shows it.
+    /// The kind of store and its address, without a password. For operators: the launch log shows it.
     fn describe(&self) -> String;
 }
 
 /// Knows which sessions a user has: a small second part of a store.
 ///
-/// You keep a [`Roster`](crate::users::Roster) for each user, and make [`Step::apply_to`] atomic. It
-/// need not be in one step with the sessions themselves, nor on the same server.
+/// Keep a [`Roster`](crate::users::Roster) for each user, and make [`Step::apply_to`] atomic. It need not be
+/// atomic with the sessions themselves, nor be on the same server.
 ///
 /// # The contract
 ///
-/// - **Each step is atomic**, and what it answered stays: later steps build on it.
-/// - **Nothing is done after `not_after`**, as for an update. A step may be sent again.
-/// - **[`present`](Self::present) is never ahead** of the point at which a step would be done now, and
-///   is after each step that was answered before. A store that breaks the first lets a login survive
-///   that began before the end of all sessions; one that breaks the second refuses those that began
-///   after it.
-/// - **A roster stays** until its [`remove_at`](crate::users::Roster::remove_at). If it is lost, its
+/// - **Each step is atomic**, and its answer stays true: later steps build on it.
+/// - **Do nothing after `not_after`**, as for an update. A step may be resent.
+/// - **[`present`](Self::present) is never ahead** of the point at which a step would happen now, and it is
+///   after every step that has been answered. If it is ahead, a login that began before all sessions were
+///   ended survives. If it is behind, logins that began afterwards are refused.
+/// - **Keep a roster** until its [`remove_at`](crate::users::Roster::remove_at). If a roster is lost, its
 ///   sessions end when they are next extended.
 ///
 /// ```rust
@@ -151,7 +150,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 ///
 /// #[async_trait]
 /// impl UserIndex for Users {
-///     // A login in the very millisecond of an end is refused.
+///     // A login in the same millisecond as the end of all sessions is refused.
 ///     fn present(&self) -> Mark {
 ///         Mark::new(SystemClock.now().as_millis())
 ///     }
@@ -165,29 +164,29 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 /// ```
 #[async_trait]
 pub trait UserIndex: Send + Sync {
-    /// The present point in the order of the steps.
+    /// The current point in the order of the steps.
     fn present(&self) -> Mark;
 
-    /// Does a step by [`Step::apply_to`].
+    /// Performs a step with [`Step::apply_to`].
     ///
     /// # Errors
     ///
-    /// Only if the system fails: [`Error::unknown`] if it may have been done.
+    /// Only if the system fails: [`Error::unknown`] if the step may have happened.
     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error>;
 }
 
-/// Which fields of a session a load wants.
+/// The fields of a session that a load wants.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "every store decides for each")]
 pub enum Wanted {
-    /// Every field.
+    /// All fields.
     All,
-    /// The fields with these names. Loading more does no harm.
+    /// The fields with these names. A store may load more.
     Fields(Arc<[Name]>),
 }
 
 impl Wanted {
-    /// Whether who wants these fields gets all that the other one wants.
+    /// Whether these fields include all of `other`'s.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
@@ -200,7 +199,7 @@ impl Wanted {
     }
 }
 
-/// So that a caller can keep a handle on a store that it hands over.
+/// Lets a caller keep a handle on a store that it hands over.
 #[async_trait]
 impl<S: Store + ?Sized> Store for Arc<S> {
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
@@ -240,18 +239,18 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
 }
 
-/// What a store finds a session by. Its `Display` may be logged.
+/// The key of a session in a store. You may log its `Display`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub struct Key {
-    /// The name of the session type, so that one type never reads another's sessions.
+    /// The name of the session type. It keeps one type from reading another's sessions.
     pub name: &'static str,
     /// The public half of the session's token.
     pub id: SessionId,
 }
 
 impl Key {
-    /// The first key in order.
+    /// The lowest key.
     pub(crate) const MIN: Self = Self::new("", SessionId::MIN);
 
     /// The key of a session.
@@ -273,8 +272,8 @@ impl fmt::Display for Key {
 pub enum Created {
     /// The session is stored.
     Done,
-    /// It is not stored. A session exists under that key, which was left alone; or the store had not
-    /// heard of its server's time before, by which the record was to live. The engine tries again,
-    /// under another id and with the time that [`Store::now`] says by then.
+    /// The session is not stored. Either one exists under that key, and stays unchanged; or the store did not
+    /// know its server's time yet, which the record's life depends on. The engine tries again under another
+    /// id, with the time that [`Store::now`] then gives.
     Refused,
 }

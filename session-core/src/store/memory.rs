@@ -14,17 +14,16 @@ use crate::error::Error;
 use crate::record::Record;
 use crate::users::{Mark, Roster, Step, Stepped, UserKey};
 
-/// A store in this process's memory. Its sessions end with the process, and no other process sees
-/// them.
+/// A store in this process's memory. Its sessions end with the process, and no other process sees them.
 ///
-/// It is bounded. At its capacity, a new session displaces the one that would end first, anonymous
-/// ones before those that somebody logged in to, and the log has a warning. It needs no background
-/// task: creating a session removes those that are over.
+/// It is bounded. At capacity, a new session displaces the one that would end first, anonymous sessions
+/// before logged-in ones, and logs a warning. It needs no background task: each new session removes the
+/// expired ones.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     capacity: usize,
     sessions: Mutex<Sessions>,
-    /// How many steps were done on rosters. Each request asks for it, so it needs no lock.
+    /// How many steps rosters have had. An atomic, because every request reads it.
     steps: AtomicU64,
 }
 
@@ -49,7 +48,7 @@ impl MemoryStore {
         }
     }
 
-    /// The same store with room for this many sessions, at least one. Default: 100,000.
+    /// Sets the capacity in sessions, at least one. Default: 100,000.
     #[must_use]
     pub fn capacity(self, capacity: usize) -> Self {
         Self {
@@ -58,19 +57,19 @@ impl MemoryStore {
         }
     }
 
-    /// How many sessions it holds, including those that are over and not removed yet.
+    /// How many sessions it holds, including expired ones not yet removed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().records.len()
     }
 
-    /// Whether it holds no session.
+    /// Whether it holds no sessions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// No foreign code runs while the lock is held, so its contents are whole even after a panic.
+    /// No foreign code runs under the lock, so its contents are consistent even after a panic.
     fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,7 +166,7 @@ impl UserIndex for MemoryStore {
     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
         let now = self.now();
         let mut sessions = self.lock();
-        // Counted under the lock, so that no two steps are at one point.
+        // Counted under the lock, so no two steps share a point.
         let present = Mark::new(self.steps.fetch_add(1, Ordering::SeqCst));
         Ok(sessions.step(user, step, now, present))
     }
@@ -179,13 +178,13 @@ struct Sessions {
     records: HashMap<Key, Arc<Record>>,
     /// The records in the order in which they may be displaced.
     order: BTreeSet<Rank>,
-    /// Of each user who has sessions.
+    /// One for each user with sessions.
     rosters: HashMap<UserKey, Roster>,
-    /// When a roster may be forgotten.
+    /// When each roster may be forgotten.
     over: BTreeSet<(Timestamp, UserKey)>,
 }
 
-/// Anonymous sessions come first, then what ends first.
+/// Anonymous sessions come first, then those that end first.
 type Rank = (bool, Timestamp, Key);
 
 fn rank(key: Key, record: &Record) -> Rank {
@@ -205,7 +204,7 @@ impl Sessions {
         Some(record)
     }
 
-    /// Removes the sessions that are over, anonymous or not.
+    /// Removes the expired sessions, anonymous or not.
     fn sweep(&mut self, now: Timestamp) {
         for is_somebodys in [false, true] {
             let start = (is_somebodys, Timestamp::default(), Key::MIN);
@@ -241,11 +240,7 @@ impl Sessions {
         let Some(&(identified, _, key)) = self.order.first() else {
             return;
         };
-        let whose = if identified {
-            "of somebody logged in"
-        } else {
-            "anonymous"
-        };
+        let whose = if identified { "logged in" } else { "anonymous" };
         warn!(
             "the memory store is full ({capacity} sessions): session {key}, {whose}, was displaced; \
              use Redis, or give it more capacity"

@@ -40,26 +40,26 @@ mod users;
 mod wire;
 mod writers;
 
-/// The hash field that holds the metadata. No struct field's name begins like this.
+/// The hash field for the metadata. No struct field's name begins with it.
 const METADATA: &str = "@";
 
-/// The script knows where the digests are.
+/// The script hard-codes where the digests are.
 const _: () = assert!(Metadata::DIGESTS == 1 && Digests::LEN == 32);
 
-/// The longest time to live that is sent, 100 years: Redis refuses those that overflow its clock.
+/// The longest time to live to send: 100 years. Redis refuses those that overflow its clock.
 const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// A store in Redis: one hash per session, one hash field per struct field as JSON, and one of at
-/// most 64 bytes, `@`, for the metadata.
+/// A store in Redis: one hash per session. Each struct field is one hash field, as JSON; the field `@` holds
+/// at most 64 bytes of metadata.
 ///
-/// A load is one HMGET (one HGETALL for a type with a map of entries), a commit one Lua script;
-/// each is one command in one round trip. What is kept for a user is one more hash,
-/// `{prefix}{name}@{digest}`. The key of a session is `{prefix}{name}:{id}`. All requests share one
-/// connection to a server and pipeline on it. It is replaced when it fails.
+/// A load is one HMGET (one HGETALL for a type with a map of entries), and a commit is one Lua script. Each
+/// is one command in one round trip. A session's key is `{prefix}{name}:{id}`. Each user has one more hash,
+/// `{prefix}{name}@{digest}`. All requests share one connection to a server and pipeline on it. If it fails,
+/// the store replaces it.
 ///
-/// Sessions live by the server's clock. If the last answer that told its time is older than a
-/// second, TIME and ROLE go along with a load. So a server that becomes a replica is left within a second,
-/// and at once if it refuses a change or does not find a session.
+/// Sessions expire by the server's clock. If the last answer with the server's time is more than a second
+/// old, TIME and ROLE go along with a load. So the store leaves a server that became a replica within a
+/// second, or at once if that server refuses a change or does not find a session.
 ///
 /// ```rust
 /// use session_core::store::redis::RedisStore;
@@ -72,15 +72,15 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// # }
 /// ```
 ///
-/// # What the Redis user must be allowed
+/// # Permissions of the Redis user
 ///
 /// `+hget +hmget +hgetall +hkeys +hset +hdel +exists +pttl +pexpire +del +time +eval +evalsha +role +info
 /// +ping +select +wait +asking +client|tracking +cluster|slots +cluster|info` on `~{prefix}*`
 ///
-/// Of these, `info` is for [`check`](Self::check) and `ping` for [`ping`](Self::ping), `select` for another
-/// database than 0, `wait` for [`wait_replicas`](Self::wait_replicas), `client|tracking` for
-/// [`near_cache`](Self::near_cache), and `asking`, `cluster|slots` and `cluster|info` for a cluster. Before
-/// version 7, `client` and `cluster` have no parts. At sentinels, the user needs
+/// [`check`](Self::check) needs `info`, [`ping`](Self::ping) needs `ping`, a database other than 0 needs
+/// `select`, [`wait_replicas`](Self::wait_replicas) needs `wait`, [`near_cache`](Self::near_cache) needs
+/// `client|tracking`, and a cluster needs `asking`, `cluster|slots` and `cluster|info`. Before version 7,
+/// `client` and `cluster` have no subcommand permissions. At sentinels, the user needs
 /// `sentinel|get-master-addr-by-name`.
 pub struct RedisStore {
     prefix: String,
@@ -96,7 +96,7 @@ pub struct RedisStore {
     users: Script,
 }
 
-/// Where the sessions are, as the application said it.
+/// Where the sessions are, as the application configured it.
 #[derive(Clone)]
 enum Place {
     One(Box<ConnectionInfo>),
@@ -111,31 +111,30 @@ impl RedisStore {
     /// The default deadline of an operation: 2 seconds.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// How long connecting may take by default: 5 seconds. Longer than a request waits, so that the next
-    /// one finds a connection that is nearly there.
+    /// The default time limit for connecting: 5 seconds. It is longer than a request waits, so that the next
+    /// request finds the connection almost ready.
     pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// How many changes wait for replicas at a time by default, on each server: 16.
+    /// The default number of changes that wait for replicas at the same time, on each server: 16.
     pub const DEFAULT_MAX_CONNECTIONS: usize = 16;
 
-    /// A store on one server: `redis://`, `rediss://` (TLS) or `redis+unix://`. It connects when it is
-    /// first used.
+    /// A store on one server: `redis://`, `rediss://` (TLS) or `redis+unix://`. It connects on first use.
     ///
     /// # Errors
     ///
-    /// If that is no address of a server, or needs TLS and the feature `tls` is off.
+    /// If this is not a server's address, or it needs TLS and the feature `tls` is off.
     pub fn new(server: impl IntoConnectionInfo) -> Result<Self, Error> {
         Ok(Self::at(Place::One(Box::new(connection_info(server)?))))
     }
 
-    /// A store on the master that sentinels name, which they know as `master`. `server` says how to connect
-    /// to it: TLS or not, user, password, database. Its host and port count for nothing.
+    /// A store on the master that the sentinels know as `master`. `server` says how to connect to it: TLS or
+    /// not, user, password, database. Its host and port are ignored.
     ///
-    /// All sentinels are asked, and what most of them say counts.
+    /// The store asks all sentinels, and takes the answer that most of them give.
     ///
     /// # Errors
     ///
-    /// As for [`new`](Self::new), or if no sentinels are given.
+    /// As for [`new`](Self::new), or if `sentinels` is empty.
     pub fn sentinel(
         master: impl Into<String>,
         sentinels: impl IntoIterator<Item = impl IntoConnectionInfo>,
@@ -146,15 +145,15 @@ impl RedisStore {
         Ok(Self::at(Place::Sentinel(Arc::new(sentinels))))
     }
 
-    /// A store on a cluster, of which these are some nodes. The others are found. User, password and TLS
-    /// are those of the first one.
+    /// A store on a cluster with these nodes; it discovers the others. It uses the user, password and TLS
+    /// setting of the first one everywhere.
     ///
-    /// Every key lives by the clock of its own node for as long as Redis keeps it. Whether a session is over
-    /// is decided by the clock in the middle of all nodes'.
+    /// Redis expires every key by the clock of its own node. Whether a session has expired is decided by the
+    /// median of all nodes' clocks.
     ///
     /// # Errors
     ///
-    /// As for [`new`](Self::new), or if no nodes are given.
+    /// As for [`new`](Self::new), or if `nodes` is empty.
     pub fn cluster(
         nodes: impl IntoIterator<Item = impl IntoConnectionInfo>,
     ) -> Result<Self, Error> {
@@ -183,54 +182,54 @@ impl RedisStore {
         }
     }
 
-    /// The same store with a near cache: a request by GET or HEAD may see a session as it was up to
-    /// `within` ago, without asking the server. What this process stores, it sees at once, and what another
-    /// one stores, usually within a millisecond: the server says what changes. If it cannot say so any
-    /// more, because the link is frozen or cut, copies count for `within`, and no longer.
+    /// Adds a near cache: a GET or HEAD request may see a session as it was up to `within` ago, without
+    /// asking the server. Changes by this process show at once, and changes by other processes usually within
+    /// a millisecond, because the server announces them. If the link freezes or breaks, the announcements
+    /// stop, and copies count for `within`, no longer.
     ///
-    /// Connections speak RESP3 then, and track keys. For each server, about 16,000 copies are kept at most,
-    /// each of a record whose fields take at most 4 KiB of memory.
+    /// Connections then speak RESP3 and track keys. For each server, the cache keeps at most about 16,000
+    /// copies, each of a record whose fields take at most 4 KiB of memory.
     #[must_use]
     pub fn near_cache(self, within: Duration) -> Self {
         self.with(|settings| settings.near = Some(within))
     }
 
-    /// The same store with another prefix of all keys. Default: `session:`.
+    /// Sets the prefix of all keys. Default: `session:`.
     ///
-    /// Applications and environments that share a server need one each.
+    /// Applications and environments that share a server need different prefixes.
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         let prefix = prefix.into();
         Self { prefix, ..self }
     }
 
-    /// The same store with another deadline for each operation, including waiting for a connection
-    /// and connecting. Default: 2 seconds.
+    /// Sets the deadline for each operation, including waiting for a connection and connecting. Default: 2
+    /// seconds.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }.with(|_| {})
     }
 
-    /// The same store, which gives up a connection that is not there after this long. Default: 5 seconds.
+    /// Sets how long an attempt to connect may take. Default: 5 seconds.
     #[must_use]
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         self.with(|settings| settings.connect_timeout = timeout)
     }
 
-    /// The same store, which calls a change stored once so many replicas have it. If they do not within
-    /// the deadline, the call fails with [`Error::unknown`]: it is stored, and a failover may undo it.
-    /// Default: 0, none.
+    /// Counts a change as stored only once this many replicas have it. If they don't have it within the
+    /// deadline, the call fails with [`Error::unknown`]: the change is stored, but a failover may undo it.
+    /// Default: 0, no waiting.
     ///
     /// It costs each change two more round trips, one of them to the replicas, and a connection of its own
-    /// meanwhile. Redis itself does not promise that a failover takes a replica that has the change; it
-    /// does take the one that has the most.
+    /// meanwhile. Redis does not guarantee that a failover picks a replica with the change; it does pick the
+    /// one with the most data.
     #[must_use]
     pub fn wait_replicas(self, replicas: usize) -> Self {
         self.with(|settings| settings.wait_replicas = replicas)
     }
 
-    /// The same store, in which so many changes wait for replicas at a time, on each server; others wait
-    /// for their turn. Default: 16. It counts only with [`wait_replicas`](Self::wait_replicas).
+    /// Sets how many changes wait for replicas at the same time, on each server; others wait for their turn.
+    /// Default: 16. It only matters with [`wait_replicas`](Self::wait_replicas).
     #[must_use]
     pub fn max_connections(self, connections: usize) -> Self {
         self.with(|settings| settings.max_connections = connections)
@@ -243,8 +242,8 @@ impl RedisStore {
         Self { servers, ..self }
     }
 
-    /// Asks whether the servers answer, all masters of a cluster. It connects if necessary, so the store
-    /// knows their time afterwards.
+    /// Checks that the servers answer: all masters of a cluster. It connects if necessary, so the store knows
+    /// their time afterwards.
     ///
     /// # Errors
     ///
@@ -257,9 +256,9 @@ impl RedisStore {
             .try_for_each(|(_, answer)| answer.map(drop))
     }
 
-    /// Asks the servers what they are: version, cluster or not, master or replica, what they do when they
-    /// are full. Answers what of that will lose or refuse sessions, each with what to do; nothing, as a
-    /// rule. The store's description says from then on what the servers are.
+    /// Asks the servers about themselves: version, cluster or not, master or replica, and what they do when
+    /// full. Returns the faults that will lose or refuse sessions, each with its fix; usually none. From then
+    /// on, the store's description says what the servers are.
     ///
     /// # Errors
     ///
@@ -278,10 +277,11 @@ impl RedisStore {
         Ok(faults)
     }
 
-    /// The masters at this moment, and how to connect to each: the server, the one that sentinels name, or
-    /// all that have slots of a cluster. For programs of operators, which ask what no session needs.
+    /// The current masters, and how to connect to each: the server, the one that the sentinels name, or all
+    /// nodes of a cluster that have slots. It is for operators' programs, which ask for more than sessions
+    /// need.
     ///
-    /// It says where they are, not whether they answer. They hold the password.
+    /// The result says where the masters are, not whether they answer. It contains the password.
     ///
     /// # Errors
     ///
@@ -290,14 +290,14 @@ impl RedisStore {
         self.servers.masters(self.deadline()).await
     }
 
-    /// How all its keys begin. `{prefix}{name}:{id}` is that of a session, and `{prefix}{name}@{digest}` that
-    /// of a user.
+    /// The prefix of all its keys: `{prefix}{name}:{id}` for a session, and `{prefix}{name}@{digest}` for a
+    /// user.
     #[must_use]
     pub fn key_prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Where the servers are, for operators: no user and no password.
+    /// Where the servers are, for operators: without user and password.
     #[must_use]
     pub fn address(&self) -> String {
         self.servers.address()
@@ -308,7 +308,7 @@ impl RedisStore {
     }
 
     fn key(&self, key: Key) -> String {
-        // Made at once as large as it becomes.
+        // Allocates the final size at once.
         let size = self.prefix.len() + key.name.len() + ":".len() + SessionId::TEXT_LEN;
         let mut text = String::with_capacity(size);
         text.push_str(&self.prefix);
@@ -317,7 +317,8 @@ impl RedisStore {
         text
     }
 
-    /// Calls a script that changes something. No copy of the session, if it is one, outlives that.
+    /// Calls a script that changes something. If it changes a session, no copy of that session outlives the
+    /// call.
     async fn change(
         &self,
         key: &str,
@@ -342,7 +343,7 @@ impl RedisStore {
         Ok(Changed {
             answer,
             words,
-            // What the answer says is told in the time that it brought.
+            // Translates the answer with the time that came with it.
             skew: self.servers.skew(&shared),
         })
     }
@@ -351,12 +352,12 @@ impl RedisStore {
 /// What a script answers.
 struct Changed {
     answer: i64,
-    /// What follows it and the time.
+    /// The words after the answer and the time.
     words: std::vec::IntoIter<Value>,
     skew: Skew,
 }
 
-/// The ways to the servers. Nothing is connected yet.
+/// The connections to the servers, not yet opened.
 fn servers(place: &Place, settings: Settings, timeout: Duration) -> Servers {
     let to = match place.clone() {
         Place::One(info) => To::Server(*info),
@@ -368,23 +369,23 @@ fn servers(place: &Place, settings: Settings, timeout: Duration) -> Servers {
     Servers::One(Arc::new(Shared::new(to, &settings)))
 }
 
-/// How to connect to a server so that a dead link is noticed and small messages are sent at once; neither
-/// is redis-rs' default. [`RedisStore::new`] does it by itself.
+/// How to connect to a server so that a dead link is noticed and small messages go out at once. redis-rs does
+/// neither by default. [`RedisStore::new`] does it for you.
 ///
 /// # Errors
 ///
-/// If that is no address of a server, or needs TLS and the feature `tls` is off.
+/// If this is not a server's address, or it needs TLS and the feature `tls` is off.
 pub fn connection_info(server: impl IntoConnectionInfo) -> Result<ConnectionInfo, Error> {
     let client = server.into_connection_info().and_then(Client::open);
     let client = client.map_err(|error| {
-        // Not the address, which may have a password.
+        // Not the address: it may contain a password.
         let category = error.category();
         Error::store(format!("Redis cannot be used at this address: {category}"))
     })?;
     let info = client.get_connection_info().clone();
     #[cfg(feature = "tls")]
     if let redis::ConnectionAddr::TcpTls { .. } = info.addr() {
-        // rustls wants the process to have one. An application that chose its own keeps it.
+        // rustls needs a process-wide provider. This keeps one that the application chose.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let keepalive = socket2::TcpKeepalive::new()
@@ -406,7 +407,7 @@ fn all_checked(
         .map(connection_info)
         .collect::<Result<_, _>>()?;
     match servers.is_empty() {
-        true => Err(Error::store("no Redis server is given")),
+        true => Err(Error::store("no Redis server given")),
         false => Ok(servers),
     }
 }
@@ -430,7 +431,7 @@ impl Store for RedisStore {
         let asking = self.servers.run(request, &redis_key, self.deadline());
         let answer = match asking.await {
             Err(error) if error::is_wrong_type(&error) => {
-                warn!("session {key}: what is stored under its key is no session");
+                warn!("session {key}: its key holds something that is not a session");
                 return Ok(None);
             }
             answer => answer?,
@@ -439,7 +440,7 @@ impl Store for RedisStore {
         let (metadata, fields) = read.inspect_err(|_| answer.shared.leave())?;
         let record = metadata.and_then(|metadata| {
             let Some(metadata) = Metadata::unpack(&metadata) else {
-                warn!("session {key}: its metadata cannot be understood; taken for absent");
+                warn!("session {key}: its metadata is unreadable; treated as absent");
                 return None;
             };
             let remove_at = Timestamp::from_millis(u64::MAX);
@@ -527,7 +528,7 @@ impl Store for RedisStore {
             call
         };
         let changed = match self.change(&redis_key, Some(key), &script).await {
-            // What is no session is left alone.
+            // Leave alone a key that is not a session.
             Err(error) if error::is_wrong_type(&error) => return Ok(Deleted::Done),
             changed => changed?,
         };

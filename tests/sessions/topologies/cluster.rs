@@ -69,7 +69,7 @@ async fn the_launch_says_what_the_cluster_is_and_what_is_no_cluster() {
         .ping()
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("no cluster"), "{error}");
+    assert!(error.to_string().contains("not a cluster"), "{error}");
 }
 
 /// Each request is done, once, whatever is moved under it: a refusal is followed.

@@ -1,9 +1,9 @@
-//! A cluster: which node has a key, and what to do when another one has it by now.
+//! A cluster: which node has a key, and what to do if the key has moved.
 //!
-//! Every call has one key, so it goes to one node, over one connection that all requests share. Each
-//! node has its own connection, deadline, clock and copies: one that is frozen holds up its own keys
-//! only. A node refuses what is not its own, and says who has it (MOVED, ASK). A refusal may be
-//! followed; what may have been done is never sent again.
+//! Every call has one key, so it goes to one node, over one connection that all requests share. Each node has
+//! its own connection, deadline, clock and copies, so a frozen node delays only its own keys. A node refuses
+//! keys that it does not own, and names the owner (MOVED, ASK). The store may follow a refusal, but it never
+//! resends a change that may have happened.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
@@ -31,31 +31,31 @@ pub(crate) mod map;
 pub(crate) mod route;
 mod time;
 
-/// How long a node may take to say who has which slot.
+/// How long a node may take to tell the slot map.
 const MAP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// When a node told a map that may be an old one, how long the others may take to tell a newer one.
+/// After a node told a map that may be old, how long the others have to tell a newer one.
 const NEWER_WITHIN: Duration = Duration::from_millis(100);
 
-/// How long after one map the next one is asked for at the earliest.
+/// The shortest time from one map to asking for the next.
 const MAP_TRUSTED_FOR: Duration = Duration::from_millis(100);
 
-/// After a call waited so long, and again after as long, it looks whether another node has its key by now.
+/// After waiting this long, and again each time, a call checks whether another node now has its key.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// How long a call waits that the cluster can answer in a moment.
+/// How long a call waits for the cluster to settle.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// In microseconds: what is known of a node's clock falls by no more in two seconds.
+/// In microseconds: the estimate of a node's clock falls by no more than this in two seconds.
 const MARK_SLACK: u64 = 1000;
 
-/// How many nodes are asked for the map at a time.
+/// How many nodes to ask for the map at once.
 const ASKED_AT_ONCE: usize = 5;
 
 pub(super) struct Cluster(Arc<Inner>);
 
 struct Inner {
-    /// Where the map is asked for first.
+    /// The nodes to ask for the map first.
     seeds: Vec<ConnectionInfo>,
     settings: Settings,
     map: RwLock<Arc<Nodes>>,
@@ -73,11 +73,11 @@ struct Nodes {
     by_address: HashMap<Address, Arc<Shared>>,
 }
 
-/// Asking for the map, once for all who want it.
+/// One request for the map, shared by all who need it.
 #[derive(Default)]
 struct Asking {
     flight: SingleFlight,
-    /// When a map was taken over last.
+    /// When the last map was adopted.
     answered: Option<Instant>,
 }
 
@@ -116,7 +116,7 @@ impl Cluster {
                 _ if is_over => return answer,
                 Advice::Moved(address) => {
                     let owner = inner.moved(slot, &address);
-                    // Two nodes that each name the other one have not agreed yet.
+                    // Two nodes that name each other have not agreed yet.
                     if failed.replace(shared).is_some() {
                         sleep(PAUSE).await;
                     }
@@ -145,7 +145,7 @@ impl Cluster {
         }
     }
 
-    /// The node that has a key, as far as is known.
+    /// The node that has a key, as far as known.
     pub(super) fn owner(&self, key: &str) -> Option<Arc<Shared>> {
         self.0.owner(map::slot(key))
     }
@@ -170,7 +170,7 @@ impl Cluster {
         self.0.time.now(|| self.0.times())
     }
 
-    /// A point in this process' own time: of the nodes' clocks, each is used for its own keys.
+    /// A point in this process's own time. Each node's clock counts only for its own keys.
     pub(super) fn present(&self) -> Mark {
         Mark::new(self.0.time.local())
     }
@@ -193,7 +193,7 @@ impl Cluster {
 }
 
 impl Inner {
-    /// Asks one node. While that does not answer, it looks whether another one has taken over.
+    /// Asks one node. Until it answers, this keeps checking whether another node has taken over.
     async fn answer(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
@@ -205,7 +205,7 @@ impl Inner {
         let is_read = matches!(request, Request::Read(..));
         let answer = async {
             if !shared.time().is_known() {
-                // How its clock differs is known once it is connected.
+                // The skew of its clock is known only once it is connected.
                 shared.connected(deadline).await?;
             }
             let skew = || self.skew(shared);
@@ -229,7 +229,7 @@ impl Inner {
         let ahead = self.time.ahead_of_it(there, || self.times());
         let local = i64::try_from(self.time.local()).unwrap_or(i64::MAX);
         Skew {
-            // Rounded down: a little too early.
+            // Rounded down, so a deadline is a little early, never late.
             millis: ahead.div_euclid(1000),
             micros: i64::try_from(there)
                 .unwrap_or(i64::MAX)
@@ -238,7 +238,7 @@ impl Inner {
         }
     }
 
-    /// The times of all nodes that are known.
+    /// The times of all known nodes.
     fn times(&self) -> Vec<u64> {
         let nodes = self.nodes();
         let known = nodes.by_address.values();
@@ -258,7 +258,7 @@ impl Inner {
             .is_none_or(|owner| Arc::ptr_eq(&owner, shared))
     }
 
-    /// The owner of a slot; a cluster that is just being changed may have none for a moment.
+    /// The owner of a slot. A cluster that is being changed may have none for a moment.
     async fn owner_within(
         self: &Arc<Self>,
         slot: u16,
@@ -279,7 +279,7 @@ impl Inner {
         }
     }
 
-    /// The way to a node, which may be new.
+    /// The connection to a node, which may be new.
     fn node(self: &Arc<Self>, address: &Address) -> Arc<Shared> {
         if let Some(node) = self.nodes().by_address.get(address) {
             return Arc::clone(node);
@@ -295,12 +295,12 @@ impl Inner {
         Shared::new(To::Node(info), &self.settings)
     }
 
-    /// Notes that a slot is another node's now.
+    /// Records that a slot has moved to another node.
     fn moved(self: &Arc<Self>, slot: u16, address: &Address) -> Arc<Shared> {
         let node = self.node(address);
         let before = self.owner(slot);
         self.change(|nodes| nodes.map.moved(slot, Arc::clone(&node)));
-        // What was copied under the owner of before is not heard of any more.
+        // Invalidations for copies from the previous owner no longer arrive.
         for changed in before.iter().chain([&node]) {
             changed.forget_copies();
         }
@@ -326,7 +326,7 @@ impl Inner {
         result
     }
 
-    /// Takes over a map.
+    /// Adopts a map.
     fn take(self: &Arc<Self>, epoch: u64, ranges: Vec<Range>) {
         let old = self.nodes();
         let ranges = ranges.into_iter().map(|(first, last, address)| {
@@ -375,7 +375,7 @@ impl Inner {
         asked.map_err(|_| timed_out(false))?
     }
 
-    /// Asks for the map, unless it was just asked for.
+    /// Asks for the map, unless it is fresh.
     fn ask_for_map(self: &Arc<Self>) -> Option<Flight> {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(under_way) = asking.flight.under_way() {
@@ -385,7 +385,7 @@ impl Inner {
         if asking.answered.is_some_and(is_new) {
             return None;
         }
-        // If it fails, the next one who needs it may try at once.
+        // If this fails, the next caller may retry at once.
         asking.answered = None;
         let inner = Arc::clone(self);
         let flight = asking.flight.begin(async move {
@@ -398,7 +398,7 @@ impl Inner {
         Some(flight)
     }
 
-    /// Asks several nodes at once, so that one that is frozen costs no time.
+    /// Asks several nodes at once, so a frozen one costs no time.
     async fn asked_for_map(self: &Arc<Self>) -> Result<(u64, Vec<Range>), Error> {
         let known = self.nodes();
         let mut nodes: Vec<_> = known.by_address.values().map(Arc::clone).collect();
@@ -411,7 +411,7 @@ impl Inner {
             .await;
         }
         if result.is_err() {
-            // Only to ask: they may be named otherwise there.
+            // Only for this question: the cluster may know them under other names.
             let settings = Settings {
                 near: None,
                 wait_replicas: 0,
@@ -428,7 +428,7 @@ impl Inner {
     }
 }
 
-/// The newest map that these nodes tell, and its epoch. One of the epoch `known` is new enough.
+/// The newest map that these nodes tell, with its epoch. A map of the epoch `known` is new enough.
 async fn newest_map(nodes: Vec<Arc<Shared>>, known: u64) -> Result<(u64, Vec<Range>), Error> {
     let mut asked = JoinSet::new();
     for node in nodes {
@@ -455,12 +455,12 @@ async fn newest_map(nodes: Vec<Arc<Shared>>, known: u64) -> Result<(u64, Vec<Ran
     choice.best().map_or(result, Ok)
 }
 
-/// How a node sees its cluster, and which slots are where; `None` if it knows of no slots.
+/// How a node sees its cluster, and where the slots are. `None` if it knows of no slots.
 async fn told_map(node: &Arc<Shared>) -> Result<Option<(State, Vec<Range>)>, Error> {
     let deadline = Instant::now() + MAP_TIMEOUT;
     let about = |what| redis::cmd("CLUSTER").arg(what).take();
     let (info, slots) = (about("INFO"), about("SLOTS"));
-    // In this order, so that the map is no older than the epoch.
+    // In this order, so the map is no older than the epoch.
     let (info, slots) = tokio::join!(node.ask(&info, deadline), node.ask(&slots, deadline));
     let ranges = map::read(slots?, &node.host());
     let ranges = ranges.filter(|ranges| !ranges.is_empty());

@@ -1,4 +1,4 @@
-//! How a connection is made, and what is asked on it first.
+//! How to connect, and what to ask first on a new connection.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -18,14 +18,14 @@ use super::sentinel::Sentinels;
 use super::time::ServerTime;
 use crate::error::Error;
 
-/// How long a server that sentinels name may take to answer. One that died a moment ago never does, and
-/// meanwhile they agree on another one.
+/// How long a server that sentinels name may take to answer. A server that has just died never answers, and
+/// meanwhile the sentinels agree on another.
 const TRY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// When connecting took longer than this, the sentinels may name another server by now.
+/// If connecting takes longer than this, ask the sentinels again: they may name another server by now.
 const PROMPT: Duration = Duration::from_millis(20);
 
-/// After a try failed, how long until the sentinels are asked again.
+/// How long after a failed try to ask the sentinels again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Makes connections.
@@ -36,10 +36,9 @@ pub(super) struct Dial {
     pub(super) timeout: Duration,
     pub(super) near: Option<Arc<NearCache>>,
     pub(super) time: Arc<ServerTime>,
-    /// Why the last try failed, for who did not wait for its end.
+    /// Why the last try failed, for callers that stopped waiting before it ended.
     pub(super) trouble: Arc<Mutex<Option<Error>>>,
-    /// Whether what a new connection tells of the time counts whatever was known: it may lead to another
-    /// server.
+    /// Whether the time from a new connection replaces the known one: it may lead to another server.
     pub(super) tells_time: bool,
 }
 
@@ -50,7 +49,7 @@ pub(super) enum To {
     Server(ConnectionInfo),
     /// The master that sentinels name.
     Master(Arc<Sentinels>),
-    /// A node of a cluster. It says by itself which keys are not its own.
+    /// A node of a cluster. It refuses keys that it does not own.
     Node(ConnectionInfo),
 }
 
@@ -61,14 +60,14 @@ pub(super) struct Dialled {
 }
 
 impl Dial {
-    /// Connects. The server's time is known afterwards: after a failover it is another clock.
+    /// Connects, and learns the server's time: after a failover it is another clock.
     pub(super) async fn connect(&self) -> Result<Dialled, Error> {
         let dialled = self.try_to_connect().await;
         self.note(dialled.as_ref().err());
         dialled
     }
 
-    /// What to say to who waited in vain for a connection: why there is none.
+    /// The error for callers that waited in vain: why there is no connection.
     pub(super) fn timed_out(&self) -> Error {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         trouble.clone().unwrap_or_else(|| timed_out(false))
@@ -110,7 +109,7 @@ impl Dial {
         }
     }
 
-    /// Which server a new connection would lead to.
+    /// The server that a new connection would lead to.
     pub(super) async fn server(&self) -> Result<ConnectionInfo, Error> {
         match &self.to {
             To::Server(info) | To::Node(info) => Ok(info.clone()),
@@ -131,7 +130,7 @@ impl Dial {
     async fn prepared(&self, mut info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
-            // The caller of a command knows what it waits for, and sets the deadline.
+            // The caller of a command knows how long to wait, and sets the deadline.
             .set_response_timeout(None);
         if let Some(near) = &self.near {
             let settings = info.redis_settings().clone();
@@ -161,7 +160,7 @@ impl Dial {
         Ok(connection)
     }
 
-    /// Whether an answer of a replica is none. In a cluster, replicas refuse by themselves.
+    /// Whether to reject a replica's answers. In a cluster, replicas refuse by themselves.
     pub(super) fn must_be_master(&self) -> bool {
         match self.to {
             To::Server(_) | To::Master(_) => true,
@@ -187,8 +186,8 @@ impl fmt::Debug for Dial {
     }
 }
 
-/// Fails if the sentinels have replaced the server meanwhile. One that was frozen takes itself for the master
-/// until somebody tells it, and confirms changes that are lost then.
+/// Fails if the sentinels have replaced the server meanwhile. A server that was frozen believes that it is
+/// the master until it is told otherwise, and confirms changes that are then lost.
 async fn still_master(sentinels: &Sentinels, dialled: Dialled) -> Result<Dialled, Error> {
     match sentinels.master().await?.addr().to_string() == dialled.address {
         true => Ok(dialled),
@@ -207,8 +206,8 @@ async fn ask(mut connection: MultiplexedConnection, command: &str) -> RedisResul
     redis::cmd(command).query_async(&mut connection).await
 }
 
-/// Fails if the server is not a master, though it has to be one. A replica answers reads: with what is
-/// old, or with nothing while it is being filled.
+/// Fails if the server must be a master and is not. A replica does answer reads: with old data, or with
+/// nothing while it is syncing.
 pub(super) async fn check_role(
     connection: MultiplexedConnection,
     must_be_master: bool,
@@ -218,14 +217,14 @@ pub(super) async fn check_role(
     }
     let words = match ask(connection, "ROLE").await {
         Ok(Value::Array(words)) => words,
-        // A proxy that does not know the command, in front of a server that nobody can ask.
+        // A proxy that does not know the command: nobody can ask the server behind it.
         Err(error) if error.code() == Some("ERR") => return Ok(()),
         Err(error) => return Err(error),
         Ok(_) => Vec::new(),
     };
     let role = words.into_iter().next().map(String::from_redis_value);
     match role {
-        Some(Ok(role)) if role != "master" => Err(read_only("the server is no master")),
+        Some(Ok(role)) if role != "master" => Err(read_only("the server is not a master")),
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Errors of Redis and its pool, in words that reveal neither keys nor data nor passwords.
+//! Redis errors, in words that reveal no keys, data or passwords.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,12 @@ use deadpool_redis::redis::{ErrorKind, RedisError};
 
 use crate::error::Error;
 
-/// An error that the server answered with this code. Its text is left out, because some texts
-/// repeat the arguments of the command.
+/// An error code from the server. It leaves out the error's text, because some texts repeat the command's
+/// arguments.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) code: String,
-    /// Which node of a cluster has the slot instead: host and port.
+    /// The cluster node that has the slot instead: host and port.
     pub(crate) redirect: Option<String>,
 }
 
@@ -23,7 +23,7 @@ impl std::fmt::Display for Refused {
             "OOM" => "; it has reached its `maxmemory`",
             "READONLY" => "; it is a replica",
             "MOVED" | "ASK" => {
-                "; it is a node of a cluster: write `urls`, a list, in the place of `url`"
+                "; it is a node of a cluster: write `urls`, a list, instead of `url`"
             }
             "CLUSTERDOWN" => {
                 "; its cluster has no node for this slot, or the node is still starting"
@@ -41,7 +41,7 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What the server refused was not done; of what it did not answer, nobody knows.
+/// A change that the server refused did not happen; without an answer, the outcome is unknown.
 pub(super) fn of_redis(changes: bool, error: RedisError) -> Error {
     if error.is_timeout() {
         return timed_out(changes);
@@ -59,7 +59,7 @@ pub(super) fn of_redis(changes: bool, error: RedisError) -> Error {
         true => unanswered(changes, "the connection to Redis failed").with_source(error),
         false => unanswered(
             changes,
-            format!("Redis or the way to it failed: {}", error.category()),
+            format!("Redis or the connection to it failed: {}", error.category()),
         ),
     }
 }
@@ -71,9 +71,9 @@ fn code(error: &RedisError) -> Option<&str> {
     in_script.or(Some(code))
 }
 
-/// The code of the error that ended a script. Redis before 7.0 only quotes it:
-/// `ERR Error running script (call to f_…): @user_script:7: WRONGTYPE …`, and some with one more place
-/// and a dash, `@user_script:7: @user_script: 7: -READONLY …`.
+/// The code of the error that ended a script. Redis before 7.0 only quotes it: `ERR Error running script
+/// (call to f_…): @user_script:7: WRONGTYPE …`. Some quote one more place and a dash: `@user_script:7:
+/// @user_script: 7: -READONLY …`.
 fn quoted(detail: &str) -> Option<&str> {
     let script = detail.strip_prefix("Error running script (call to f_")?;
     let (_, message) = script.split_once("): ")?;
@@ -84,7 +84,7 @@ fn quoted(detail: &str) -> Option<&str> {
     is_code.then_some(word)
 }
 
-/// What a call failed of that was not answered.
+/// The error of an unanswered call.
 fn unanswered(changes: bool, message: impl Into<Cow<'static, str>>) -> Error {
     match changes {
         true => Error::unknown(message),
@@ -97,12 +97,12 @@ pub(super) fn timed_out(changes: bool) -> Error {
 }
 
 pub(super) fn unexpected() -> Error {
-    Error::unknown("Redis answered what it should not: is it a Redis server?")
+    Error::unknown("Redis gave an unexpected answer: is it a Redis server?")
 }
 
-/// What was changed is on too few servers: a failover may undo it.
+/// Too few servers have the change: a failover may undo it.
 pub(super) fn not_replicated(replicas: Option<usize>, wanted: usize) -> Error {
-    let replicas = replicas.map_or("nobody knows how many".into(), |replicas| {
+    let replicas = replicas.map_or("an unknown number".into(), |replicas| {
         format!("only {replicas}")
     });
     Error::unknown(format!(
@@ -110,32 +110,32 @@ pub(super) fn not_replicated(replicas: Option<usize>, wanted: usize) -> Error {
     ))
 }
 
-/// What the sentinels say who know the name.
+/// The sentinels that answered do not know the name.
 pub(super) fn no_master(name: &str) -> Error {
     Error::store(format!("the sentinels know no master `{name}`"))
 }
 
-/// While a cluster is being changed, or is incomplete.
+/// The cluster is being changed, or is incomplete.
 pub(super) fn no_node() -> Error {
     Error::store("no node of the cluster has the slot of this session")
 }
 
 pub(super) fn not_a_cluster() -> Error {
-    Error::store("the servers of `urls` are no cluster; write `url` for a single server")
+    Error::store("the servers of `urls` are not a cluster; write `url` for a single server")
 }
 
-/// The code with which the server refused, if it did.
+/// The server's refusal, if it refused.
 pub(super) fn refused(error: &Error) -> Option<&Refused> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// Whether another kind of value than a hash is stored under the key.
+/// Whether the key holds a value that is not a hash.
 pub(super) fn is_wrong_type(error: &Error) -> bool {
     refused(error).is_some_and(|refused| refused.code == "WRONGTYPE")
 }
 
-/// Whether the connection that brought this error is useless: it is broken, or leads to a server
-/// that is not ready, is a replica, or refuses us.
+/// Whether the connection that returned this error is useless: it is broken, or leads to a server that is not
+/// ready, is a replica, or refuses us.
 pub(super) fn spoils_connection(error: &RedisError) -> bool {
     error.is_connection_dropped()
         || error.is_io_error()

@@ -1,23 +1,23 @@
-//! Something that one task does and many wait for.
+//! A task that runs once while many wait for it.
 
 use tokio::sync::watch;
 
 use super::error::timed_out;
 use crate::error::Error;
 
-/// What became of it; `None` while it is under way.
+/// The task's result; `None` while it runs.
 type Outcome = Option<Result<(), Error>>;
 
-/// At most one task at a time.
+/// Runs at most one task at a time.
 #[derive(Debug, Default)]
 pub(super) struct SingleFlight(Option<Flight>);
 
-/// A task of its own, which no request's deadline ends.
+/// A task of its own, so no request's deadline ends it.
 #[derive(Clone, Debug)]
 pub(super) struct Flight(watch::Receiver<Outcome>);
 
 impl SingleFlight {
-    /// The task that is under way. One whose runtime has ended is not.
+    /// The running task. A task whose runtime has ended does not count.
     pub(super) fn under_way(&self) -> Option<Flight> {
         let Flight(outcome) = self.0.as_ref()?;
         outcome
@@ -40,7 +40,7 @@ impl SingleFlight {
 impl Flight {
     pub(super) async fn end(mut self) -> Result<(), Error> {
         let outcome = self.0.wait_for(Option::is_some).await;
-        // The sender is gone without a word only if the runtime is shutting down.
+        // The sender vanishes without a result only if the runtime is shutting down.
         let outcome = outcome.map_err(|_| timed_out(false))?.clone();
         outcome.unwrap_or(Ok(()))
     }

@@ -1,12 +1,12 @@
-//! Copies of records in this process, which the server says when to forget: the near cache.
+//! The near cache: copies of records in this process. The server says when to forget one.
 //!
-//! Loads, their answers and the server's invalidations share one connection, in order. So an answer
-//! proves that every invalidation from before its load was sent has arrived: it vouches for all copies
-//! that are left. No message is sent for that, and no task runs for it. If answers stop, the copies
-//! count for nothing soon, by the clocks of this process alone.
+//! Loads, their answers and the server's invalidations share one connection, in order. So an answer proves
+//! that every invalidation sent before its load has arrived: it vouches for all remaining copies. This takes
+//! no extra message and no task. If answers stop, the copies soon stop counting, by this process's clocks
+//! alone.
 //!
-//! [`Copies`] decides, and is explored in [`interleavings`](crate::interleavings); [`NearCache`] reads
-//! the clocks and holds the lock.
+//! [`Copies`] decides, and [`interleavings`](crate::interleavings) explores it. [`NearCache`] reads the
+//! clocks and holds the lock.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,11 +22,11 @@ use crate::token::SessionId;
 
 mod copies;
 
-/// How many copies there are at most.
+/// The maximum number of copies.
 const CAPACITY: usize = 16_384;
 
-/// How many bytes of memory the fields of a record take at most of which a copy is kept. So all copies take
-/// at most 64 MiB, apart from what the allocator adds and a few hundred bytes each.
+/// The largest memory of a record's fields, in bytes, for which a copy is kept. So all copies take at most 64
+/// MiB, plus the allocator's overhead and a few hundred bytes each.
 const MAX_SIZE: usize = 4096;
 
 pub(super) struct NearCache {
@@ -43,14 +43,14 @@ impl NearCache {
         }
     }
 
-    /// A copy of a record, with at least the wanted fields.
+    /// A copy of a record with at least the wanted fields.
     pub(super) fn get(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
         let mut copies = self.copies();
         copies.get(key, wanted, Moment::now())
     }
 
-    /// Says that a load is about to be sent. Call this before taking a connection. Otherwise, an answer
-    /// over the old connection could bring back what the new one made us forget.
+    /// Announces a load. Call this before taking a connection. Otherwise, an answer over the old connection
+    /// could bring back a copy that the new connection made this cache forget.
     pub(super) fn ticket(&self, key: Key) -> Ticket {
         self.copies().ticket(key, Moment::now())
     }
@@ -68,8 +68,8 @@ impl NearCache {
         self.copies().answered(key, wanted, ticket, record);
     }
 
-    /// Says that a write is about to be sent, of which the `not_after` is at most `timeout` away. When what
-    /// this answers is dropped, the copy is forgotten: before anybody hears of the write.
+    /// Announces a write whose `not_after` is at most `timeout` away. Dropping the result forgets the copy,
+    /// before anybody hears of the write.
     pub(super) fn writing(&self, key: Key, timeout: Duration) -> Writing<'_> {
         Writing {
             near: self,
@@ -79,7 +79,7 @@ impl NearCache {
         }
     }
 
-    /// Prepares a new connection: the server is to say on it what changes.
+    /// Prepares a new connection: the server will announce changes on it.
     pub(super) async fn begin(
         &self,
         connection: &mut MultiplexedConnection,
@@ -94,7 +94,7 @@ impl NearCache {
         self.copies().forget_all();
     }
 
-    /// Hears what the server says unasked, before any later answer of the connection is handed out.
+    /// Handles a push from the server, before the connection hands out any later answer.
     pub(super) fn heard(&self, push: &PushInfo) {
         match push.kind {
             PushKind::Invalidate => match keys(&push.data) {
@@ -102,7 +102,7 @@ impl NearCache {
                     .iter()
                     .filter_map(session_in)
                     .for_each(|id| self.copies().forget(id)),
-                // The whole database was emptied; or nobody knows what is meant.
+                // The whole database was emptied, or the message is unclear.
                 None => self.copies().forget_all(),
             },
             PushKind::Disconnection => self.copies().forget_all(),
@@ -110,7 +110,7 @@ impl NearCache {
         }
     }
 
-    /// No foreign code runs while the lock is held, so its contents are whole even after a panic.
+    /// No foreign code runs under the lock, so its contents are consistent even after a panic.
     fn copies(&self) -> MutexGuard<'_, Copies<Arc<Record>>> {
         self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,7 +124,7 @@ impl fmt::Debug for NearCache {
     }
 }
 
-/// A write that is under way.
+/// A write under way.
 pub(super) struct Writing<'n> {
     near: &'n NearCache,
     key: Key,
@@ -133,7 +133,7 @@ pub(super) struct Writing<'n> {
 }
 
 impl Writing<'_> {
-    /// Says that the server has answered: the write has taken effect, or never will.
+    /// Records that the server answered: the write has taken effect, or never will.
     pub(super) fn answered(mut self) {
         self.is_answered = true;
     }
@@ -149,7 +149,7 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// The keys that an invalidation names; `None` if it names none, or not as it should.
+/// The keys that an invalidation names. `None` if it names none or is malformed.
 fn keys(data: &[Value]) -> Option<&[Value]> {
     match data {
         [Value::Array(keys)] if keys.iter().all(|key| matches!(key, Value::BulkString(_))) => {
@@ -159,8 +159,7 @@ fn keys(data: &[Value]) -> Option<&[Value]> {
     }
 }
 
-/// The session under a key. What is no session's key is that of a user's sessions, of which there
-/// are no copies.
+/// The session under a key. Any other key is that of a user's sessions, which have no copies.
 fn session_in(key: &Value) -> Option<SessionId> {
     let Value::BulkString(key) = key else {
         return None;

@@ -5,7 +5,7 @@ use deadpool_redis::redis::{
     self, Arg, Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value,
 };
 
-/// A script of one key.
+/// A script with one key.
 pub(super) struct Script {
     source: &'static str,
     hash: String,
@@ -14,7 +14,7 @@ pub(super) struct Script {
 /// A script with its arguments.
 pub(super) struct ScriptCall {
     source: &'static str,
-    /// By its hash, as the server knows it.
+    /// Calls the script by its hash.
     pub(super) command: Cmd,
 }
 
@@ -25,7 +25,7 @@ impl Script {
     }
 
     pub(super) fn on(&self, key: &str) -> ScriptCall {
-        // Room for a usual call, so that it need not grow.
+        // Enough capacity for a typical call.
         let mut command = Cmd::with_capacity(24, 320);
         command.arg("EVALSHA").arg(&self.hash).arg(1).arg(key);
         let source = self.source;
@@ -34,8 +34,8 @@ impl Script {
 }
 
 impl ScriptCall {
-    /// Calls it. A server that does not know the script gets its source, and knows it from then on.
-    /// So a flush of scripts does no harm.
+    /// Calls the script. If the server does not know it, this sends the source once. So a script flush does
+    /// no harm.
     pub(super) async fn query(
         &self,
         mut connection: MultiplexedConnection,
@@ -43,7 +43,7 @@ impl ScriptCall {
     ) -> RedisResult<Value> {
         let reply = send(&mut connection, &self.command, asking).await;
         match reply {
-            // The server says that it did nothing, so this sends nothing twice.
+            // The server says that it did nothing, so no change is sent twice.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 let mut command = redis::cmd("EVAL");
                 command.arg(self.source);
@@ -70,8 +70,8 @@ async fn send(
     }
 }
 
-/// Sends a command to a node that is just getting its slot. ASKING holds for the next command only, so no
-/// other one may come between.
+/// Sends a command to a node that is importing the key's slot. ASKING holds only for the next command, so
+/// they must go together.
 pub(super) async fn after_asking(
     connection: &mut MultiplexedConnection,
     command: &Cmd,

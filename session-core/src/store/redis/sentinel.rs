@@ -1,7 +1,7 @@
 //! Asks sentinels which server is the master.
 //!
-//! They are asked all at once, and what most of them say counts: one that is frozen costs no time, and
-//! one that was cut off from the others does not lead back to a master of before.
+//! It asks all of them at once, and takes the answer that most of them give. So a frozen sentinel costs no
+//! time, and one that was cut off from the others does not lead back to an old master.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::error::Error;
 const TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) struct Sentinels {
-    /// The name of the master, as the sentinels know it.
+    /// The sentinels' name for the master.
     name: String,
     sentinels: Vec<ConnectionInfo>,
-    /// How to connect to the master; they say where it is.
+    /// How to connect to the master. The sentinels say where it is.
     server: ConnectionInfo,
 }
 
@@ -58,7 +58,7 @@ impl Sentinels {
             match answer {
                 Ok(Ok(address)) => named.extend(address),
                 Ok(Err(error)) => failure = Some(error),
-                // Only at the end of the runtime.
+                // Only when the runtime ends.
                 Err(_) => {}
             }
             if let Some(address) = elected(&named, self.sentinels.len(), asking.len()) {
@@ -83,7 +83,7 @@ impl fmt::Display for Sentinels {
     }
 }
 
-/// Asks one sentinel. `None`: it knows no such master.
+/// Asks one sentinel. `None`: it does not know this master.
 async fn ask(sentinel: ConnectionInfo, name: String) -> Result<Option<Address>, Error> {
     let asking = async {
         let client = Client::open(sentinel)?;
@@ -98,14 +98,14 @@ async fn ask(sentinel: ConnectionInfo, name: String) -> Result<Option<Address>, 
     address.map_err(|error| of_redis(false, error))
 }
 
-/// What most of the sentinels say, as soon as the ones that are still asked can change nothing.
+/// The address that most sentinels name, once the remaining ones can no longer change it.
 fn elected(named: &[Address], all: usize, waiting: usize) -> Option<&Address> {
     let votes = |address: &Address| named.iter().filter(|named| *named == address).count();
     let elected = named.iter().max_by_key(|address| votes(address))?;
     (votes(elected) > all / 2 || waiting == 0).then_some(elected)
 }
 
-/// The same way to connect, to another server.
+/// The same connection settings, for another server.
 pub(super) fn at(info: &ConnectionInfo, (host, port): &Address) -> ConnectionInfo {
     let (host, port) = (host.clone(), *port);
     let address = match info.addr().clone() {

@@ -1,14 +1,14 @@
-//! What a server says about itself, and what is wrong with that for sessions.
+//! What a server says about itself, and which of it is bad for sessions.
 
 use std::fmt;
 
-/// The oldest version that tests were ever run against.
+/// The oldest version that the tests have run against.
 const OLDEST: (u64, u64) = (6, 2);
 
-/// A server, as its INFO describes it. A part that it leaves out is empty.
+/// A server, as its INFO describes it. Missing parts are empty.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Server {
-    /// `Redis`, or the name of one that is compatible.
+    /// `Redis`, or the name of a compatible server.
     name: String,
     version: String,
     /// `standalone`, `cluster` or `sentinel`.
@@ -34,29 +34,29 @@ impl Server {
         };
         Self {
             name: name.to_owned(),
-            // Valkey's `redis_version` is always that of the Redis that it comes from.
+            // Valkey's `redis_version` is always that of the Redis it descends from.
             version: either(value("valkey_version"), "redis_version"),
-            // Valkey says `redis_mode` before 8.0, and where it is told to be compatible.
+            // Valkey says `redis_mode` before 8.0, and in compatibility mode.
             mode: either(value("server_mode"), "redis_mode"),
             role: value("role"),
             policy: value("maxmemory_policy"),
         }
     }
 
-    /// What will lose or refuse sessions there, each with what to do.
+    /// The settings that will lose or refuse sessions, each with its fix.
     fn faults(&self, is_expected_in_cluster: bool) -> Vec<String> {
         let mut faults = Vec::new();
         if self.mode == "cluster" && !is_expected_in_cluster {
             faults.push(
-                "it is a node of a cluster: sessions of which another node has the slot are answered 503 \
-                 (MOVED); write `urls`, a list of some of its nodes, in the place of `url`"
+                "it is a node of a cluster: requests for sessions in other nodes' slots get 503 (MOVED); \
+                 write `urls`, a list of some of its nodes, instead of `url`"
                     .to_owned(),
             );
         }
         if self.mode == "sentinel" {
             faults.push(
-                "it is a sentinel, which stores nothing; write `sentinel = { master = \"…\", urls = […] }` in \
-                 the place of `url`"
+                "it is a sentinel, which stores nothing; write `sentinel = { master = \"…\", urls = […] }` \
+                 instead of `url`"
                     .to_owned(),
             );
         }
@@ -76,7 +76,7 @@ impl Server {
         if self.name == "Redis" && self.numbers().is_some_and(|numbers| numbers < OLDEST) {
             let (major, minor) = OLDEST;
             faults.push(format!(
-                "its version is older than {major}.{minor}, the oldest one that is supported"
+                "its version is older than {major}.{minor}, the oldest supported one"
             ));
         }
         faults
@@ -88,7 +88,7 @@ impl Server {
     }
 }
 
-/// What the servers of a store are, in one line, and what is wrong with which.
+/// A one-line description of a store's servers, and the faults of each.
 pub(super) fn described(servers: &[(String, Server)], is_cluster: bool) -> (String, Vec<String>) {
     let mut kinds: Vec<String> = servers
         .iter()
@@ -111,7 +111,7 @@ pub(super) fn described(servers: &[(String, Server)], is_cluster: bool) -> (Stri
     }
 }
 
-/// In one line, for operators.
+/// One line for operators.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let role = match &*self.role {
@@ -181,7 +181,7 @@ mod tests {
         }
     }
 
-    /// Whatever it is: a proxy may answer anything.
+    /// A proxy may answer anything.
     #[test]
     fn what_says_nothing_is_not_to_blame() {
         for info in ["", "junk", ":\r\n:", "redis_version"] {

@@ -21,47 +21,47 @@ pub(super) enum Servers {
     Cluster(Cluster),
 }
 
-/// What is asked of a server; with the session that it is about, if it is about one.
+/// A request to a server, and the session that it is about, if any.
 #[derive(Clone, Copy)]
 pub(super) enum Request<'r> {
-    /// It changes nothing.
+    /// Changes nothing.
     Read(&'r Cmd, Option<Key>),
-    /// It changes something: the script, for a server whose time differs so from the store's.
+    /// Changes something. The closure makes the script for a server with this skew.
     Change(&'r (dyn Fn(Skew) -> ScriptCall + Sync), Option<Key>),
 }
 
 /// A server's answer.
 pub(super) struct Answer {
     pub(super) value: Value,
-    /// What the near cache needs to keep it.
+    /// What the near cache needs to keep the answer.
     pub(super) ticket: Option<Ticket>,
-    /// Which server answered.
+    /// The server that answered.
     pub(super) shared: Arc<Shared>,
 }
 
-/// By how much a server's time is ahead of the store's. They differ only in a cluster, where each node
-/// has its own clock.
+/// How far a server's time is ahead of the store's. They differ in a cluster, where each node has its own
+/// clock, and after one server was replaced by another whose clock is behind.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Skew {
     pub(super) millis: i64,
     /// The same for marks.
     pub(super) micros: i64,
-    /// So much later is a mark told than the server says: by as much as what is known of its clock may
-    /// change until the mark is said to it again. Otherwise a login would seem to have begun before the
-    /// end of all sessions that its own request made.
+    /// Added to each mark from the server: the most by which the estimate of its clock may fall before the
+    /// mark goes back to it. Without this, a login could seem to begin before the end of all sessions that
+    /// its own request caused.
     pub(super) slack: u64,
 }
 
-/// In milliseconds: by so much may what is known of one clock differ from one moment to the next.
+/// In milliseconds: how much the estimate of one clock may vary from moment to moment.
 const DOUBT: i64 = 2;
 
 impl Skew {
-    /// A time of the store in the server's.
+    /// Converts the store's time to the server's.
     pub(super) fn there(self, at: Timestamp) -> Timestamp {
         Timestamp::from_millis(at.as_millis().saturating_add_signed(self.millis))
     }
 
-    /// A time of the server in the store's.
+    /// Converts the server's time to the store's.
     pub(super) fn here(self, at: Timestamp) -> Timestamp {
         let millis = self.millis.saturating_neg();
         Timestamp::from_millis(at.as_millis().saturating_add_signed(millis))
@@ -100,7 +100,7 @@ impl Servers {
                     let behind =
                         i64::try_from(behind.unwrap_or(0).div_ceil(1000)).unwrap_or(i64::MAX);
                     Skew {
-                        // Less than a few milliseconds is only what is known of one clock.
+                        // A difference within `DOUBT` is only noise in the estimate of one clock.
                         millis: if behind > DOUBT { -behind } else { 0 },
                         ..Skew::default()
                     }
@@ -111,7 +111,7 @@ impl Servers {
         }
     }
 
-    /// Asks every server, a cluster's masters, all at once. Answers which said what.
+    /// Asks every server at once: in a cluster, all masters. Returns each address with its answer.
     pub(super) async fn ask_all(
         &self,
         command: &Cmd,
@@ -134,7 +134,7 @@ impl Servers {
         Ok(answers)
     }
 
-    /// How the time of one of the servers differs from the store's.
+    /// How a server's time differs from the store's.
     pub(super) fn skew(&self, shared: &Shared) -> Skew {
         match self {
             Self::One(_) => Skew::default(),
@@ -155,7 +155,7 @@ impl Servers {
         Ok(masters)
     }
 
-    /// The server of whose copies one may be this key's. One server needs no key for that.
+    /// The server whose copies may include this key. A single server does not need the key.
     pub(super) fn near(&self, key: impl FnOnce() -> String) -> Option<Arc<Shared>> {
         match self {
             Self::One(shared) => Some(Arc::clone(shared)),
@@ -170,7 +170,7 @@ impl Servers {
         }
     }
 
-    /// The present point in the order of what is done to users.
+    /// The current point in the order of the steps on users.
     pub(super) fn present(&self) -> Mark {
         match self {
             Self::One(shared) => Mark::new(shared.time().micros().unwrap_or_default()),
@@ -186,7 +186,7 @@ impl Servers {
         }
     }
 
-    /// Connects, so that the time is known.
+    /// Connects, to learn the time.
     pub(super) async fn hear_time(&self, key: &str, deadline: Instant) -> Result<(), Error> {
         match self {
             Self::One(shared) => shared.connected(deadline).await,
@@ -203,15 +203,15 @@ impl Servers {
     }
 }
 
-/// How each server is connected to.
+/// How to connect to each server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) connect_timeout: Duration,
-    /// How old a copy may be, if there are copies.
+    /// How old a copy may be; `None`: no near cache.
     pub(super) near: Option<Duration>,
     /// How many replicas must have a change.
     pub(super) wait_replicas: usize,
-    /// How many changes may wait for replicas at a time.
+    /// How many changes may wait for replicas at the same time.
     pub(super) max_connections: usize,
 }
 
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(Skew::default().there(at), at);
     }
 
-    /// A login in the request that ended all sessions comes after that end, even if what is known of the
+    /// A login in the request that ended all sessions counts as after that end, even if the estimate of the
     /// node's clock has fallen a little meanwhile.
     #[test]
     fn a_mark_that_is_said_back_a_little_later_is_later() {

@@ -1,6 +1,6 @@
-//! One connection to a server, shared by all requests, replaced when it fails.
+//! One connection to a server, shared by all requests and replaced when it fails.
 //!
-//! A connection of a pool per request would cost a PING, and one request at a time on each.
+//! A pooled connection per request would cost a PING each, and carry only one request at a time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,23 +19,23 @@ use super::time::ServerTime;
 use super::writers::Writers;
 use crate::error::Error;
 
-/// After a call waited this long in vain, or half its time, its connection is replaced.
+/// After a call waits this long without an answer, or half its time, its connection is replaced.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How often sentinels are asked whether the master is still the same, while it is in use.
+/// How often to ask sentinels whether a master in use is still the master.
 const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(2);
 
-/// The way to one server.
+/// The connection to one server.
 pub(super) struct Shared {
     dial: Arc<Dial>,
     current: Arc<Mutex<Current>>,
-    /// Where a change waits for the replicas.
+    /// For changes that wait for replicas.
     writers: Option<Writers>,
 }
 
 #[derive(Default)]
 struct Current {
-    /// Counts the connections, so that nobody gives back a newer one than the one that failed.
+    /// Counts the connections, so nobody gives back a newer one than the one that failed.
     number: u64,
     dialled: Option<Dialled>,
     /// A hundred requests that meet a dead connection wait for one new one.
@@ -88,30 +88,30 @@ impl Shared {
         host.unwrap_or(address)
     }
 
-    /// Which server a new connection would lead to.
+    /// The server that a new connection would lead to.
     pub(super) async fn server(&self, deadline: Instant) -> Result<ConnectionInfo, Error> {
         let server = timeout_at(deadline, self.dial.server()).await;
         server.map_err(|_| timed_out(false))?
     }
 
-    /// Forgets all copies: what is at this server may have changed without a word.
+    /// Forgets all copies: this server's data may have changed without an invalidation.
     pub(super) fn forget_copies(&self) {
         if let Some(near) = self.near() {
             near.forget_all();
         }
     }
 
-    /// Leaves a connection that answered what it should not: nobody knows what its next answer is to.
+    /// Drops a connection after an unexpected answer: its next answer may belong to any call.
     pub(super) fn leave(&self) {
         lock(&self.current).dialled = None;
     }
 
-    /// Connects, unless it is connected.
+    /// Connects, unless connected.
     pub(super) async fn connected(&self, deadline: Instant) -> Result<(), Error> {
         self.lent_within(deadline).await.map(drop)
     }
 
-    /// Connects, unless it is connected, and does not wait for that.
+    /// Starts to connect, unless connected, and does not wait.
     pub(super) fn warm(&self) {
         let mut current = lock(&self.current);
         if current.dialled.is_none() && current.connecting.under_way().is_none() {
@@ -119,13 +119,13 @@ impl Shared {
         }
     }
 
-    /// Makes a call within a deadline. If the connection is to blame, it is replaced. Then the call
-    /// is made once more if it changes nothing, or if the server said that it did nothing.
+    /// Makes a call within a deadline. If the connection is to blame, this replaces it, and makes the call
+    /// once more if it changes nothing or if the server said that it did nothing.
     ///
-    /// After ASKING, a node answers about a slot that it is just getting.
+    /// `asking` sends ASKING first: the node then answers for a slot that it is importing.
     ///
-    /// A script is made when it is known which server judges it; `skew` says then how that one's time differs
-    /// from the store's.
+    /// The script is made only when its server is known; `skew` then says how that server's time differs from
+    /// the store's.
     pub(super) async fn run(
         self: &Arc<Self>,
         request: Request<'_>,
@@ -135,7 +135,7 @@ impl Shared {
     ) -> Result<Answer, Error> {
         let (value, ticket) = match request {
             Request::Read(command, key) => {
-                // Before a connection is taken, see there.
+                // Before taking a connection; see `NearCache::ticket`.
                 let ticket = key.and_then(|key| Some(self.near()?.ticket(key)));
                 let send = |connection| self.read(connection, command, asking);
                 (self.try_twice(deadline, false, send).await?, ticket)
@@ -157,7 +157,7 @@ impl Shared {
                         self.try_twice(deadline, true, send).await
                     }
                 };
-                // What was refused was not done.
+                // A refused write did not happen.
                 let is_known = !changed.as_ref().is_err_and(Error::is_unknown);
                 if let Some(writing) = writing.filter(|_| is_known) {
                     writing.answered();
@@ -172,7 +172,7 @@ impl Shared {
         })
     }
 
-    /// Asks something that is about no key.
+    /// Asks something that concerns no key.
     pub(super) async fn ask(
         self: &Arc<Self>,
         command: &Cmd,
@@ -230,7 +230,7 @@ impl Shared {
             tries_left -= 1;
             let taking = timeout_at(deadline, async {
                 let place = writers.place().await?;
-                // With the place, so that it is the one of now.
+                // Read after getting a place, so the number is current.
                 let number = self.lent().await?.number;
                 writers.take(place, number).await
             });
@@ -285,15 +285,15 @@ impl Shared {
         } else {
             command.query_async(&mut connection).await?
         };
-        // A replica that is being filled has nothing, or not yet this.
+        // A replica that is syncing may have nothing yet, or not this key.
         if is_absent(&reply) {
             check_role(connection, must_be_master).await?;
         }
         Ok(reply)
     }
 
-    /// Leaves a server that sentinels have replaced while it still answers, because it is cut off from
-    /// them. Nobody waits for that.
+    /// Leaves a server that the sentinels have replaced but that still answers, because it is cut off from
+    /// them. No call waits for this.
     fn ask_sentinels(&self) {
         let To::Master(sentinels) = &self.dial.to else {
             return;
@@ -362,7 +362,7 @@ fn is_absent(reply: &Value) -> bool {
     }
 }
 
-/// Whether a script says that it has changed something: that it created a session, or did what it was to.
+/// Whether a script reports a change: it created a session, or did its step.
 fn is_done(reply: &Value) -> bool {
     match reply {
         Value::Int(created) => *created == 1,
@@ -376,7 +376,7 @@ fn may_be_sent_again(changes: bool, error: &RedisError) -> bool {
     was_answered || (!changes && !error.is_timeout())
 }
 
-/// Ends a spoilt connection, unless another one has taken its place already.
+/// Ends a broken connection, unless another has replaced it already.
 fn give_back(current: &Mutex<Current>, number: u64) {
     let mut current = lock(current);
     if current.number == number {
@@ -384,8 +384,8 @@ fn give_back(current: &Mutex<Current>, number: u64) {
     }
 }
 
-/// A call that waits for its answer. If it gives up after a long wait, the connection does not
-/// answer, and the next call gets another one.
+/// A call that waits for its answer. If it gives up after a long wait, the connection does not answer, and
+/// the next call gets a new one.
 struct Waiting<'s> {
     shared: &'s Shared,
     number: u64,

@@ -1,4 +1,4 @@
-//! The server's time, estimated from below: what it last said, plus what has passed since.
+//! The server's time, estimated from below: the last time that it told, plus the time since then.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use deadpool_redis::redis::{FromRedisValue as _, Value};
 
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
-/// After this long the server is asked again: its clock may be set, ours may drift.
+/// After this long, ask the server again: its clock may be set, and ours may drift.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// By so much, one part in so many, this machine's clock may run faster than the server's.
+/// This machine's clock may run faster than the server's by one part in this many.
 const DRIFT: u64 = 2000;
 
 #[derive(Debug, Default)]
@@ -18,14 +18,14 @@ pub(super) struct ServerTime(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// In microseconds since 1970, and when.
+    /// In microseconds since 1970, and when it was heard.
     heard: Option<(u64, Instant)>,
     /// When a call last set out to ask.
     asked: Option<Instant>,
 }
 
 impl ServerTime {
-    /// The server's time; this machine's before the server has told it.
+    /// The server's time. Until the server has told it, this machine's.
     pub(super) fn now(&self) -> Timestamp {
         let micros = self.micros();
         micros.map_or_else(
@@ -34,19 +34,19 @@ impl ServerTime {
         )
     }
 
-    /// The server's time in microseconds; `None` before the server has told it.
+    /// The server's time in microseconds. `None` until the server has told it.
     pub(super) fn micros(&self) -> Option<u64> {
         self.known_at(Instant::now())
     }
 
-    /// What is known of the server's time at this instant.
+    /// The estimate of the server's time at this instant.
     fn known_at(&self, at: Instant) -> Option<u64> {
         let (micros, heard_at) = self.with(|state| state.heard)?;
         let micros_of = |passed: Duration| u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
         let since = micros_of(at.saturating_duration_since(heard_at));
         let before = micros_of(heard_at.saturating_duration_since(at));
         let micros = micros.saturating_add(since - since / DRIFT);
-        // Backwards, drift makes it less.
+        // Going backwards, drift lowers the estimate.
         Some(micros.saturating_sub(before + before / DRIFT))
     }
 
@@ -55,7 +55,7 @@ impl ServerTime {
         self.with(|state| state.heard.is_some())
     }
 
-    /// Whether to ask for it, and that the caller will: of many at once, one.
+    /// Whether the caller should ask for the time. Of many callers at once, one gets true.
     pub(super) fn is_due(&self) -> bool {
         self.with(|state| {
             let is_old = |at: Instant| at.elapsed() >= TRUSTED_FOR;
@@ -68,9 +68,9 @@ impl ServerTime {
         })
     }
 
-    /// Records what the server said to a call that was sent then, in microseconds since 1970. What is known
-    /// is a bound from below, and so is every answer, so the higher one counts; unless the answer is less
-    /// than the time was when the call was sent: then the server's clock was set back.
+    /// Records the server's time, in microseconds since 1970, from the answer to a call sent at `sent_at`.
+    /// Both the estimate and the answer are lower bounds, so the higher one counts. But if the answer is less
+    /// than the time when the call was sent, the server's clock was set back, and the answer counts.
     pub(super) fn heard(&self, micros: u64, sent_at: Instant) {
         let now = Instant::now();
         let is_news = |at| self.known_at(at).is_none_or(|known| micros >= known);
@@ -89,7 +89,7 @@ impl ServerTime {
         }
     }
 
-    /// Forgets what was heard: the server may be another one.
+    /// Forgets the time: the server may be another one.
     pub(super) fn forget(&self) {
         self.with(|state| state.heard = None);
     }
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(time.micros(), None);
         let long_ago = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
         time.heard(100 * SECOND, long_ago);
-        // It may have been said before the other one.
+        // This may have been told before the other one.
         time.heard(100 * SECOND - 500_000, long_ago);
         assert!(time.micros().unwrap() >= 100 * SECOND);
         time.heard(101 * SECOND, long_ago);

@@ -1,4 +1,4 @@
-//! What is kept for a user: one hash, and one script that does each step.
+//! The hash of each user's sessions, and the one script that does each step on it.
 
 use async_trait::async_trait;
 use deadpool_redis::redis::{Cmd, FromRedisValue as _, Value};
@@ -100,7 +100,7 @@ fn id(word: Value) -> Option<SessionId> {
     SessionId::parse(&String::from_redis_value(word).ok()?)
 }
 
-/// Reads pairs of an id and what is kept of it.
+/// Reads pairs of an id and its text.
 fn members(
     mut words: impl Iterator<Item = Value>,
     skew: Skew,

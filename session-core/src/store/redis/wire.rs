@@ -1,4 +1,4 @@
-//! What is said to a server and what it answers, in its words.
+//! Encodes calls to a server, and decodes its answers.
 
 use deadpool_redis::redis::{self, Cmd, FromRedisValue as _, Value};
 
@@ -15,7 +15,7 @@ pub(super) fn load(key: &str, wanted: &Wanted) -> Cmd {
     match wanted {
         Wanted::All => redis::cmd("HGETALL").arg(key).take(),
         Wanted::Fields(names) => {
-            // Made at once as large as it becomes.
+            // Allocates the final size at once.
             let size: usize = names.iter().map(|name| name.len()).sum();
             let size = size + "HMGET".len() + key.len() + METADATA.len();
             let mut command = Cmd::with_capacity(names.len() + 3, size);
@@ -28,7 +28,7 @@ pub(super) fn load(key: &str, wanted: &Wanted) -> Cmd {
     }
 }
 
-/// Reads its answer: the metadata, and the fields.
+/// Reads the answer: the metadata, and the fields.
 pub(super) fn read(reply: Value, wanted: &Wanted) -> Result<(Option<Vec<u8>>, Fields), Error> {
     match wanted {
         Wanted::All => read_all(reply),
@@ -62,7 +62,7 @@ fn is_own(name: &str) -> bool {
     name.starts_with(METADATA) && !name.starts_with(DEADLINE_PREFIX) && name != PARENT
 }
 
-/// Reads the reply of an HMGET of the metadata and of these fields.
+/// Reads the reply of an HMGET of the metadata and these fields.
 fn read_some(names: &[Name], reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
     let Value::Array(values) = reply else {
         return Err(error::unexpected());
@@ -100,7 +100,7 @@ pub(super) fn answered(update: &Update, values: impl Iterator<Item = Value>) -> 
     answered.collect()
 }
 
-/// Whether `update.lua` answers a value of this change.
+/// Whether `update.lua` answers a value for this change.
 fn answers(change: &Change) -> bool {
     match change {
         Change::Add { .. } | Change::Extreme(..) | Change::Take { .. } => true,
@@ -112,7 +112,7 @@ fn answers(change: &Change) -> bool {
 pub(super) fn write_update(call: &mut Cmd, update: &Update, skew: Skew) {
     call.arg(&update.loaded.to_bytes());
     call.arg(skew.there(update.not_after).as_millis());
-    // Room for a usual call, so that it need not grow.
+    // Enough capacity for a typical call.
     let mut reads = Vec::with_capacity(8);
     reads.push(METADATA);
     if let Some(expected) = &update.expected {
@@ -201,7 +201,7 @@ fn write_metadata(call: &mut Cmd, update: &Update) {
             .arg(deadline.as_millis());
     }
     if update.touched_at.is_some() || !update.ttl.is_zero() {
-        // Never is never later than what is stored.
+        // The default, zero, is never later than the stored time.
         let touched_at = update.touched_at.unwrap_or_default();
         call.arg("t")
             .arg(Metadata::TOUCHED)

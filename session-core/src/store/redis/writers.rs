@@ -1,6 +1,6 @@
 //! Changes that count only once replicas have them: `WAIT`.
 //!
-//! A connection that waits answers nothing else, so each such change has one of its own meanwhile.
+//! A connection that waits answers nothing else, so each such change has its own connection meanwhile.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Monotonic};
@@ -15,7 +15,7 @@ use super::error::{not_replicated, timed_out};
 use super::servers::Settings;
 use crate::error::Error;
 
-/// What is left of a change's time for its answer, after the replicas had theirs.
+/// The part of a change's time that is kept for its answer, after the replicas had theirs.
 const FOR_THE_ANSWER: Duration = Duration::from_millis(20);
 
 pub(super) struct Writers {
@@ -23,11 +23,12 @@ pub(super) struct Writers {
     /// How many replicas must have a change.
     replicas: usize,
     places: Arc<Semaphore>,
-    /// Connections that wait for work.
+    /// Idle connections.
     idle: Mutex<Vec<Idle>>,
 }
 
-/// A connection, and the number of the shared one at that time. With another one, the server may be another.
+/// A connection, and the number of the shared one at that time. If that number changed, the server may be
+/// another one.
 type Idle = (MultiplexedConnection, u64);
 
 /// A connection for one change at a time.
@@ -41,7 +42,7 @@ impl Writers {
     pub(super) fn new(dial: &Dial, settings: &Settings) -> Self {
         let places = settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            // No copies hang on what is said here.
+            // Copies don't depend on these connections.
             dial: Dial {
                 near: None,
                 tells_time: false,
@@ -53,14 +54,14 @@ impl Writers {
         }
     }
 
-    /// A place among all, when one is free.
+    /// One of the places, once one is free.
     pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
         let place = Arc::clone(&self.places).acquire_owned().await;
-        // They are never closed.
+        // The semaphore is never closed.
         place.map_err(|_| timed_out(false))
     }
 
-    /// A connection that lives.
+    /// A connection that works.
     pub(super) async fn take(
         &self,
         place: OwnedSemaphorePermit,
@@ -87,11 +88,11 @@ impl Writers {
         })
     }
 
-    /// Waits until the replicas have what was changed over this connection. Whatever goes wrong here, the change
+    /// Waits until the replicas have the change made over this connection. Whatever fails here, the change
     /// was made.
     pub(super) async fn wait(&self, mut writer: Writer, deadline: Instant) -> Result<(), Error> {
         let left = deadline.saturating_duration_since(Instant::now());
-        // Zero would be for ever.
+        // Zero would wait forever.
         let left = left.saturating_sub(FOR_THE_ANSWER).as_millis().max(1);
         let mut wait = redis::cmd("WAIT");
         wait.arg(self.replicas).arg(left.to_string());

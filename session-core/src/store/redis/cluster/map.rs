@@ -1,19 +1,19 @@
-//! Which node has which slot. All pure.
+//! Which node has which slot. Pure.
 
 use std::collections::HashMap;
 
 use deadpool_redis::redis::{FromRedisValue as _, Value};
 
-/// How many slots a cluster has.
+/// The number of slots in a cluster.
 const SLOTS: u16 = 16_384;
 
 /// A host and a port.
 pub(crate) type Address = (String, u16);
 
-/// The first and the last slot that are at a node.
+/// The first and the last slot of a range, and its node.
 pub(super) type Range = (u16, u16, Address);
 
-/// The slot of a key: of what stands in its first pair of braces, or of all of it.
+/// The slot of a key: hashed from the text in its first pair of braces, or from the whole key.
 pub(super) fn slot(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| {
         let (tag, _) = rest.split_once('}')?;
@@ -27,7 +27,7 @@ pub(super) fn slot(key: &str) -> u16 {
 pub(crate) struct Map<N> {
     /// The first and the last slot of each range, in order.
     ranges: Vec<(u16, u16, N)>,
-    /// What nodes said since about single slots.
+    /// Single slots that nodes have since redirected.
     moved: HashMap<u16, N>,
 }
 
@@ -59,7 +59,7 @@ impl<N: Clone> Map<N> {
         (slot <= *last).then_some(owner)
     }
 
-    /// Notes that a slot has gone over to another node.
+    /// Records that a slot has moved to another node.
     pub(crate) fn moved(&mut self, slot: u16, owner: N) {
         self.moved.insert(slot, owner);
     }
@@ -71,7 +71,7 @@ impl<N: Clone> Map<N> {
         }
     }
 
-    /// All nodes, some of them more than once.
+    /// All nodes; some may repeat.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &N> {
         let ranges = self.ranges.iter().map(|(_, _, node)| node);
         ranges.chain(self.moved.values())
@@ -90,8 +90,7 @@ impl<N: Clone> Map<N> {
     }
 }
 
-/// Reads the answer of CLUSTER SLOTS. A node that does not know its own name means the one that was
-/// asked, at `host`.
+/// Reads the answer of CLUSTER SLOTS. A node that does not know its own name means the node asked, at `host`.
 pub(super) fn read(reply: Value, host: &str) -> Option<Vec<Range>> {
     let mut ranges = Vec::new();
     for range in Vec::<Value>::from_redis_value(reply).ok()? {
@@ -112,7 +111,7 @@ pub(super) fn read(reply: Value, host: &str) -> Option<Vec<Range>> {
     Some(ranges)
 }
 
-/// Reads `host:port` of a redirection; the host may be left out.
+/// Reads the `host:port` of a redirection. The host may be missing.
 pub(super) fn address(text: &str, host: &str) -> Option<Address> {
     let (name, port) = text.rsplit_once(':')?;
     let name = match name {
@@ -126,7 +125,7 @@ pub(super) fn address(text: &str, host: &str) -> Option<Address> {
 mod tests {
     use super::*;
 
-    /// As the specification of Redis Cluster has them, and as `CLUSTER KEYSLOT` answers.
+    /// Values from the specification of Redis Cluster and from `CLUSTER KEYSLOT`.
     #[test]
     fn slots_are_those_of_redis() {
         for (key, expected) in [

@@ -1,25 +1,25 @@
-//! Where a call goes next, and whose map counts. All pure.
+//! Where a call goes next, and whose map counts. Pure.
 
 use super::map::{self, Address};
 use crate::error::Error;
 use crate::store::redis::error::refused;
 
-/// What to do about a call that failed.
+/// What to do about a failed call.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Advice {
-    /// The slot is another node's.
+    /// Another node owns the slot.
     Moved(Address),
-    /// This one key is at another node, which is just getting the slot.
+    /// Another node, which is importing the slot, has this one key.
     Ask(Address),
-    /// The cluster is about to sort it out.
+    /// The cluster will resolve this soon.
     Wait,
-    /// It was not done, so another node may be asked, if one has the slot by now.
+    /// The call had no effect, so try another node if one has the slot by now.
     LookAgain,
-    /// The caller gets the error: this is the answer, or nobody knows what was done.
+    /// Return the error: it is the answer, or the outcome is unknown.
     GiveUp,
 }
 
-/// What to do after the node at `asked`, a host, answered so.
+/// What to do about this error from the node at the host `asked`.
 pub(crate) fn advice(error: &Error, asked: &str) -> Advice {
     let Some(refused) = refused(error) else {
         return match error.is_unknown() {
@@ -37,11 +37,11 @@ pub(crate) fn advice(error: &Error, asked: &str) -> Advice {
     advice.unwrap_or(Advice::GiveUp)
 }
 
-/// Which of the maps that several nodes tell counts. Each change of slots gets a higher epoch. A node that
-/// was cut off tells of an old one, and one that has just started says that its cluster is down.
+/// Chooses among the maps that several nodes tell. Each change of slots gets a higher epoch. A node that was
+/// cut off tells an old map, and a node that has just started says that its cluster is down.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Choice<M> {
-    /// The epoch of the map that is in use.
+    /// The epoch of the map in use.
     known: u64,
     best: Option<(u64, M)>,
 }
@@ -51,8 +51,8 @@ impl<M> Choice<M> {
         Self { known, best: None }
     }
 
-    /// Hears a map. If it is not older than the one in use, and told by a node whose cluster is up, the others
-    /// need not be waited for.
+    /// Takes a map. Returns true if there is no need to wait for others: the map is not older than the one in
+    /// use, and its node says that the cluster is up.
     pub(crate) fn hear(&mut self, state: State, map: M) -> bool {
         let State { epoch, is_up } = state;
         let is_enough = is_up && epoch >= self.known;
@@ -62,7 +62,7 @@ impl<M> Choice<M> {
         is_enough
     }
 
-    /// The newest map that was heard. If all of them are older than the one in use, the cluster was made anew.
+    /// The newest map. If all maps are older than the one in use, the cluster was recreated.
     pub(crate) fn best(self) -> Option<(u64, M)> {
         self.best
     }
@@ -71,7 +71,7 @@ impl<M> Choice<M> {
 /// How a node sees its cluster.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct State {
-    /// The highest of which it knows.
+    /// The highest epoch that it knows.
     pub(crate) epoch: u64,
     pub(crate) is_up: bool,
 }

@@ -1,32 +1,33 @@
-//! The time of a cluster, of which every node has a clock of its own: the one in the middle.
+//! A cluster's time: the median of its nodes' clocks.
 //!
-//! All processes come to the same one, within what messages take, and a node whose clock is wrong
-//! changes nothing about when sessions are over.
+//! All processes arrive at the same time, give or take message delays. A node with a wrong clock does not
+//! change when sessions expire.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
-/// How often the clocks are compared.
+/// How often to compare the clocks.
 const COMPARED_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) struct ClusterTime {
-    /// When this began, by a clock that nobody sets, and by this machine's.
+    /// The start of this process's own time, by the monotonic clock; `base` is the same by this machine's
+    /// clock.
     began: Instant,
     base: u64,
-    /// For so long, what was said by an earlier comparison may still count.
+    /// How long a time told by an earlier comparison may still count.
     memory: Duration,
     state: Mutex<State>,
 }
 
-/// What is to be added to this process' own time, in microseconds.
+/// The offset from this process's own time to the cluster's, in microseconds.
 #[derive(Debug, Default)]
 struct State {
     ahead: i64,
-    /// Whether anybody was told a time to which this was added.
+    /// Whether anybody has been told a time with this offset.
     is_told: bool,
-    /// What was added before, if it is more, and until when somebody may still use what it led to.
+    /// Earlier, larger offsets, and until when times told with them may still be in use.
     before: Vec<(i64, Instant)>,
     compared: Option<Instant>,
 }
@@ -41,26 +42,26 @@ impl ClusterTime {
         }
     }
 
-    /// This process' own time in microseconds, which never jumps.
+    /// This process's own time in microseconds. It never jumps.
     pub(super) fn local(&self) -> u64 {
         let passed = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.base.saturating_add(passed)
     }
 
-    /// The cluster's time. `nodes` is asked now and then: the times of all nodes that are known.
+    /// The cluster's time. Now and then it calls `nodes` for the times of all known nodes.
     pub(super) fn now(&self, nodes: impl FnOnce() -> Vec<u64>) -> Timestamp {
         let ahead = self.state(nodes, true).0;
         Timestamp::from_millis(self.local().saturating_add_signed(ahead) / 1000)
     }
 
-    /// How much a node's time, `there`, is ahead of the cluster's: of the latest that anybody may have
-    /// been told a moment ago, so that a time that is translated is not too late.
+    /// How far a node's time, `there`, is ahead of the latest cluster time that anybody may have been told
+    /// recently. So a translated time is never too late.
     pub(super) fn ahead_of_it(&self, there: u64, nodes: impl FnOnce() -> Vec<u64>) -> i64 {
         let most = self.state(nodes, false).1;
         difference(there, self.local()).saturating_sub(most)
     }
 
-    /// What is to be added now, and the most that was added a moment ago.
+    /// The current offset, and the largest recent one.
     fn state(&self, nodes: impl FnOnce() -> Vec<u64>, tells: bool) -> (i64, i64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state
@@ -86,12 +87,12 @@ impl State {
             self.is_told = false;
         }
         self.ahead = ahead;
-        // What is added now counts for longer than what was added before and is less.
+        // The current offset stays in use longer than any earlier, smaller one.
         let counts = |(before, until): &(i64, Instant)| *until > now && *before > ahead;
         self.before.retain(counts);
     }
 
-    /// The most that was added a moment ago.
+    /// The largest recent offset.
     fn most(&self) -> i64 {
         let before = self.before.iter().map(|(ahead, _)| *ahead);
         before.fold(self.ahead, i64::max)
@@ -103,7 +104,7 @@ fn difference(one: u64, other: u64) -> i64 {
     i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// The one in the middle; of two, the earlier one.
+/// The median; of two, the lower.
 fn middle(mut all: Vec<i64>) -> Option<i64> {
     all.sort_unstable();
     let at = all.len().checked_sub(1)? / 2;
@@ -131,12 +132,12 @@ mod tests {
         assert!((4990..6000).contains(&ahead.as_millis()), "{ahead:?}");
     }
 
-    /// So a time that was told by the earlier comparison is not translated into one that is too late.
+    /// So a time told by an earlier comparison does not translate into one that is too late.
     #[test]
     fn what_was_added_a_moment_ago_still_counts() {
         let mut state = State::default();
         let now = Instant::now();
-        // Nobody was told a time of before.
+        // Nobody was told a time with the earlier offset.
         state.turn_to(-9000, now, MEMORY);
         assert_eq!(state.most(), -9000);
         state.turn_to(500, now, MEMORY);

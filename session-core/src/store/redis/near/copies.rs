@@ -1,34 +1,34 @@
-//! Which copies are kept, for how long they count, and what makes them count for nothing. All pure.
+//! Which copies are kept, how long they count, and what invalidates them. Pure.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Key, Wanted};
 use crate::token::SessionId;
 
-/// How many copies may take the place of each other.
+/// How many copies compete for the same places.
 const WAYS: usize = 8;
 
-/// Copies of records `R`, each of which was stored as it is no longer than a given time ago.
+/// Copies of records `R`. Each was the stored state no longer than a given time ago.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Copies<R> {
     within: Duration,
-    /// Counts the connections. What an earlier one answers says nothing about this one's copies.
+    /// The connection's number. An answer over an earlier connection says nothing about the current copies.
     generation: u64,
-    /// Everything that was invalidated before this has been forgotten.
+    /// All invalidations from before this moment have been applied.
     vouched_at: Option<Moment>,
-    /// When a reader last went to the server although there was a copy.
+    /// When a reader last asked the server although there was a copy.
     asked_at: Option<Instant>,
-    /// Counts how often a copy was used.
+    /// The number of times that copies were used.
     uses: u64,
     sets: Box<[Set<R>]>,
 }
 
-/// The copies among which a session's copy is.
+/// The copies that share places with a session's copy.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Set<R> {
-    /// Counts how often something was forgotten.
+    /// Counts each time that something was forgotten.
     forgotten: u64,
-    /// Until then, a write may take effect that nobody has heard of.
+    /// Until then, an unanswered write may still take effect.
     suspended_until: Option<Instant>,
     copies: Vec<Copied<R>>,
 }
@@ -42,7 +42,7 @@ struct Copied<R> {
     used: u64,
 }
 
-/// How things stood when a load was sent.
+/// The state when a load was sent.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Ticket {
     pub(crate) generation: u64,
@@ -50,7 +50,7 @@ pub(crate) struct Ticket {
     pub(crate) sent_at: Moment,
 }
 
-/// An instant by two clocks: one stands still while the machine sleeps, the other may be set.
+/// An instant by two clocks: one stops while the machine sleeps, the other can be set.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Moment {
     pub(crate) monotonic: Instant,
@@ -65,8 +65,8 @@ impl Moment {
         }
     }
 
-    /// How long ago another one was, by the clock that says more; `None` if one says that it is yet
-    /// to come.
+    /// The time since an earlier moment, by the clock that shows more. `None` if either clock shows that it
+    /// is yet to come.
     fn since(self, earlier: Self) -> Option<Duration> {
         let monotonic = self.monotonic.checked_duration_since(earlier.monotonic)?;
         let wall = self.wall.duration_since(earlier.wall).ok()?;
@@ -75,8 +75,8 @@ impl Moment {
 }
 
 impl<R: Clone> Copies<R> {
-    /// Room for about so many copies, each of which counts for as long as the server vouches for it,
-    /// and `within` longer.
+    /// Room for about `capacity` copies. Each counts as long as the server vouches for it, and `within`
+    /// longer.
     pub(crate) fn new(within: Duration, capacity: usize) -> Self {
         let set = Set {
             forgotten: 0,
@@ -104,7 +104,7 @@ impl<R: Clone> Copies<R> {
         if age >= within {
             return None;
         }
-        // In good time, one reader asks the server, whose answer vouches for all copies.
+        // Before the copies run out, one reader asks the server; the answer vouches for all copies.
         let is_asked = asked_at.is_some_and(|at| now.monotonic < at + within / 4);
         if age >= within / 2 && !is_asked {
             self.asked_at = Some(now.monotonic);
@@ -116,7 +116,7 @@ impl<R: Clone> Copies<R> {
         Some(record)
     }
 
-    /// Says that a load is about to be sent.
+    /// Announces a load.
     pub(crate) fn ticket(&mut self, key: Key, now: Moment) -> Ticket {
         Ticket {
             generation: self.generation,
@@ -125,7 +125,7 @@ impl<R: Clone> Copies<R> {
         }
     }
 
-    /// Takes the answer of a load; `None`: there is nothing to keep.
+    /// Takes the answer of a load. `None`: there is nothing to keep.
     pub(crate) fn answered(
         &mut self,
         key: Key,
@@ -142,8 +142,7 @@ impl<R: Clone> Copies<R> {
         }
         let used = self.uses;
         let set = self.set_of(key.id);
-        // The answer may be from before what was forgotten since, or before a write that nobody has
-        // heard of.
+        // The answer may be older than something forgotten since, or than an unanswered write.
         let sent_at = ticket.sent_at.monotonic;
         if ticket.forgotten != set.forgotten || set.suspended_until.is_some_and(|at| sent_at < at) {
             return;
@@ -166,15 +165,15 @@ impl<R: Clone> Copies<R> {
         });
     }
 
-    /// Forgets a session: something was written to it.
+    /// Forgets a session that was written.
     pub(crate) fn forget(&mut self, id: SessionId) {
         let set = self.set_of(id);
         set.forgotten += 1;
         set.copies.retain(|copy| copy.key.id != id);
     }
 
-    /// Forgets a session to which something may be written until `timeout` has passed. What is loaded
-    /// earlier is no copy.
+    /// Forgets a session that a write may still change until `timeout` has passed. Loads sent before then
+    /// give no copy.
     pub(crate) fn suspend(&mut self, id: SessionId, now: Moment, timeout: Duration) {
         self.forget(id);
         let until = Some(now.monotonic + timeout);
@@ -182,14 +181,14 @@ impl<R: Clone> Copies<R> {
         set.suspended_until = set.suspended_until.max(until);
     }
 
-    /// Forgets everything: the connection is another one.
+    /// Forgets everything, because the connection is new.
     pub(crate) fn forget_all(&mut self) {
         self.generation += 1;
         self.vouched_at = None;
         self.sets.iter_mut().for_each(|set| set.copies.clear());
     }
 
-    /// Ids are random, so they spread by themselves.
+    /// Ids are random, so they spread evenly without a hash.
     fn set_of(&mut self, id: SessionId) -> &mut Set<R> {
         let set = id.spread() % self.sets.len();
         &mut self.sets[set]

@@ -7,7 +7,7 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Copies, and a clock that is moved by hand.
+/// Copies with a manual clock.
 struct World {
     copies: Copies<u8>,
     now: Moment,
@@ -55,7 +55,7 @@ fn a_copy_counts_for_as_long_as_it_may() {
     world.pass(ms(249));
     assert_eq!(world.get(key), Some(1));
     world.pass(ms(1));
-    // No answer came: another one asks.
+    // No answer came, so another reader asks.
     assert_eq!(world.get(key), None);
     world.pass(ms(249));
     assert_eq!(world.get(key), Some(1));
@@ -64,7 +64,7 @@ fn a_copy_counts_for_as_long_as_it_may() {
     assert_eq!(world.get(key), None);
 }
 
-/// Any answer says that the link is alive, from when its load was sent.
+/// Any answer proves that the link was alive when its load was sent.
 #[test]
 fn an_answer_vouches_for_all_copies() {
     let (mut world, key, other) = (World::new(), key(), key());
@@ -86,10 +86,10 @@ fn a_clock_that_was_set_or_that_slept_is_noticed() {
     let (mut world, key) = (World::new(), key());
     let start = world.now;
     world.load(key, 1);
-    // The machine slept, so that only one clock went on.
+    // The machine slept, so only one clock went on.
     world.now.wall += WITHIN;
     assert_eq!(world.get(key), None);
-    // Somebody set it.
+    // Somebody set the clock.
     world.now.wall = start.wall - ms(1);
     assert_eq!(world.get(key), None);
     // The next answer vouches again, even if its load was sent in the same instant.
@@ -121,13 +121,13 @@ fn a_copy_from_before_another_connection_counts_for_nothing() {
     let ticket = world.copies.ticket(key, world.now);
     world.copies.forget_all();
     assert_eq!(world.get(key), None);
-    // Neither the record nor the word that the link is alive.
+    // The old answer keeps no record and vouches for nothing.
     world.copies.answered(key, &Wanted::All, ticket, Some(1));
     assert_eq!(world.get(key), None);
     assert_eq!(world.copies.vouched_at, None);
 }
 
-/// Until it can take effect no more, a write that nobody heard of may be behind each load.
+/// Until an unanswered write can no longer take effect, any load may be older than it.
 #[test]
 fn what_is_loaded_beside_an_unanswered_write_is_not_kept() {
     let (mut world, key) = (World::new(), key());
@@ -161,7 +161,7 @@ fn a_copy_has_what_is_wanted_or_is_none() {
     assert_eq!(world.copies.get(key, &wanted, world.now), Some(2));
 }
 
-/// No two session types have one session, though they have one id.
+/// Session types don't share sessions, even under one id.
 #[test]
 fn a_copy_is_of_one_session_type() {
     let (mut world, key) = (World::new(), key());
