@@ -1,10 +1,10 @@
-//! For tests of sessions: a clock that they move, a store that fails on demand, and the contract of
-//! stores, as tests that every store can run.
+//! For testing sessions: a manual clock, a store that fails on demand, and the stores' contract as tests that
+//! any store can run.
 
 mod clock;
 pub mod conformance;
 mod faulty;
-// For the tests of `rocket_typed_session` alone:
+// Only for the tests of `rocket_typed_session`:
 #[doc(hidden)]
 pub mod mutations;
 

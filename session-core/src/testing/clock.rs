@@ -10,13 +10,13 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 pub struct ManualClock(Mutex<Timestamp>);
 
 impl ManualClock {
-    /// A clock that shows the present instant.
+    /// A clock that starts at the current time.
     #[must_use]
     pub fn new() -> Self {
         Self::at(SystemClock.now())
     }
 
-    /// A clock that shows this instant.
+    /// A clock that starts at this time.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         Self(Mutex::new(now))

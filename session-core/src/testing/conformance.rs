@@ -1,8 +1,8 @@
-//! The [contract of stores](crate::store::Store), executable: one function per clause, for every
-//! store alike.
+//! The executable [contract of stores](crate::store::Store): one function per clause, the same for every
+//! store.
 //!
-//! A store of one's own runs all of it in one line of its tests, where an `async` function makes a
-//! store for each clause:
+//! To run all clauses against your own store, add one line to its tests, with an `async` function that makes
+//! a store for each clause:
 //!
 //! ```rust
 //! use std::sync::Arc;
@@ -23,14 +23,13 @@
 //! # });
 //! ```
 //!
-//! Each clause becomes a test of its own, of the clause's name, on a runtime with several threads:
-//! on one thread, a store that reads first and writes later without an `await` between them would
-//! pass for atomic. The crate with the tests needs `session-core` with the feature `testing`, and no
-//! other dependency.
+//! Each clause becomes its own test with the clause's name, on a runtime with several threads. On one thread,
+//! a store that reads first and writes later, with no `await` between, would look atomic. The crate with the
+//! tests needs only `session-core` with the feature `testing`.
 //!
-//! The clauses say what holds, and why: each is what broke in some store of the field, or would
-//! break this library's promises to its users. One that fails says what to do about it. What a store may keep in common between the clauses,
-//! such as a server, it may share: every clause makes sessions of its own.
+//! Each clause says what must hold and why: some existing store broke it, or it would break this library's
+//! promises. A failing clause says what to do. The stores may share a server or the like, because every
+//! clause makes its own sessions.
 
 use std::fmt;
 use std::panic;
@@ -64,7 +63,7 @@ mod users;
 
 crate::__for_each_clause! { list::publish }
 
-/// How long a clause may take: a store that never answers fails, too.
+/// How long a clause may take, so a store that never answers also fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store for one clause, and how its time passes.
@@ -77,9 +76,9 @@ pub struct StoreUnderTest {
 type Plant = Box<dyn Fn(Key) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 impl StoreUnderTest {
-    /// This store, for which time passes as it does for all of us: a few clauses wait some seconds.
+    /// A store in real time: a few clauses wait some seconds.
     ///
-    /// It may hold sessions of others, but it must have room for some hundreds more.
+    /// It may already hold sessions, but it needs room for some hundreds more.
     #[must_use]
     pub fn new(store: impl Store) -> Self {
         Self {
@@ -89,17 +88,17 @@ impl StoreUnderTest {
         }
     }
 
-    /// The same store, for which it is as late as this clock says: no clause waits.
+    /// The store takes its time from this clock, so no clause waits.
     #[must_use]
     pub fn clock(self, clock: Arc<ManualClock>) -> Self {
         let clock = Some(clock);
         Self { clock, ..self }
     }
 
-    /// The same store, and how to write something under a key that is no record: what another program
-    /// may have left there, or another version of the store. Several kinds can be given.
+    /// Adds a way to write something under a key that is not a record: something that another program or
+    /// another version of the store may have left there. You can add several kinds.
     ///
-    /// Without it, the clause about such records has nothing to try.
+    /// Without this, the clause about such records has nothing to test.
     #[must_use]
     pub fn junk<F>(mut self, plant: impl Fn(Key) -> F + Send + Sync + 'static) -> Self
     where
@@ -126,8 +125,8 @@ impl fmt::Debug for StoreUnderTest {
     }
 }
 
-/// Tries one clause on a fresh store, on a runtime of its own with several threads. It is what the
-/// tests of [`conformance_tests!`](crate::conformance_tests) call.
+/// Runs one clause on a fresh store, on its own runtime with several threads. The tests that
+/// [`conformance_tests!`](crate::conformance_tests) makes call this.
 ///
 /// # Panics
 ///
@@ -148,13 +147,13 @@ pub fn run(
     });
 }
 
-/// Tries all clauses, each on a fresh store, and tells the names of those that do not hold. For
-/// tests of stores that are broken on purpose; [`conformance_tests!`](crate::conformance_tests) says
-/// more of each.
+/// Runs all clauses, each on a fresh store, and returns the names of those that do not hold. For tests of
+/// stores that are broken on purpose; [`conformance_tests!`](crate::conformance_tests) reports more about
+/// each.
 ///
 /// # Panics
 ///
-/// Outside of a tokio runtime.
+/// Outside a tokio runtime.
 pub async fn broken_clauses(make_store: impl AsyncFn() -> StoreUnderTest) -> Vec<&'static str> {
     let mut broken = Vec::new();
     for (name, clause) in list::CLAUSES {

@@ -18,10 +18,10 @@ use crate::users::{Mark, Step, Stepped, UserKey};
 #[cfg(test)]
 mod tests;
 
-/// A store around a store. It records the calls, and makes the n-th call of a verb fail, take
-/// longer or wait, before it is done or after.
+/// Wraps a store. It records the calls, and makes the n-th call of a verb fail, take longer or wait, before
+/// or after it is done.
 ///
-/// Keep a handle on it with an `Arc`, which is a store too:
+/// Keep a handle on it with an `Arc`, which is also a store:
 ///
 /// ```rust
 /// use std::sync::Arc;
@@ -41,7 +41,7 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
-    /// A store that does what `inner` does, until a test plans a fault.
+    /// A store that behaves as `inner` until a test plans a fault.
     #[must_use]
     pub fn new(inner: impl Store) -> Self {
         Self {
@@ -50,13 +50,13 @@ impl FaultyStore {
         }
     }
 
-    /// Plans a fault for the `nth` call of this verb from now on; the next one is the first. You
-    /// can plan several faults for one call. They happen in the order in which you planned them.
+    /// Plans a fault for the `nth` call of this verb from now on; 1 is the next call. You can plan several
+    /// faults for one call. They happen in the order in which you planned them.
     pub fn on(&self, verb: Verb, nth: usize, fault: Fault) {
         self.plan(verb, nth, Planned::Fault(fault));
     }
 
-    /// Plans that the `nth` call of this verb from now on waits until the test lets it go on.
+    /// Makes the `nth` call of this verb from now on wait until the test resumes it.
     ///
     /// ```rust
     /// # use session_core::{store::{Delete, Store, Key, memory::MemoryStore}, token::Token};
@@ -86,16 +86,15 @@ impl FaultyStore {
         Pause(gate)
     }
 
-    /// Plans that the `nth` call of this verb from now on is held up on its way, by a proxy or a
-    /// frozen kernel: its caller hears at once that the outcome is unknown, and the call itself
-    /// arrives when the test says so.
+    /// Holds up the `nth` call of this verb from now on, as a proxy or a frozen kernel would. Its caller
+    /// hears at once that the outcome is unknown; the call itself arrives when the test says so.
     pub fn hold_up(&self, verb: Verb, nth: usize) -> HeldUp {
         let (sender, receiver) = oneshot::channel();
         self.plan(verb, nth, Planned::HoldUp(sender));
         HeldUp(receiver)
     }
 
-    /// The calls so far, in the order in which they came.
+    /// The calls so far, in order.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
@@ -105,7 +104,7 @@ impl FaultyStore {
         self.state().planned.push((verb, nth, planned));
     }
 
-    /// Records a call, and tells what was planned for it.
+    /// Records a call, and returns what was planned for it.
     fn begin(&self, call: Call) -> Vec<Planned> {
         let mut state = self.state();
         let verb = call.verb;
@@ -122,8 +121,8 @@ impl FaultyStore {
         due.into_iter().map(|(.., planned)| planned).collect()
     }
 
-    /// Makes a call, unless something was planned for it. The future is `'static`, so that a call
-    /// that is held up can outlive its caller.
+    /// Makes a call, unless something was planned for it. The future is `'static`, so a held-up call can
+    /// outlive its caller.
     async fn around<T, F>(
         &self,
         verb: Verb,
@@ -139,7 +138,7 @@ impl FaultyStore {
         if let Some(at) = planned.iter().position(Planned::is_hold_up)
             && let Planned::HoldUp(held_up) = planned.swap_remove(at)
         {
-            // A test that gave up on it lets it never arrive.
+            // If the test dropped its handle, the call never arrives.
             let _ = held_up.send(Box::pin(async { drop(call.await) }));
             return Err(Error::unknown("the call was held up, as a test planned"));
         }
@@ -153,7 +152,7 @@ impl FaultyStore {
         answer
     }
 
-    /// No code of others runs while the lock is held.
+    /// No foreign code runs under the lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,7 +234,7 @@ impl UserIndex for FaultyStore {
 pub struct Call {
     /// The verb that was called.
     pub verb: Verb,
-    /// For this session.
+    /// The session that it was for.
     pub key: Key,
 }
 
@@ -252,7 +251,7 @@ pub enum Verb {
     Delete,
     /// [`Store::load`].
     Load,
-    /// [`UserIndex::step`]. Its key is that of the session that it is about, if it is about one.
+    /// [`UserIndex::step`]. Its key is that of its session, if it concerns one.
     Step,
     /// [`Store::update`].
     Update,
@@ -262,12 +261,12 @@ pub enum Verb {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// It takes this much longer.
+    /// The call takes this much longer.
     Delay(Moment, Duration),
-    /// It fails. Before: the store refuses, and nothing is done. After: it is done, but the answer
-    /// is lost, so the caller gets an unknown outcome.
+    /// The call fails. Before: the store refuses and does nothing. After: it is done but the answer is lost,
+    /// so the outcome is unknown to the caller.
     Fail(Moment),
-    /// It gets lost on its way: nothing is done, but the caller hears that the outcome is unknown.
+    /// The call is lost on its way: nothing is done, but the caller hears that the outcome is unknown.
     Lose,
 }
 
@@ -275,14 +274,13 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third side")]
 pub enum Moment {
-    /// It is done, and not answered yet.
+    /// The call is done but not yet answered.
     After,
-    /// It is not done yet.
+    /// The call is not done yet.
     Before,
 }
 
-/// A handle on a call that waits. When it is dropped, the call goes on, so a failed test leaves
-/// nobody waiting.
+/// A handle on a call that waits. Dropping it resumes the call, so a failed test leaves nothing waiting.
 #[must_use = "the call does not wait without it"]
 #[derive(Debug)]
 pub struct Pause(Arc<Gate>);
@@ -290,7 +288,7 @@ pub struct Pause(Arc<Gate>);
 impl Pause {
     /// Waits until the call has reached its pause.
     pub async fn reached(&self) {
-        // Nobody closes it.
+        // The semaphore is never closed.
         if let Ok(permit) = self.0.reached.acquire().await {
             drop(permit);
         }
@@ -306,13 +304,12 @@ impl Drop for Pause {
     }
 }
 
-/// A call that is held up on its way: see [`FaultyStore::hold_up`]. When it is dropped, the call
-/// never arrives.
+/// A call held up on its way: see [`FaultyStore::hold_up`]. If you drop this, the call never arrives.
 #[must_use = "the call never arrives without it"]
 pub struct HeldUp(oneshot::Receiver<Sent>);
 
 impl HeldUp {
-    /// Waits until it was sent, lets it arrive, and waits until it is done.
+    /// Waits until the call is sent, lets it arrive, and waits until it is done.
     pub async fn arrive(self) {
         if let Ok(call) = self.0.await {
             call.await;
@@ -335,7 +332,7 @@ struct Gate {
 #[derive(Default)]
 struct State {
     calls: Vec<Call>,
-    /// How many calls of a verb are left until something happens: to the last of them.
+    /// How many calls of the verb are left; the fault hits the last of them.
     planned: Vec<(Verb, usize, Planned)>,
 }
 
@@ -369,7 +366,7 @@ impl Planned {
             }
             Self::Pause(moment, gate) if *moment == now => {
                 gate.reached.add_permits(1);
-                // Nobody closes it.
+                // The semaphore is never closed.
                 if let Ok(permit) = gate.resumed.acquire().await {
                     drop(permit);
                 }

@@ -1,30 +1,30 @@
-//! Inputs for parsers: what they read, changed a little, again and again. For this library's own tests.
+//! Slightly mutated inputs for parsers. For this library's own tests.
 
 use std::time::{Duration, Instant};
 
-/// Cheap, and the same in each run.
+/// A cheap random source with the same sequence in each run.
 #[derive(Clone, Debug)]
 pub struct Mutations(u64);
 
 impl Mutations {
-    /// Begins where each run begins.
+    /// The start of the sequence.
     #[must_use]
     pub fn new() -> Self {
         Self(0x9E37_79B9_7F4A_7C15)
     }
 
-    /// How many inputs the environment asks for, or a few.
+    /// The number of inputs from the environment variable `INPUTS`. Default: 40,000.
     ///
     /// # Panics
     ///
-    /// If `INPUTS` is no number.
+    /// If `INPUTS` is not a number.
     #[must_use]
     pub fn wanted() -> usize {
         let wanted = std::env::var("INPUTS");
         wanted.map_or(40_000, |inputs| inputs.parse().expect("a number"))
     }
 
-    /// Feeds a parser with inputs that grow out of one that it reads. Answers how long the longest took.
+    /// Feeds a parser with mutations of a valid input. Returns how long the slowest took.
     pub fn feed(&mut self, seed: &[u8], inputs: usize, parse: impl Fn(&[u8])) -> Duration {
         let mut longest = Duration::ZERO;
         let mut bytes = seed.to_vec();
@@ -55,7 +55,7 @@ impl Mutations {
         }
     }
 
-    /// A few bytes changed, added, removed, doubled or cut off.
+    /// Changes, adds, removes, doubles or cuts off a few bytes.
     fn mutate(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             let (at, byte) = (self.below(bytes.len() + 1), self.byte());

@@ -1,4 +1,4 @@
-//! Every call is answered, in time.
+//! Every call is answered in time.
 
 use std::time::{Duration, Instant};
 
@@ -6,18 +6,18 @@ use super::StoreUnderTest;
 use super::fixture::{add, at_once};
 use crate::store::{Updated, Wanted};
 
-/// How many requests come at once.
+/// The number of requests at once.
 const CROWD: usize = 200;
 
-/// What the machine may take besides, with other tests on it.
+/// Extra time for the machine, which runs other tests too.
 const SLACK: Duration = Duration::from_millis(500);
 
-/// A request that waits longer than the store promised has no time left for its own answer: in place
-/// of a 503 the browser gets nothing, and the requests pile up.
+/// A request that waits longer than the store promised has no time left for its own answer: the browser gets
+/// nothing instead of a 503, and the requests pile up.
 pub async fn every_call_is_answered_in_time_in_a_crowd(store: &StoreUnderTest) {
     let clause = store.advised(
-        "every call must answer within timeout(), with an error if need be, also where 200 come at \
-         once: count waiting for a lock or a connection, too, and do not serve one after the other",
+        "every call must answer within timeout(), if need be with an error, even when 200 come at once: \
+         include waiting for a lock or a connection, and do not serve calls one after another",
     );
     let session = clause.session(&[("n", "0")]).await;
     let elapsed = at_once(CROWD, |number| {

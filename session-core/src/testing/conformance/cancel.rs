@@ -1,4 +1,4 @@
-//! Calls that are given up: a browser closes its connection, and the server drops the request.
+//! Cancelled calls: a browser closes its connection, and the server drops the request.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -8,14 +8,14 @@ use super::fixture::{Session, add, of, readable, set};
 use crate::record::Record;
 use crate::store::Store as _;
 
-/// A call is given up after it was polled so often, at most: one that takes longer is done by then.
+/// The most polls before a call is dropped. Any longer call is done by then.
 const POLLS: usize = 32;
 
 const ADVICE: &str = "a call that is dropped must have done all or nothing, also later, and block \
                       nobody: send what belongs together as one command or transaction, and hold no \
                       lock that a drop does not release";
 
-/// Else an account is credited and the reason for it is not stored.
+/// Otherwise, an account is credited and the reason is not stored.
 pub async fn a_cancelled_update_is_done_or_not(store: &StoreUnderTest) {
     let clause = store.advised(ADVICE);
     for polls in 0..POLLS {
@@ -43,7 +43,7 @@ pub async fn a_cancelled_update_is_done_or_not(store: &StoreUnderTest) {
     }
 }
 
-/// Else a session opens that lacks what it is about.
+/// Otherwise, a session opens without some of its fields.
 pub async fn a_cancelled_create_is_done_or_not(store: &StoreUnderTest) {
     let clause = store.advised(ADVICE);
     for polls in 0..POLLS {
@@ -65,7 +65,7 @@ pub async fn a_cancelled_create_is_done_or_not(store: &StoreUnderTest) {
     }
 }
 
-/// Else what is left of a session opens, without the fields that restrained it.
+/// Otherwise, the rest of a session opens without the fields that restricted it.
 pub async fn a_cancelled_delete_is_done_or_not(store: &StoreUnderTest) {
     let clause = store.advised(ADVICE);
     for polls in 0..POLLS {
@@ -86,8 +86,8 @@ pub async fn a_cancelled_delete_is_done_or_not(store: &StoreUnderTest) {
     }
 }
 
-/// Polls a call so often at most, each time when it asks for it, then drops it. Whether it was over
-/// by then.
+/// Polls a call at most this many times, each time when it asks for it, then drops it. Returns whether the
+/// call had finished.
 async fn polled(polls: usize, call: impl Future) -> bool {
     let mut call = pin!(call);
     let mut left = polls;
@@ -106,7 +106,7 @@ async fn polled(polls: usize, call: impl Future) -> bool {
     .await
 }
 
-/// The session, if there is one, can be written to and ended, and nobody waits for who is gone.
+/// The session, if it exists, can still be written and deleted: nothing waits for the dropped call.
 async fn goes_on(handles: &[Session]) {
     for session in handles {
         session

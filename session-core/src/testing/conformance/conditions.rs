@@ -1,16 +1,16 @@
-//! Updates that are done only if what was read is still stored: transactions.
+//! Updates that apply only if the values read are still stored: transactions.
 
 use super::StoreUnderTest;
 use super::fixture::{Session, add, at_once, expecting, readable, set};
 use crate::store::{Expected, Update, Updated};
 
-const COMPARE: &str = "an update must answer Conflict and write nothing where Update::expected is not \
+const COMPARE: &str = "an update must answer Conflict and write nothing if Update::expected differs from \
                        what is stored: ask Expected::is_met_by in the same atomic step as the write";
 
-/// What is as it was read is no obstacle; nor is what is not named.
+/// Unchanged values do not block an update; nor do values that it does not name.
 pub async fn what_is_as_expected_is_written(store: &StoreUnderTest) {
     let clause = store.advised(
-        "an update must be done where everything that it expects is stored: use Expected::is_met_by",
+        "an update must be Done if everything that it expects is stored: use Expected::is_met_by",
     );
     let session = clause
         .session(&[("a", "1"), ("b", "2"), ("c:x", "3"), ("c:y", "4")])
@@ -34,8 +34,8 @@ pub async fn what_is_as_expected_is_written(store: &StoreUnderTest) {
         .await;
 }
 
-/// Where a value was changed by another request, nothing is written: a transaction would book on a
-/// balance that is not there any more.
+/// If another request changed a value, nothing is written. Otherwise, a transaction would book on a balance
+/// that no longer exists.
 pub async fn a_changed_field_is_a_conflict(store: &StoreUnderTest) {
     let session = store
         .advised(COMPARE)
@@ -45,7 +45,7 @@ pub async fn a_changed_field_is_a_conflict(store: &StoreUnderTest) {
     conflict(&session, expecting(&[("a", Some(""))])).await;
 }
 
-/// Absent is not empty, and not anything else.
+/// Absent differs from empty, and from any value.
 pub async fn a_field_that_came_or_went_is_a_conflict(store: &StoreUnderTest) {
     let session = store
         .advised(COMPARE)
@@ -56,8 +56,8 @@ pub async fn a_field_that_came_or_went_is_a_conflict(store: &StoreUnderTest) {
     conflict(&session, expecting(&[("absent", Some(""))])).await;
 }
 
-/// An entry that another request added is a change of what was read, though no field that was read
-/// has changed. The prefix is text, not a pattern.
+/// A new entry from another request changes what was read, even if no field that was read has changed. The
+/// prefix is text, not a pattern.
 pub async fn a_changed_number_of_entries_is_a_conflict(store: &StoreUnderTest) {
     let session = store
         .advised(COMPARE)
@@ -69,7 +69,7 @@ pub async fn a_changed_number_of_entries_is_a_conflict(store: &StoreUnderTest) {
         ("c:x", 0),
         ("d:", 1),
         ("x", 1),
-        // What patterns of globs, of Lua or of SQL would find.
+        // What glob, Lua or SQL patterns would match.
         ("*", 4),
         (".", 4),
         (".", 5),
@@ -83,7 +83,7 @@ pub async fn a_changed_number_of_entries_is_a_conflict(store: &StoreUnderTest) {
     }
 }
 
-/// Compare and set in one step: of requests that read the same, one writes.
+/// Compare-and-set in one step: of requests that read the same values, exactly one writes.
 pub async fn of_concurrent_updates_that_expect_the_same_one_is_done(store: &StoreUnderTest) {
     let clause = store.advised(
         "of concurrent updates that expect the same value and change it, exactly one is Done: ask \
@@ -114,10 +114,10 @@ pub async fn of_concurrent_updates_that_expect_the_same_one_is_done(store: &Stor
     );
 }
 
-/// Refused is not done, and not remembered: what is refused now may be possible later.
+/// A refused update did not happen and leaves no trace: it may succeed later.
 pub async fn what_was_refused_is_done_when_it_is_possible(store: &StoreUnderTest) {
     let clause =
-        store.advised("an update that was refused must be Done once nothing is in its way");
+        store.advised("an update that was refused must be Done once nothing blocks it any more");
     let session = clause.session(&[("a", "1")]).await;
     let update = if_so(
         session.changing([("b", set("1"))]),
@@ -136,7 +136,7 @@ fn if_so(update: Update, expected: Expected) -> Update {
     }
 }
 
-/// Requires that an update is refused for what it expects, and that nothing of it is written.
+/// Requires that an update is refused because of its expectations and writes nothing.
 async fn conflict(session: &Session, expected: Expected) {
     let before = session.record().await;
     let mut update = session.changing([("a", set("new")), ("new", set("1")), ("n", add(1))]);

@@ -1,4 +1,4 @@
-//! Numbers: what is stored after an update depends on what was stored before it.
+//! Numbers, whose new value depends on the stored one.
 
 use super::StoreUnderTest;
 use super::fixture::{
@@ -9,20 +9,20 @@ use crate::fields::Name;
 use crate::merge::{Change, CounterRange};
 use crate::store::{Update, Updated};
 
-const SUM: &str = "Add must add its delta to what is stored by then, or to its base where nothing is: \
+const SUM: &str = "Add must add its delta to the stored value, or to its base if there is none: \
                    use Changes::apply in the same atomic step as the write";
 
-const RANGE: &str = "an update that moves a counter out of its range, or adds to what is no integer, \
-                     must answer Overflow with the counter's name and write nothing: count in 64 bits \
-                     and more, and look at all changes before the first write";
+const RANGE: &str = "an update that moves a counter out of its range, or adds to a value that is not an \
+                     integer, must answer Overflow with the counter's name and write nothing: count \
+                     in more than 64 bits, and check all changes before the first write";
 
-const COMPARED: &str = "Extreme must keep the larger or smaller one, compared as integers of any \
-                        length, and replace what is absent or no integer: use Changes::apply";
+const COMPARED: &str = "Extreme must keep the larger or smaller value, compared as integers of any \
+                        length, and replace an absent value or a non-integer: use Changes::apply";
 
 const BYTE: CounterRange = CounterRange::new(-128, 127);
 const UNSIGNED: CounterRange = CounterRange::new(0, i64::MAX);
 
-/// The difference is added to what is stored by then, not to what was read.
+/// The difference is added to the stored value, not to the value that was read.
 pub async fn a_counter_moves_what_is_stored(store: &StoreUnderTest) {
     let clause = store.advised(SUM);
     let session = clause.session(&[("n", "40")]).await;
@@ -36,7 +36,7 @@ pub async fn a_counter_moves_what_is_stored(store: &StoreUnderTest) {
     session.holds(&[("n", "0")]).await;
 }
 
-/// A field with a default is not stored before it changes.
+/// A field with a default is not stored until it changes.
 pub async fn a_counter_that_is_absent_starts_at_its_base(store: &StoreUnderTest) {
     let clause = store.advised(SUM);
     let session = clause.session(&[]).await;
@@ -50,10 +50,9 @@ pub async fn a_counter_that_is_absent_starts_at_its_base(store: &StoreUnderTest)
     session.holds(&[("n", "44")]).await;
 }
 
-/// During a rollout, older builds go on counting under the old name of a counter: what they counted
-/// is added, once.
+/// During a rollout, older builds still count under a counter's old name. What they counted is added once.
 pub async fn a_counter_takes_along_its_old_names(store: &StoreUnderTest) {
-    let clause = store.advised("Add must count what is stored under its old names, too, and remove them: use Changes::apply");
+    let clause = store.advised("Add must also count the values stored under its old names, and remove them: use Changes::apply");
     const OLD: &[&str] = &["old", "older", "oldest"];
     let session = clause
         .session(&[("n", "1"), ("older", "20"), ("oldest", "300")])
@@ -74,7 +73,7 @@ pub async fn a_counter_takes_along_its_old_names(store: &StoreUnderTest) {
     session.holds(&[("n", "8")]).await;
 }
 
-/// What expired does not count any more, where nobody renewed it.
+/// An expired value no longer counts, unless somebody renewed it.
 pub async fn a_counter_that_expired_starts_at_its_base(store: &StoreUnderTest) {
     let clause = store.advised(SUM);
     for (deadline, expected) in [("100", "1"), ("200", "6")] {
@@ -87,8 +86,8 @@ pub async fn a_counter_that_expired_starts_at_its_base(store: &StoreUnderTest) {
     }
 }
 
-/// All or nothing: of an update with a counter that would leave its range, no other field is
-/// written, no rotation is done, and no time is touched.
+/// All or nothing: if a counter would leave its range, the update writes no other field, does not rotate, and
+/// touches no time.
 pub async fn an_overflow_writes_nothing_at_all(store: &StoreUnderTest) {
     let clause = store.advised(RANGE);
     let fields = [
@@ -114,8 +113,8 @@ pub async fn an_overflow_writes_nothing_at_all(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// Both ends of a range belong to it, for the smallest type and the largest. Where a sum of 64 bits
-/// wraps around, it must not pass for a number within.
+/// Both ends of a range belong to it, for the smallest type and the largest. A 64-bit sum that wraps around
+/// must not pass for a value in range.
 pub async fn a_counter_reaches_its_limits_and_no_further(store: &StoreUnderTest) {
     let clause = store.advised(RANGE);
     let (top, bottom) = (i64::MAX.to_string(), i64::MIN.to_string());
@@ -155,9 +154,9 @@ pub async fn a_counter_reaches_its_limits_and_no_further(store: &StoreUnderTest)
     }
 }
 
-/// A number of 64 bits has more digits than a floating-point number keeps: 2⁵³ + 1 is none.
+/// A 64-bit number has more digits than a float keeps: no float equals 2⁵³ + 1.
 pub async fn large_numbers_are_exact(store: &StoreUnderTest) {
-    let clause = store.advised("integers of 64 bits must be exact: a floating-point number has 53");
+    let clause = store.advised("64-bit integers must be exact: a float has only 53 bits");
     let session = clause
         .session(&[("n", "9007199254740992"), ("m", "9007199254740993")])
         .await;
@@ -196,7 +195,7 @@ pub async fn large_numbers_are_exact(store: &StoreUnderTest) {
     }
 }
 
-/// A sum is what counts, not what it went through: two old builds may each have counted far.
+/// Only the final sum counts, not the steps to it: two old builds may each have counted far.
 pub async fn only_the_sum_must_be_in_range(store: &StoreUnderTest) {
     const OLD: &[&str] = &["old", "older"];
     let clause = store.advised(RANGE);
@@ -217,8 +216,8 @@ pub async fn only_the_sum_must_be_in_range(store: &StoreUnderTest) {
     session.holds(&[("n", &top)]).await;
 }
 
-/// What another build stored under a counter's name may be no number that can be counted: that is
-/// the field's trouble, not an outage of the store.
+/// Another build may have stored something under a counter's name that is not a countable number. That is the
+/// field's problem, not an outage of the store.
 pub async fn what_is_no_number_is_an_overflow(store: &StoreUnderTest) {
     let clause = store.advised(RANGE);
     for stored in [
@@ -247,7 +246,7 @@ pub async fn what_is_no_number_is_an_overflow(store: &StoreUnderTest) {
     overflows(&session, &update, "n", "an old name").await;
 }
 
-/// Of all values that anybody set the largest stays, or the smallest, compared as numbers.
+/// The largest or smallest of all values set stays, compared as numbers.
 pub async fn the_largest_and_the_smallest_stay(store: &StoreUnderTest) {
     let clause = store.advised(COMPARED);
     for (stored, set, largest, smallest) in [
@@ -284,7 +283,7 @@ pub async fn the_largest_and_the_smallest_stay(store: &StoreUnderTest) {
     }
 }
 
-/// Where there is nothing to compare with, the new value is stored.
+/// With nothing to compare with, the new value is stored.
 pub async fn max_and_min_replace_what_is_absent_or_no_number(store: &StoreUnderTest) {
     let clause = store.advised(COMPARED);
     let session = clause.session(&[("b", "null"), ("d", "1.5")]).await;
@@ -300,10 +299,10 @@ pub async fn max_and_min_replace_what_is_absent_or_no_number(store: &StoreUnderT
         .await;
 }
 
-/// A request goes on with what its counters are now, without another read: the answer has the values
-/// of the fields that merged, and of no other.
+/// A request learns its counters' new values without another read: the answer has the values of the merged
+/// fields, and of no others.
 pub async fn merged_values_are_answered(store: &StoreUnderTest) {
-    let clause = store.advised("Updated::Done must have the values of the fields that merged as they are right after the update, and of no other: answer what Changes::apply answers");
+    let clause = store.advised("Updated::Done must have the values of the merged fields right after the update, and no others: answer what Changes::apply answers");
     let session = clause
         .session(&[("large", "9"), ("n", "40"), ("small", "9")])
         .await;
@@ -327,7 +326,7 @@ pub async fn merged_values_are_answered(store: &StoreUnderTest) {
     session.require(answer.is_empty(), "a touch answers values");
 }
 
-/// Requires that an update is refused because this number would have left its range.
+/// Requires that an update is refused because this number would leave its range.
 async fn overflows(session: &Session, update: &Update, name: &'static str, what: &str) {
     let updated = session.update(update).await;
     session.require(

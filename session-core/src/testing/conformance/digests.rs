@@ -1,5 +1,4 @@
-//! Whose token it is: a commit names the digests that its request loaded, and a login or a rotation
-//! replaces them.
+//! Digests: a commit names those that its request loaded, and a login or a rotation replaces them.
 
 use std::time::Duration;
 
@@ -12,9 +11,9 @@ const COMPARE: &str = "an update with other digests than the record's must answe
                        nothing: compare both halves in the same atomic step as the write, as \
                        Update::apply_to does";
 
-/// A request that loaded other digests holds a token that opens nothing any more: what it wrote
-/// would be the anonymous visitor's in the session of who logged in meanwhile. Both halves count: a
-/// rotation replaces only the second, and a login of the same verifier does not exist.
+/// A request that loaded other digests holds a token that no longer opens anything. Its changes would put an
+/// anonymous visitor's data into the session of a user who logged in meanwhile. Both halves count: a rotation
+/// replaces only the second, and no login keeps the verifier.
 pub async fn an_update_with_other_digests_is_gone(store: &StoreUnderTest) {
     let clause = store.advised(COMPARE);
     let session = clause.session(&[("a", "1")]).await;
@@ -39,7 +38,7 @@ pub async fn a_touch_with_other_digests_is_gone(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// A code is not for who comes with a token that opens nothing any more.
+/// A code must not go to a request whose token no longer opens anything.
 pub async fn a_take_with_other_digests_is_gone(store: &StoreUnderTest) {
     let clause = store.advised(COMPARE);
     let session = clause.session(&[("code", "secret")]).await;
@@ -51,15 +50,15 @@ pub async fn a_take_with_other_digests_is_gone(store: &StoreUnderTest) {
 
 const TAKE: crate::merge::Change = crate::merge::Change::Take { aliases: &[] };
 
-/// A rotation keeps the data and the id, and is one step with what else the request wrote. Where it
-/// is a delete and a save, a failure between them ends the session, and the new id may be somebody's
-/// ([tower-sessions#180](https://github.com/maxcountryman/tower-sessions/issues/180)); where it is a
-/// state that the next write replaces, it is forgotten
+/// A rotation keeps the data and the id, and is one step with the request's other changes. If it is a delete
+/// and a save, a failure between them ends the session, and the new id may be somebody else's
+/// ([tower-sessions#180](https://github.com/maxcountryman/tower-sessions/issues/180)). If it is a state that
+/// the next write replaces, it gets lost
 /// ([actix-extras#244](https://github.com/actix/actix-extras/issues/244)).
 pub async fn a_rotation_changes_the_token_and_nothing_else(store: &StoreUnderTest) {
     let clause = store.advised(
         "a rotation must replace both digests and set rotated_at, in one step with the changes, and \
-         leave all else: use Update::metadata_after",
+         change nothing else: use Update::metadata_after",
     );
     let session = clause.session(&[("a", "1"), ("b", "1")]).await;
     let (mut update, rotated) = session.rotation();
@@ -74,8 +73,8 @@ pub async fn a_rotation_changes_the_token_and_nothing_else(store: &StoreUnderTes
     session.is_described_by(&expected).await;
 }
 
-/// When somebody proved who they are says whether they must do so again before what matters. A
-/// rotation proves nothing; later updates and rotations do not forget the login.
+/// The time of the login decides whether the user must log in again before sensitive actions. A rotation
+/// proves nothing; later updates and rotations keep the login's time.
 pub async fn only_a_login_says_when_somebody_logged_in(store: &StoreUnderTest) {
     let clause = store.advised(
         "authenticated_at must be set by a rotation that is a login, and by nothing else: use \
@@ -102,7 +101,7 @@ pub async fn only_a_login_says_when_somebody_logged_in(store: &StoreUnderTest) {
     authenticated_at(&rotated, at).await;
 }
 
-/// After a rotation or a login, an update of before it is refused, and one of after it is done.
+/// After a rotation or a login, an update from before it is refused, and one from after it is done.
 pub async fn a_rotation_refuses_those_who_came_before(store: &StoreUnderTest) {
     let clause = store.advised(COMPARE);
     for is_login in [false, true] {
@@ -122,8 +121,8 @@ pub async fn a_rotation_refuses_those_who_came_before(store: &StoreUnderTest) {
     }
 }
 
-/// Two parallel requests that both rotate would each hand out a token, of which one opens nothing:
-/// one of them must know. Where nobody compares, parallel requests log a user out
+/// If two parallel requests both rotate, each hands out a token, and one of these opens nothing: one request
+/// must learn that. Without the comparison, parallel requests log a user out
 /// ([express-session#923](https://github.com/expressjs/session/issues/923)).
 pub async fn of_concurrent_rotations_one_is_done(store: &StoreUnderTest) {
     let clause = store.advised(
@@ -156,8 +155,8 @@ pub async fn of_concurrent_rotations_one_is_done(store: &StoreUnderTest) {
     );
 }
 
-/// In every interleaving, an update against a rotation is done before it, and kept, or refused
-/// after it, and leaves nothing.
+/// In every interleaving with a rotation, an update either happens before it and stays, or is refused after
+/// it and leaves no trace.
 pub async fn an_update_against_a_rotation_is_done_before_or_refused(store: &StoreUnderTest) {
     let clause = store.advised(
         "an update beside a rotation is Done and kept, or Gone without a trace: read, compare and \

@@ -6,19 +6,20 @@ use crate::clock::Timestamp;
 use crate::record::Metadata;
 use crate::store::{Created, Deleted, Key, Updated};
 
-/// Absent is a value: a token that nobody issued, or of a session that ended, costs one answer and
-/// is no error. Else every bot that makes up a cookie gets a 503, and an alarm rings.
+/// Absent is a value: a token that nobody issued, or whose session ended, costs one answer and is not an
+/// error. Otherwise, every bot that makes up a cookie gets a 503 and triggers an alarm.
 pub async fn an_unknown_session_is_absent(store: &StoreUnderTest) {
-    let clause = store.advised("a load must answer None where no session is: no error, no record");
+    let clause =
+        store.advised("a load must answer None if there is no session: no error, no record");
     clause.no_session().is_absent().await;
 }
 
-/// All metadata and all fields come back as they were handed over. Else a session ends at a time of
-/// its own, or its token opens nothing.
+/// All metadata and fields come back exactly as given. Otherwise, a session ends at the wrong time, or its
+/// token opens nothing.
 pub async fn a_new_session_is_stored_as_it_was_handed_over(store: &StoreUnderTest) {
     let clause = store.advised(
         "a create must keep all metadata and all fields: use Metadata::pack or Record::to_bytes, do \
-         not build the metadata anew",
+         not rebuild the metadata",
     );
     let mut session = clause.no_session();
     session.created = Metadata {
@@ -34,10 +35,9 @@ pub async fn a_new_session_is_stored_as_it_was_handed_over(store: &StoreUnderTes
     session.is_described_by(&session.created).await;
 }
 
-/// A key is a name and an id: a session of one type must not open as another type's, which may mean
-/// something else by the same fields
-/// ([CVE-2022-39263](https://nvd.nist.gov/vuln/detail/CVE-2022-39263): only a part of a composite
-/// key was looked at).
+/// A key is a name and an id. A session of one type must not open as another type's, which may use the same
+/// fields with other meanings ([CVE-2022-39263](https://nvd.nist.gov/vuln/detail/CVE-2022-39263) checked only
+/// a part of a composite key).
 pub async fn session_types_share_no_ids(store: &StoreUnderTest) {
     let clause = store.advised("a session is found by its whole key, name and id: use both");
     let session = clause.session(&[("a", "1")]).await;
@@ -51,13 +51,12 @@ pub async fn session_types_share_no_ids(store: &StoreUnderTest) {
     session.holds(&[("a", "1")]).await;
 }
 
-/// An id that is taken, because a random source repeats itself or somebody guessed, must not hand
-/// over or end somebody's session
-/// ([tower-sessions#188](https://github.com/maxcountryman/tower-sessions/issues/188), two security
-/// releases).
+/// If an id is taken, because a random source repeats itself or somebody guessed it, a create must not hand
+/// over or end the existing session
+/// ([tower-sessions#188](https://github.com/maxcountryman/tower-sessions/issues/188), two security releases).
 pub async fn create_leaves_an_existing_session_alone(store: &StoreUnderTest) {
     let clause = store.advised(
-        "a create must answer Refused where a session exists, and leave it alone: insert, do not \
+        "a create must answer Refused if a session exists, and leave it alone: insert, do not \
          upsert",
     );
     let session = clause.session(&[("a", "mine")]).await;
@@ -70,11 +69,11 @@ pub async fn create_leaves_an_existing_session_alone(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// The same where both come at once: looking first and writing later is not enough. Of the loser,
-/// nothing is stored.
+/// The same for two creates at once: checking first and writing later is not enough. The loser stores
+/// nothing.
 pub async fn of_concurrent_creates_one_is_done(store: &StoreUnderTest) {
     let clause = store.advised(
-        "of concurrent creates under one key exactly one is Done: look whether it exists in the same \
+        "of concurrent creates under one key exactly one is Done: check whether it exists in the same \
          atomic step as the write",
     );
     let first = clause.no_session();
@@ -96,7 +95,7 @@ pub async fn of_concurrent_creates_one_is_done(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// A write to a session that does not exist says so, and leaves it so.
+/// A write to a session that does not exist says so, and does not create it.
 pub async fn an_update_creates_nothing(store: &StoreUnderTest) {
     let clause = store.advised(
         "an update of a session that does not exist must answer Gone and store nothing: no upsert",
@@ -109,9 +108,8 @@ pub async fn an_update_creates_nothing(store: &StoreUnderTest) {
     session.is_absent().await;
 }
 
-/// The one that must hold: a request that was under way during a logout must not bring the session
-/// back. It did in many a store:
-/// [CVE-2025-46336](https://nvd.nist.gov/vuln/detail/CVE-2025-46336) of rack-session,
+/// The most important clause: a request under way during a logout must not bring the session back. It did in
+/// many stores: [CVE-2025-46336](https://nvd.nist.gov/vuln/detail/CVE-2025-46336) of rack-session,
 /// [connect-redis#328](https://github.com/tj/connect-redis/issues/328),
 /// [express-session#632](https://github.com/expressjs/session/issues/632),
 /// [redistore#2](https://github.com/boj/redistore/issues/2).
@@ -124,7 +122,7 @@ pub async fn an_update_after_the_end_is_gone(store: &StoreUnderTest) {
     session.is_absent().await;
 }
 
-/// A touch neither: not even with one field that says when
+/// Nor may a touch, not even with a single field for its time
 /// ([spring-session#1111](https://github.com/spring-projects/spring-session/issues/1111)).
 pub async fn a_touch_after_the_end_is_gone(store: &StoreUnderTest) {
     let clause = store.advised(AFTER_THE_END);
@@ -137,8 +135,8 @@ pub async fn a_touch_after_the_end_is_gone(store: &StoreUnderTest) {
 const AFTER_THE_END: &str = "an update after a delete must answer Gone and store nothing: check \
                              existence and digests in the same atomic step as the write";
 
-/// The same in every interleaving: whether an update is done before the end or refused after it, at
-/// last nothing is there.
+/// The same in every interleaving: whether an update happens before the end or is refused after it, in the
+/// end the session is gone.
 pub async fn an_end_is_final_in_any_race(store: &StoreUnderTest) {
     let clause = store.advised(
         "after a delete nothing brings the session back, whatever was under way: check existence and \
@@ -167,12 +165,12 @@ pub async fn an_end_is_final_in_any_race(store: &StoreUnderTest) {
     }
 }
 
-/// A logout ends the session, also if another request has rotated its token: who logs out need not
-/// know that, and a thief could rotate faster than anybody logs out.
+/// A logout ends the session even if another request has rotated its token: the user need not know that, and
+/// a thief could rotate faster than anybody logs out.
 pub async fn a_delete_ends_a_rotated_session(store: &StoreUnderTest) {
     let clause = store.advised(
-        "a delete must end the session if its login half is the one that is named, whatever its \
-         verifier: compare by Digests::login_matches",
+        "a delete must end the session if its login half is the named one, whatever its verifier: \
+         compare by Digests::login_matches",
     );
     let session = clause.session(&[("user", "1")]).await;
     let (rotation, rotated) = session.rotation();
@@ -182,7 +180,7 @@ pub async fn a_delete_ends_a_rotated_session(store: &StoreUnderTest) {
     rotated.gone(&rotated.touch()).await;
 }
 
-/// A delete that names no login ends whatever is there: an operator's, for one.
+/// A delete that names no login ends whatever is there: an operator's, for example.
 pub async fn a_delete_without_a_login_ends_whichever(store: &StoreUnderTest) {
     let clause = store.advised(
         "a delete that names no login must end the session under its key, whatever its token",
@@ -195,16 +193,16 @@ pub async fn a_delete_without_a_login_ends_whichever(store: &StoreUnderTest) {
     renewed.gone(&renewed.touch()).await;
 }
 
-/// A request that loaded the session before somebody logged in must not log them out: a thief who
-/// holds the anonymous cookie could, with a logout that he sends before and that ends after. Nothing
-/// changes then, and the answer says why.
+/// A request that loaded the session before a login must not log the user out. Otherwise, a thief who holds
+/// the anonymous cookie could, with a logout sent before the login and done after it. Such a delete changes
+/// nothing, and its answer says why.
 pub async fn a_delete_of_another_login_ends_nothing(store: &StoreUnderTest) {
     let clause = store.advised(ANOTHER_LOGIN);
     let session = clause.session(&[("user", "1")]).await;
     let (login, renewed) = session.login();
     session.done(&login).await;
     let stored = session.metadata().await;
-    // Also where it knows the verifier.
+    // Even if it knows the verifier.
     for stranger in [session.clone(), renewed.of_another_login()] {
         stranger.ended(&stranger.ending(), Deleted::Other).await;
         renewed.holds(&[("user", "1")]).await;
@@ -215,14 +213,14 @@ pub async fn a_delete_of_another_login_ends_nothing(store: &StoreUnderTest) {
     renewed.is_absent().await;
 }
 
-/// In every interleaving, a delete against a login is done before it, and the login is refused; or
-/// it comes after it, and ends nothing.
+/// In every interleaving with a login, a delete either comes first, and the login is refused; or it comes
+/// second, and ends nothing.
 pub async fn a_delete_against_a_login_is_done_before_or_refused(store: &StoreUnderTest) {
     let clause = store.advised(ANOTHER_LOGIN);
     for round in 0..32 {
         let session = clause.session(&[("user", "1")]).await;
         let (login, renewed) = session.login();
-        // Who comes last of them goes first, or it is the other way round.
+        // The login and the delete take turns at coming last.
         let which = round % 4;
         let done = at_once(4, |number| {
             let (session, login) = (session.clone(), login.clone());
@@ -247,15 +245,14 @@ pub async fn a_delete_against_a_login_is_done_before_or_refused(store: &StoreUnd
     }
 }
 
-const ANOTHER_LOGIN: &str = "a delete that names a login must answer Other and leave everything \
-                             alone where the session has another login half: compare by \
-                             Digests::login_matches, in the same atomic step as the delete";
+const ANOTHER_LOGIN: &str = "a delete that names a login must answer Other and change nothing if the \
+                             session has another login half: compare by Digests::login_matches, in \
+                             the same atomic step as the delete";
 
-/// A delete whose answer was not heard is sent again, and two logouts may meet: none of them may
-/// fail.
+/// A delete whose answer was lost is sent again, and two logouts may meet: none of them may fail.
 pub async fn a_delete_of_nothing_is_no_error(store: &StoreUnderTest) {
     let clause = store.advised(
-        "a delete must answer Done where nothing is to be deleted, whatever login it names",
+        "a delete must answer Done if there is nothing to delete, whatever login it names",
     );
     clause.no_session().delete().await;
     clause.no_session().end().await;
@@ -275,7 +272,7 @@ pub async fn a_delete_ends_one_session_only(store: &StoreUnderTest) {
     other.holds(&[("a", "2")]).await;
 }
 
-/// What a store keeps of a session ends with it, so that nothing of one user is left for the next.
+/// Everything that a store keeps for a session ends with it, so nothing of one user remains for the next.
 pub async fn what_follows_a_delete_begins_empty(store: &StoreUnderTest) {
     let clause = store.advised("a delete must remove everything that is kept under the key");
     let session = clause.session(&[("a", "1"), ("code", "secret")]).await;

@@ -1,4 +1,4 @@
-//! What is kept, exactly as it was written.
+//! Fields are kept exactly as written.
 
 use super::StoreUnderTest;
 use super::fixture::{add, max, readable, set};
@@ -7,14 +7,13 @@ use crate::fields::Name;
 use crate::merge::Change;
 use crate::store::Wanted;
 
-/// All other fields stay: another build's, and what another request wrote since this one read. Who
-/// writes whole records loses it
-/// ([laravel/framework#18187](https://github.com/laravel/framework/issues/18187),
+/// All other fields stay: another build's, and what another request wrote since this one's load. Writing
+/// whole records loses them ([laravel/framework#18187](https://github.com/laravel/framework/issues/18187),
 /// [connect-redis#346](https://github.com/tj/connect-redis/issues/346)).
 pub async fn only_named_fields_are_touched(store: &StoreUnderTest) {
     let clause = store.advised(
-        "an update must leave the fields that it does not name as they are stored by then: change \
-         the stored record, do not replace it",
+        "an update must leave the fields that it does not name as they are stored at that moment: \
+         change the stored record, do not replace it",
     );
     let session = clause
         .session(&[("a", "1"), ("b", "1"), ("of another build", "{}")])
@@ -31,8 +30,8 @@ pub async fn only_named_fields_are_touched(store: &StoreUnderTest) {
         .await;
 }
 
-/// A field that is set is there, one that is unset is not, whatever was there before; a session of
-/// which every field was unset is still a session.
+/// A field that was set is there, and a field that was unset is not, whatever was there before. A session
+/// whose fields were all unset is still a session.
 pub async fn set_and_unset_do_what_they_say(store: &StoreUnderTest) {
     let clause = store.advised(
         "Set must write a field and Unset remove it, whether it was there or not; a session without \
@@ -55,9 +54,9 @@ pub async fn set_and_unset_do_what_they_say(store: &StoreUnderTest) {
     session.holds(&[("b", "3")]).await;
 }
 
-/// A name may be an entry's key, which is whatever a user typed: in a store's language, a name is
-/// data, not a pattern, not a path and not a command. Only names that begin with `@` are special:
-/// `@until:` ones hold deadlines, `@parent` is the engine's, all others belong to the store.
+/// A name may be an entry's key, which is whatever a user typed. In a store's language it is data: not a
+/// pattern, a path or a command. Only names that begin with `@` are special: `@until:` names hold deadlines,
+/// `@parent` is the engine's, and all others belong to the store.
 pub async fn any_name_is_kept(store: &StoreUnderTest) {
     let clause = store.advised(
         "a name is any text: keep it byte by byte, escape it where your store's language needs that, \
@@ -122,7 +121,7 @@ pub async fn any_name_is_kept(store: &StoreUnderTest) {
     session.holds(&[]).await;
 }
 
-/// A value is bytes: no text, no end mark, no number that could be written more nicely.
+/// A value is bytes: not text, without an end mark, and never a number to reformat.
 pub async fn any_value_is_kept(store: &StoreUnderTest) {
     let clause =
         store.advised("a value is any bytes: keep it as a blob, not as a text or a number");
@@ -155,7 +154,7 @@ pub async fn any_value_is_kept(store: &StoreUnderTest) {
     }
 }
 
-/// Neither a large value nor many fields are cut off. How much is too much is not a store's to say.
+/// Neither a large value nor many fields are cut off. The store does not decide how much is too much.
 pub async fn large_sessions_are_kept(store: &StoreUnderTest) {
     let clause = store.advised(
         "256 KiB in one field and 2,000 fields must be kept: cut nothing off, and send large updates \
@@ -189,11 +188,11 @@ pub async fn large_sessions_are_kept(store: &StoreUnderTest) {
     session.require(left == 1, format_args!("{left} fields are left of 1"));
 }
 
-/// A store may hand out more than is wanted, but not less, and nothing that is not stored.
+/// A load may return more than the wanted fields, but not fewer, and nothing that is not stored.
 pub async fn the_wanted_fields_are_loaded(store: &StoreUnderTest) {
     let clause = store.advised(
-        "a load must answer every wanted field that is stored, and the metadata also where no field \
-         is wanted",
+        "a load must answer every wanted field that is stored, and the metadata even if no field is \
+         wanted",
     );
     let session = clause.session(&[("a", "1"), ("b", "2"), ("c", "3")]).await;
     let wanted = Wanted::Fields(["c".into(), "a".into(), "absent".into()].into());
@@ -206,7 +205,7 @@ pub async fn the_wanted_fields_are_loaded(store: &StoreUnderTest) {
         session.require(
             fields.get(name) == value.map(str::as_bytes),
             format_args!(
-                "of the wanted fields a, c and absent, {:?} came",
+                "the wanted fields are a, c and absent, and {:?} came",
                 readable(&fields)
             ),
         );
@@ -219,12 +218,11 @@ pub async fn the_wanted_fields_are_loaded(store: &StoreUnderTest) {
     );
 }
 
-/// What a store keeps for itself stays its own. Else it shows as a field that nobody declared, and a
-/// session that was taken from has the value again.
+/// A load returns none of the store's own fields. Otherwise, one shows up as an undeclared field, and a value
+/// that was taken comes back.
 pub async fn nothing_but_fields_is_loaded(store: &StoreUnderTest) {
     let clause = store.advised(
-        "a load must answer the session's fields and nothing else: leave out what the store keeps \
-         under names of its own",
+        "a load must answer the session's fields and nothing else: leave out the store's own names",
     );
     let session = clause.session(&[("a", "1"), ("code", "secret")]).await;
     let changes = [
@@ -238,8 +236,8 @@ pub async fn nothing_but_fields_is_loaded(store: &StoreUnderTest) {
     renewed.holds(&[("a", "1"), ("m", "1"), ("n", "1")]).await;
 }
 
-/// A field past its own deadline goes with its deadline, together with the changes. Else a code that
-/// is over comes back when somebody sets a new deadline.
+/// A field past its own deadline is removed with its deadline, together with the changes. Otherwise, an
+/// expired code comes back when somebody sets a new deadline.
 pub async fn an_expired_field_is_removed(store: &StoreUnderTest) {
     let clause = store.advised(
         "Changes::expired says which fields to remove with their deadlines: use Changes::apply",
@@ -253,7 +251,7 @@ pub async fn an_expired_field_is_removed(store: &StoreUnderTest) {
     session.holds(&[("a", "2")]).await;
 }
 
-/// Unless another request gave it a new deadline in the meantime, or this one does.
+/// Unless another request gave it a new deadline meanwhile, or this one does.
 pub async fn an_expired_field_that_was_renewed_stays(store: &StoreUnderTest) {
     let clause = store.advised(
         "an expired field must be removed only if its stored deadline is the one that was found, and \

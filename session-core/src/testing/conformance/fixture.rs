@@ -1,4 +1,4 @@
-//! A session in the store under test, and words to say what happens to it.
+//! A session in the store under test, and helpers that act on it.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -19,36 +19,36 @@ use crate::token::{Digests, Token};
 /// Longer than any test.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
 
-/// When every session of these tests was created: what a record says of itself is not judged.
+/// The creation time of every session in these tests: stores ignore what a record says of itself.
 pub(super) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// The values of an `i64`.
 pub(super) const ANY: CounterRange = CounterRange::new(i64::MIN, i64::MAX);
 
-/// How many calls are made at once.
+/// The number of calls made at once.
 pub(super) const MANY: usize = 64;
 
-/// One clause of the contract: a store, and what its author should do if it fails.
+/// One clause of the contract: a store, and advice for its author if it fails.
 #[derive(Clone, Copy)]
 pub(super) struct Clause<'s> {
     pub(super) store: &'s StoreUnderTest,
     advice: &'static str,
 }
 
-/// A session's handle on its store: what a request has.
+/// A handle on a session in its store: what a request has.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) store: Arc<dyn Store>,
     pub(super) key: Key,
     pub(super) token: Token,
     pub(super) created: Metadata,
-    /// What a request has loaded that knows this token.
+    /// What a request with this token has loaded.
     pub(super) digests: Digests,
     pub(super) advice: &'static str,
 }
 
 impl StoreUnderTest {
-    /// The clause that a store keeps if it does as it is advised.
+    /// The clause that a store keeps if it follows the advice.
     pub(super) fn advised(&self, advice: &'static str) -> Clause<'_> {
         Clause {
             store: self,
@@ -84,7 +84,7 @@ impl Clause<'_> {
 }
 
 impl Session {
-    /// Stores it, where nothing is in its way.
+    /// Creates it, and requires that this succeeds.
     pub(super) async fn begin(&self, fields: &[(&'static str, &str)]) {
         let created = self.create(fields).await;
         self.require(
@@ -146,7 +146,7 @@ impl Session {
         );
     }
 
-    /// Requires that it holds these fields and no other.
+    /// Requires that it holds exactly these fields.
     pub(super) async fn holds(&self, fields: &[(&'static str, &str)]) {
         let stored = self.fields().await;
         let (stored, wanted) = (readable(&stored), of(fields));
@@ -157,7 +157,7 @@ impl Session {
         );
     }
 
-    /// Requires that its metadata are these.
+    /// Requires that it has this metadata.
     pub(super) async fn is_described_by(&self, wanted: &Metadata) {
         let stored = self.metadata().await;
         self.require(
@@ -173,7 +173,7 @@ impl Session {
         }
     }
 
-    /// Does what should be possible.
+    /// Makes an update that must succeed.
     pub(super) async fn done(&self, update: &Update) -> Fields {
         match self.update(update).await {
             Updated::Done(answer) => answer,
@@ -181,7 +181,7 @@ impl Session {
         }
     }
 
-    /// Does what should be refused.
+    /// Makes an update that must be refused.
     pub(super) async fn refused(&self, update: &Update, wanted: Updated) {
         let updated = self.update(update).await;
         self.require(
@@ -194,7 +194,7 @@ impl Session {
         self.refused(update, Updated::Gone).await;
     }
 
-    /// Takes a field, with its old names.
+    /// Takes a field with its old names.
     pub(super) async fn take(
         &self,
         name: &'static str,
@@ -207,18 +207,18 @@ impl Session {
         value.map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// Ends whatever is under its key.
+    /// Deletes whatever is under its key.
     pub(super) async fn delete(&self) {
         self.ended(&Delete::new(None, self.soon()), Deleted::Done)
             .await;
     }
 
-    /// Ends it as a request does that has loaded it: if it still is of that login.
+    /// Deletes it as a request does that has loaded it: only if its login is unchanged.
     pub(super) async fn end(&self) {
         self.ended(&self.ending(), Deleted::Done).await;
     }
 
-    /// Requires that a delete answers this.
+    /// Requires this answer to a delete.
     pub(super) async fn ended(&self, delete: &Delete, wanted: Deleted) {
         let deleted = self.deleted(delete).await;
         self.require(
@@ -227,7 +227,7 @@ impl Session {
         );
     }
 
-    /// The end of it, as long as it is of the login that a request has loaded.
+    /// A delete of the login that a request has loaded.
     pub(super) fn ending(&self) -> Delete {
         Delete::new(Some(self.digests), self.soon())
     }
@@ -239,7 +239,7 @@ impl Session {
         }
     }
 
-    /// Until when what is called now may be done.
+    /// A deadline for a call made now.
     pub(super) fn soon(&self) -> Timestamp {
         self.store.now().plus(LONG)
     }
@@ -297,7 +297,7 @@ impl Session {
         (update, renewed)
     }
 
-    /// Another session that happens to have the same id.
+    /// Another session with the same id by chance.
     pub(super) fn of_the_same_id(&self) -> Self {
         let token = self.token.log_in().expect("randomness");
         let digests = token.digests();
@@ -323,7 +323,7 @@ impl Session {
         }
     }
 
-    /// Fails with the advice, and what was seen.
+    /// Fails with the advice and with what was seen.
     #[track_caller]
     pub(super) fn require(&self, is_so: bool, seen: impl Display) {
         if !is_so {
@@ -375,7 +375,7 @@ pub(super) fn add_with_old_names(aliases: &'static [&'static str], delta: i64) -
     }
 }
 
-/// It is expected that these fields have these values.
+/// The expectation that these fields have these values.
 pub(super) fn expecting(fields: &[(&'static str, Option<&str>)]) -> Expected {
     let fields = fields.iter();
     Expected {
@@ -391,7 +391,7 @@ pub(super) fn of(fields: &[(&'static str, &str)]) -> Fields {
     fields.map(|&(name, value)| (name.into(), value)).collect()
 }
 
-/// What a failed test shows. `Fields` shows no values, which may be somebody's; here they are ours.
+/// Fields for a failed test's output. `Fields` hides its values, which may be personal data; these are ours.
 pub(super) fn readable(fields: &Fields) -> Vec<(&str, String)> {
     let fields = fields.iter();
     fields
@@ -399,7 +399,7 @@ pub(super) fn readable(fields: &Fields) -> Vec<(&str, String)> {
         .collect()
 }
 
-/// Does the task so many times, on as many threads as there are, and all at once.
+/// Runs the task this many times at once, on all threads.
 pub(super) async fn at_once<F>(count: usize, task: impl Fn(usize) -> F) -> Vec<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Nothing is done after `not_after`, in the store's time.
+//! Nothing happens after `not_after`, by the store's time.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::store::{Delete, Deleted, Store as _, Updated};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// An update may be held up by a proxy or a frozen server, while its request has ended and said so.
-/// If it is done then, it undoes what others did and heard in the meantime. A touch, too: it would
-/// keep alive what should be over.
+/// A proxy or a frozen server may delay an update until its request has ended and reported so. If the update
+/// then still happens, it undoes what others did and heard meanwhile. A late touch would keep a session alive
+/// that should have expired.
 pub async fn an_update_that_comes_late_writes_nothing(store: &StoreUnderTest) {
     let clause = store.advised(
-        "an update that is carried out after not_after must answer Late with the store's time and \
-         write nothing: compare with the store's clock in the same atomic step as the write",
+        "an update done after not_after must answer Late with the store's time and write nothing: \
+         compare with the store's clock in the same atomic step as the write",
     );
     let session = clause.session(&[("a", "1"), ("n", "1")]).await;
     store.pass(MILLISECOND * 2).await;
@@ -34,11 +34,11 @@ pub async fn an_update_that_comes_late_writes_nothing(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// A delete that is held up could end a session that somebody logged in to since.
+/// A delayed delete could end a session that somebody has since logged in to.
 pub async fn a_delete_that_comes_late_ends_nothing(store: &StoreUnderTest) {
     let clause = store.advised(
-        "a delete that is carried out after not_after must answer Late with the store's time and end \
-         nothing: compare with the store's clock in the same atomic step as the delete",
+        "a delete done after not_after must answer Late with the store's time and end nothing: \
+         compare with the store's clock in the same atomic step as the delete",
     );
     let session = clause.session(&[("a", "1")]).await;
     store.pass(MILLISECOND * 2).await;
@@ -51,11 +51,11 @@ pub async fn a_delete_that_comes_late_ends_nothing(store: &StoreUnderTest) {
     session.holds(&[("a", "1")]).await;
 }
 
-/// Late is answered before anything else is looked at: who hears it sends the same again, and hears
-/// then what became of the session.
+/// Late comes before all other checks: the caller then sends the same again, and learns what became of the
+/// session.
 pub async fn a_late_delete_of_another_login_is_late(store: &StoreUnderTest) {
     let clause = store.advised(
-        "a delete that is late and of another login must answer Late: compare the time first",
+        "a delete that is both late and of another login must answer Late: compare the time first",
     );
     let session = clause.session(&[("a", "1")]).await;
     let (login, renewed) = session.login();
@@ -69,11 +69,11 @@ pub async fn a_late_delete_of_another_login_is_late(store: &StoreUnderTest) {
     renewed.holds(&[("a", "1")]).await;
 }
 
-/// Late is definite, so the same is done where there is time left: what answered so must not be
-/// remembered.
+/// Late is definite, so the same update succeeds when there is time left. A store must not remember a Late
+/// answer.
 pub async fn what_came_late_is_done_when_it_is_sent_anew(store: &StoreUnderTest) {
     let clause =
-        store.advised("an update that was Late must be Done when it is sent with more time");
+        store.advised("an update that was Late must be Done when it is sent again with more time");
     let session = clause.session(&[("n", "1")]).await;
     let mut update = session.changing([("n", add(1))]);
     let soon = std::mem::take(&mut update.not_after);
@@ -87,8 +87,8 @@ pub async fn what_came_late_is_done_when_it_is_sent_anew(store: &StoreUnderTest)
     session.holds(&[("n", "2")]).await;
 }
 
-/// At the very instant it is still in time. Only a store whose clock a test moves can show that; with
-/// any other, that a far deadline is one.
+/// A call exactly at its deadline is in time. Only a store with a manual clock can show that; any other shows
+/// only that a far deadline is in time.
 pub async fn the_last_instant_is_in_time(store: &StoreUnderTest) {
     let clause = store.advised(
         "an update or a delete at exactly not_after must still be done: it is late if \
@@ -111,8 +111,8 @@ pub async fn the_last_instant_is_in_time(store: &StoreUnderTest) {
     session.is_absent().await;
 }
 
-/// Deadlines are counted from the store's time: if it stands still, they never pass; if it is another
-/// clock's, sessions end on one machine and live on another.
+/// Deadlines count from the store's time. If that stands still, they never pass; if it is another clock's,
+/// sessions expire on one machine and live on another.
 pub async fn its_time_passes(store: &StoreUnderTest) {
     let clause = store.advised("now() must be the time of the store's own clock, and pass with it");
     let session = clause.session(&[]).await;
@@ -128,12 +128,12 @@ pub async fn its_time_passes(store: &StoreUnderTest) {
     }
 }
 
-/// What a request counts as its deadline must not be later than the store's own count, or a call
-/// lands after its request has ended. So an estimate is one from below.
+/// A request's deadline must not be later than by the store's own clock, or a call takes effect after its
+/// request has ended. So an estimate must be a lower bound.
 pub async fn its_time_is_never_ahead_of_what_it_judges_by(store: &StoreUnderTest) {
     let clause = store.advised(
         "now() must never be later than the time by which the store judges not_after and remove_at: \
-         estimate a server's time by what it said last, and count from when its answer arrived",
+         estimate a server's time from its last answer, and count from when that arrived",
     );
     let session = clause.session(&[("a", "1")]).await;
     for round in 0..20 {
@@ -168,7 +168,7 @@ fn is_late(session: &Session, deleted: Deleted, not_after: Timestamp) {
     }
 }
 
-/// The engine corrects its own estimate by the time in the answer.
+/// The engine corrects its own estimate with the time in the answer.
 fn says_the_time(session: &Session, said: Timestamp, not_after: Timestamp) {
     let now = session.store.now();
     session.require(

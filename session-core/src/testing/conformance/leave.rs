@@ -1,4 +1,4 @@
-//! What an update does that ends a session, so that another user's can begin.
+//! Updates that end a session, so that another user's can begin.
 
 use super::StoreUnderTest;
 use super::fixture::{add, at_once, expecting, set};
@@ -6,11 +6,11 @@ use crate::clock::Timestamp;
 use crate::store::{Update, Updated};
 
 const ENDS: &str = "an update with `ends` must remove the session and answer all its fields, in the \
-                    same atomic step as its checks: use Update::apply_to, and remove what is over \
-                    afterwards";
+                    same atomic step as its checks: use Update::apply_to, and remove the record if it \
+                    is over afterwards";
 
-/// What is kept for the next user is what is stored when the session ends: also what another request
-/// wrote a moment before.
+/// The next user's session keeps what is stored when the old one ends, including what another request wrote
+/// just before.
 pub async fn an_update_that_ends_answers_all_and_ends(store: &StoreUnderTest) {
     let session = store
         .advised(ENDS)
@@ -33,7 +33,7 @@ pub async fn an_update_that_ends_answers_all_and_ends(store: &StoreUnderTest) {
     next.holds(&[("c", "1")]).await;
 }
 
-/// It is an update: it checks what each of them checks, and refused, it leaves everything alone.
+/// An ending update checks what every update checks; if refused, it changes nothing.
 pub async fn an_update_that_ends_may_be_refused(store: &StoreUnderTest) {
     let session = store.advised(ENDS).session(&[("a", "1")]).await;
     let (rotation, renewed) = session.rotation();
@@ -56,7 +56,7 @@ pub async fn an_update_that_ends_may_be_refused(store: &StoreUnderTest) {
     renewed.holds(&[("a", "1")]).await;
 }
 
-/// What was done before the end is in its answer, and nothing is done after it.
+/// The answer contains everything that happened before the end, and nothing happens after it.
 pub async fn an_end_answers_what_was_done_before_it(store: &StoreUnderTest) {
     const COUNTS: usize = 16;
     let clause = store.advised(ENDS);

@@ -1,4 +1,4 @@
-//! Every record is removed at some time, in the store's time.
+//! Every record is removed eventually, by the store's time.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use super::fixture::{Clause, Session, set};
 use crate::merge::Change;
 use crate::store::{Created, Update};
 
-/// A second: a store may count in whole ones.
+/// One second, because a store may count whole seconds.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Longer than that, by as much as rounding up may add.
+/// Longer than `SHORT`, even after rounding up.
 const PASSED: Duration = Duration::from_millis(2100);
 
-/// A record that nobody asks for any more must not stay for ever, and until something removes it,
-/// it is as absent as if it had been (tower-sessions 0.4.3 is a release for this alone).
+/// A forgotten record must not stay forever. Until it is removed, it counts as absent (tower-sessions 0.4.3
+/// is a release for this alone).
 pub async fn a_session_past_its_time_is_absent(store: &StoreUnderTest) {
     let clause = store.advised(
         "from remove_at on, a record must be as absent as a deleted one, whether it was removed or \
@@ -31,7 +31,7 @@ pub async fn a_session_past_its_time_is_absent(store: &StoreUnderTest) {
     session.is_absent().await;
 }
 
-/// What it was is no obstacle for a new session, and shows in it nowhere.
+/// An expired session does not block a new one, and leaves nothing in it.
 pub async fn what_follows_a_session_past_its_time_begins_empty(store: &StoreUnderTest) {
     let clause = store.advised(
         "a create must be Done over a record that is past remove_at, and keep nothing of it",
@@ -44,12 +44,12 @@ pub async fn what_follows_a_session_past_its_time_begins_empty(store: &StoreUnde
     next.is_described_by(&next.created).await;
 }
 
-/// A record whose time is over when it comes is not stored for ever: a session that ends at once,
-/// or a call that took long on its way.
+/// A record that is already expired when it arrives is not stored forever: a session that ends at once, or a
+/// call that was slow to arrive.
 pub async fn a_create_past_its_time_stores_nothing(store: &StoreUnderTest) {
     let clause = store.advised(
         "a create with a remove_at that has passed must be Done, and its session absent: a time to \
-         live of zero or less must not become none",
+         live of zero or less must not mean unlimited",
     );
     let session = clause.no_session();
     let created = session.create_for(Duration::ZERO, &[("a", "1")]).await;
@@ -62,7 +62,7 @@ pub async fn a_create_past_its_time_stores_nothing(store: &StoreUnderTest) {
     session.gone(&session.touch()).await;
 }
 
-/// What a request writes lives as long as the request says, whether it touches the session or not.
+/// A session lives as long as the update says, whether the update touches it or not.
 pub async fn an_update_extends_the_life(store: &StoreUnderTest) {
     let clause = store.advised(EXTEND);
     for touched_at in [session_touch(&clause), None] {
@@ -77,7 +77,7 @@ pub async fn an_update_extends_the_life(store: &StoreUnderTest) {
     }
 }
 
-/// A request that only reads extends the life, too: who is active is not logged out.
+/// A request that only reads also extends the life: an active user is not logged out.
 pub async fn a_touch_extends_the_life(store: &StoreUnderTest) {
     let clause = store.advised(EXTEND);
     let session = short_session(&clause).await;
@@ -90,8 +90,7 @@ const EXTEND: &str = "after an update the record must live at least ttl longer, 
                       store's time: use Update::apply_to, and set the store's own expiry by \
                       Record::remove_at";
 
-/// Another request may have given the session a longer life, "remember me", that this one does not
-/// know of.
+/// Another request may have given the session a longer life, "remember me", unknown to this request.
 pub async fn no_call_shortens_the_life(store: &StoreUnderTest) {
     let clause = store.advised(
         "no call may shorten a record's life: remove_at is the later one of what it was and now + \
@@ -121,7 +120,7 @@ pub async fn no_call_shortens_the_life(store: &StoreUnderTest) {
     renewed.holds(&[("a", "2")]).await;
 }
 
-/// A type may be declared to live longer than a store can count.
+/// A type may declare a longer life than a store can count.
 pub async fn the_longest_life_is_no_overflow(store: &StoreUnderTest) {
     let clause = store.advised(
         "a remove_at or a ttl at the far end of time must be cut to what the store can count, not \

@@ -1,12 +1,11 @@
-//! All clauses, in one place: what is public, what is tried and what becomes a test is made of this
-//! list. A clause that it forgets is a `pub` function that nobody can reach, which the compiler
-//! reports.
+//! The one list of all clauses. The public functions, `broken_clauses` and the tests are made from it. A
+//! clause that is missing here is an unreachable `pub` function, which the compiler reports.
 
 use std::pin::Pin;
 
 use super::StoreUnderTest;
 
-/// Calls the macro `$callback` with the names of all clauses by the modules that hold them.
+/// Calls the macro `$callback` with the names of all clauses, grouped by module.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __for_each_clause {
@@ -147,8 +146,8 @@ macro_rules! __for_each_clause {
     };
 }
 
-/// Makes a test of each clause of the [contract](crate::testing::conformance), for the store that
-/// this `async` function or closure makes.
+/// Makes a test of each clause of the [contract](crate::testing::conformance), for the store that this
+/// `async` function or closure makes.
 ///
 /// ```rust
 /// # use session_core::{store::memory::MemoryStore, testing::conformance::StoreUnderTest};

@@ -1,4 +1,4 @@
-//! What the engine knows of a session, besides its fields and its token.
+//! Metadata: what the engine knows of a session besides its fields and token.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::expiry::Lifetime;
 use crate::record::{Metadata, Record};
 use crate::store::{Created, Store as _, Update};
 
-/// A touch says when, and nothing else.
+/// A touch changes its time and nothing else.
 pub async fn a_touch_changes_one_time_only(store: &StoreUnderTest) {
     let clause = store.advised(
-        "an update without changes must set touched_at and leave all else: use \
+        "an update without changes must set touched_at and change nothing else: use \
          Update::metadata_after",
     );
     let session = clause.session(&[("a", "1")]).await;
@@ -29,10 +29,10 @@ pub async fn a_touch_changes_one_time_only(store: &StoreUnderTest) {
     session.holds(&[("a", "1")]).await;
 }
 
-/// A slow request must not take back what a faster one extended: it would log out who is active.
+/// A slow request must not undo a faster one's extension: that would log out an active user.
 pub async fn touched_at_never_moves_backwards(store: &StoreUnderTest) {
     let clause = store.advised(
-        "touched_at must be the later one of what is stored and what an update says; None leaves it: \
+        "touched_at must be the later of the stored and the update's time; None leaves it: \
          use Update::metadata_after",
     );
     let session = clause.session(&[("a", "1")]).await;
@@ -57,11 +57,11 @@ pub async fn touched_at_never_moves_backwards(store: &StoreUnderTest) {
     }
 }
 
-/// "Remember me" gives a session other deadlines; an update that says nothing of them leaves them.
+/// "Remember me" gives a session other deadlines; an update without deadlines keeps them.
 pub async fn deadline_and_lifetime_change_where_they_are_given(store: &StoreUnderTest) {
     let clause = store.advised(
-        "absolute_deadline and lifetime must be stored where an update gives them, and stay where it \
-         does not: use Update::metadata_after",
+        "absolute_deadline and lifetime must be stored if an update gives them, and stay if it does \
+         not: use Update::metadata_after",
     );
     let session = clause.session(&[]).await;
     let deadline = START.plus(LONG * 1000);
@@ -90,8 +90,8 @@ pub async fn deadline_and_lifetime_change_where_they_are_given(store: &StoreUnde
     session.is_described_by(&expected).await;
 }
 
-/// A login begins a new absolute lifetime, and may meet a request that gave the session a longer one:
-/// that must not be undone.
+/// A login starts a new absolute lifetime. It may meet a request that gave the session a longer one, and must
+/// not undo that.
 pub async fn only_a_lifetime_moves_the_deadline_backwards(store: &StoreUnderTest) {
     let clause = store.advised(
         "an absolute_deadline without a lifetime must not replace a later one: use \
@@ -121,12 +121,12 @@ pub async fn only_a_lifetime_moves_the_deadline_backwards(store: &StoreUnderTest
     }
 }
 
-/// A later version of this library may append to the metadata. While both versions run, this one
-/// must not cut that off: the later one would find its own sessions crippled.
+/// A later version of this library may append to the metadata. While both versions run, this one must not cut
+/// that off, or the later one would find its own sessions damaged.
 pub async fn metadata_of_a_later_version_are_kept(store: &StoreUnderTest) {
     let clause = store.advised(
         "metadata must be kept as Metadata::pack writes them, with the version that wrote them and \
-         what a later one appended: pack what was unpacked, do not build it anew",
+         what a later one appended: pack what was unpacked, do not rebuild it",
     );
     let mut session = clause.no_session();
     let mut packed = session.created.pack();

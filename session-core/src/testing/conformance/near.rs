@@ -1,11 +1,11 @@
-//! What a copy in the process may show. A store that keeps none holds these for nothing.
+//! What a near copy may show. A store without copies passes trivially.
 
 use super::StoreUnderTest;
 use super::fixture::{Session, set};
 use crate::store::Wanted;
 
-/// Who has the answer of a write, and everybody who comes later to this process, sees it. Else a page
-/// shows the cart as it was before, and a logout leaves its user on the page.
+/// A request that has a write's answer, and every later request to this process, sees the write. Otherwise, a
+/// page shows the cart as it was, and a logged-out user still sees their page.
 pub async fn a_copy_misses_nothing_that_was_answered(store: &StoreUnderTest) {
     let clause = store.advised(
         "a copy must not outlive a write of this process: forget it before the write is answered, and \
@@ -22,10 +22,10 @@ pub async fn a_copy_misses_nothing_that_was_answered(store: &StoreUnderTest) {
     is_near_as_stored(&session).await;
 }
 
-/// A copy has the fields that are wanted. Else a field is absent that another session type, or another
-/// call, did not want before.
+/// A copy has the wanted fields. Otherwise, a field looks absent because another session type or call did not
+/// want it before.
 pub async fn a_copy_has_the_wanted_fields(store: &StoreUnderTest) {
-    let clause = store.advised("a copy must have all wanted fields: remember which ones it has");
+    let clause = store.advised("a copy must have all wanted fields: remember which it has");
     let session = clause.session(&[("a", "1"), ("b", "2")]).await;
     let some = Wanted::Fields(["a".into()].into());
     session.load_some(&some).await;
@@ -49,7 +49,7 @@ pub async fn a_copy_has_the_wanted_fields(store: &StoreUnderTest) {
     }
 }
 
-/// Requires that what is near, before and after a load, is what is stored.
+/// Requires that the near copy, before and after a load, equals the stored session.
 async fn is_near_as_stored(session: &Session) {
     let before = session.store.near(session.key, &Wanted::All);
     let stored = session.load().await;

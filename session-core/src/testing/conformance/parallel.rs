@@ -1,4 +1,4 @@
-//! Many requests of one browser at once, as every page makes them: none loses what another wrote.
+//! One browser's parallel requests, as every page makes them: none loses another's writes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::fields::Name;
 use crate::store::Wanted;
 
 const ONE_STEP: &str = "concurrent updates must all be kept: read, apply and write in one atomic \
-                        step, or compare and swap, and begin anew where another was faster";
+                        step, or compare and swap, and start again if another was faster";
 
-/// Every one counts, and each hears another number. Who counts to draw a number must draw one of its
-/// own.
+/// Every count is kept, and each request gets a different number: a request that counts to draw a number
+/// needs its own.
 pub async fn concurrent_counts_lose_none(store: &StoreUnderTest) {
     let clause = store.advised(ONE_STEP);
     let session = clause.session(&[("n", "0")]).await;
@@ -30,7 +30,7 @@ pub async fn concurrent_counts_lose_none(store: &StoreUnderTest) {
     );
 }
 
-/// Nobody's field is another's to overwrite
+/// Concurrent requests do not overwrite each other's fields
 /// ([spring-session#1213](https://github.com/spring-projects/spring-session/issues/1213),
 /// [laravel/framework#18187](https://github.com/laravel/framework/issues/18187)).
 pub async fn concurrent_changes_of_different_fields_are_all_kept(store: &StoreUnderTest) {
@@ -55,8 +55,7 @@ pub async fn concurrent_changes_of_different_fields_are_all_kept(store: &StoreUn
     session.require(stored.get("kept").is_some(), "what nobody changed is lost");
 }
 
-/// The entries of a map are fields of their own: two requests put things into one basket, some of
-/// them the same thing.
+/// A map's entries are separate fields: two requests put things into one basket, some of them the same thing.
 pub async fn concurrent_entries_are_all_kept(store: &StoreUnderTest) {
     let clause = store.advised(ONE_STEP);
     let session = clause.session(&[("basket:0", "100")]).await;

@@ -1,12 +1,12 @@
-//! Values that exactly one request obtains: a code, a ticket, a message.
+//! Values that exactly one request gets: a code, a ticket, a message.
 
 use super::StoreUnderTest;
 use super::fixture::{ANY, MANY, Session, add_within, at_once, set};
 use crate::changes::Expired;
 use crate::merge::Change;
 
-/// The value is the caller's, and nobody else's any more; the rest of the session stays, and what
-/// else the update changes is changed.
+/// The value goes to the caller and to nobody else. The rest of the session stays, and the update's other
+/// changes apply.
 pub async fn a_take_answers_the_value_and_removes_it(store: &StoreUnderTest) {
     let clause = store.advised(
         "Take must remove the field and answer the value that it had, under the field's name in \
@@ -35,11 +35,11 @@ pub async fn a_take_answers_the_value_and_removes_it(store: &StoreUnderTest) {
     session.holds(&[("a", "1"), ("b", "2"), ("n", "5")]).await;
 }
 
-/// A code that works twice is worth twice: reading it first and removing it later is not enough.
+/// A code must not work twice: reading it first and removing it later is not enough.
 pub async fn of_concurrent_takes_one_obtains_the_value(store: &StoreUnderTest) {
     let clause = store.advised(
-        "of concurrent takes exactly one is answered the value, and all others are Done without one: \
-         read and remove in one atomic step",
+        "of concurrent takes exactly one gets the value, and all others are Done without one: read \
+         and remove in one atomic step",
     );
     let session = clause.session(&[("code", "secret")]).await;
     let taken = at_once(MANY, |_| {
@@ -55,7 +55,7 @@ pub async fn of_concurrent_takes_one_obtains_the_value(store: &StoreUnderTest) {
     session.holds(&[]).await;
 }
 
-/// That there is none is an answer, and one that ends nothing. Empty is not absent.
+/// A take of an absent field answers that, and ends nothing. Empty is not absent.
 pub async fn a_take_of_nothing_is_done_without_a_value(store: &StoreUnderTest) {
     let clause = store.advised(
         "a Take of an absent field must be Done without a value of that name, neither Gone nor an \
@@ -71,8 +71,8 @@ pub async fn a_take_of_nothing_is_done_without_a_value(store: &StoreUnderTest) {
     session.holds(&[("a", "1")]).await;
 }
 
-/// An older build may have stored it under an old name: what is found there is newer, and all of it
-/// goes, so that nobody obtains the other one later.
+/// An older build may have stored the value under an old name. That value is newer. All names are removed, so
+/// nobody gets the other value later.
 pub async fn a_take_finds_old_names(store: &StoreUnderTest) {
     let clause = store.advised(
         "Take must look under its aliases first, in their order, then under the name, and remove all \
@@ -86,7 +86,7 @@ pub async fn a_take_finds_old_names(store: &StoreUnderTest) {
     obtains(&session, &["oldest", "old", "older"], None).await;
 }
 
-/// A code that is over is nobody's, unless somebody gave it a new deadline.
+/// Nobody gets an expired code, unless somebody gave it a new deadline.
 pub async fn a_take_of_an_expired_field_answers_nothing(store: &StoreUnderTest) {
     let clause = store.advised(
         "a Take of a field that the same update says is expired must be Done without a value: use \
@@ -107,12 +107,12 @@ pub async fn a_take_of_an_expired_field_answers_nothing(store: &StoreUnderTest) 
     }
 }
 
-/// A request that read the session before the take, and writes something else after it, does not
-/// bring the value back.
+/// A request that read the session before the take, and then writes something else, does not bring the value
+/// back.
 pub async fn what_was_taken_stays_taken(store: &StoreUnderTest) {
     let clause = store.advised(
-        "an update must leave the fields that it does not name as they are stored by then, so that \
-         what was taken stays taken",
+        "an update must leave the fields that it does not name as they are stored at that moment, so \
+         a taken value stays taken",
     );
     let session = clause.session(&[("a", "1"), ("code", "secret")]).await;
     let late = session.changing([("a", set("2"))]);

@@ -1,4 +1,4 @@
-//! The suite is red where it should be: stores with one flaw each, as they are found in the field.
+//! The suite fails for flawed stores: each has one flaw that real stores have.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -23,58 +23,58 @@ use Flaw::*;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Flaw {
     None,
-    /// The values of fields that merged, and those that were taken, are not answered.
+    /// Does not answer the values of merged and taken fields.
     AnswersNothing,
     /// Late answers repeat the caller's own time.
     AnswersTheCallersTime,
-    /// Looking first and deleting later.
+    /// Checks first and deletes later.
     ChecksThenDeletes,
-    /// Looking first and writing later: nobody compares in between.
+    /// Checks first and writes later, without comparing in between.
     ChecksThenWrites,
-    /// Of a token's two halves, one is looked at.
+    /// Checks only one half of the digests.
     ComparesTheLogin,
     ComparesTheVerifier,
-    /// A delete is of one login and one verifier.
+    /// A delete compares the verifier, too.
     ComparesTheWholeToken,
-    /// Integers are compared as texts.
+    /// Compares integers as text.
     ComparesTexts,
-    /// An end leaves the session there.
+    /// An ending update leaves the session there.
     EndsNothing,
-    /// An end answers nothing.
+    /// An ending update answers nothing.
     EndsInSilence,
-    /// An end asks nobody.
+    /// An ending update checks nothing.
     EndsWhatever,
-    /// What is expected never is.
+    /// No expectation is ever met.
     ConflictsAlways,
     /// A counter starts at zero.
     CountsFromZero,
-    /// Numbers are those of a scripting language.
+    /// Counts in a scripting language's numbers.
     CountsInFloats,
-    /// A create is a write like any other.
+    /// A create overwrites.
     CreatesOver,
-    /// The metadata first, then the fields.
+    /// Creates the metadata first, then the fields.
     CreatesInSteps,
-    /// A value of 64 KiB is enough for everybody.
+    /// Cuts values off at 64 KiB.
     CutsOff,
-    /// A prefix of the key is a pattern.
+    /// Deletes by a pattern: everything.
     DeletesAll,
-    /// The fields first, then the record.
+    /// Deletes the fields first, then the record.
     DeletesInSteps,
-    /// What cannot be read is removed.
+    /// Removes records that it cannot read.
     DeletesJunk,
-    /// A login that is over is another login.
+    /// Treats an expired login as another login.
     DeletesOnlyTheLiving,
-    /// What was found expired is removed, whatever became of it.
+    /// Removes a field found expired, even if it was renewed.
     ExpiresBlindly,
-    /// Absent is an error.
+    /// Answers an error for an absent session.
     FailsForAbsent,
-    /// Names are compared without case.
+    /// Compares names without case.
     FoldsNames,
-    /// Deadlines are not stored.
+    /// Does not store deadlines.
     ForgetsDeadlines,
-    /// A create builds the metadata anew.
+    /// A create rebuilds the metadata.
     ForgetsMetadata,
-    /// It hands out what it keeps for itself.
+    /// Returns its own fields.
     HandsOutItsOwn,
     IgnoresDigests,
     IgnoresExpectations,
@@ -83,73 +83,73 @@ enum Flaw {
     IgnoresLogins,
     IgnoresNotAfter,
     IgnoresOldNames,
-    /// A session's key is its id.
+    /// Finds a session by its id alone.
     IgnoresTypes,
-    /// A copy is kept, whatever is written.
+    /// Keeps copies after writes.
     KeepsCopies,
-    /// Nothing ever ends by itself.
+    /// Nothing ever expires.
     KeepsForever,
-    /// What was deleted is marked so, and found again.
+    /// Only marks deleted sessions, and finds them again.
     KeepsWhatWasDeleted,
-    /// The last instant is too late.
+    /// The last instant is already late.
     LateAtOnce,
-    /// Only the first field that is wanted is loaded.
+    /// Loads only the first wanted field.
     LoadsTheFirst,
-    /// The login is compared before the time.
+    /// Compares the login before the time.
     LooksAtTheLoginFirst,
-    /// A delete is not done.
+    /// Ignores deletes.
     LosesDeletes,
     /// A delete must name a login.
     NeedsALogin,
-    /// An update does not extend the life.
-    /// The last call says when a session ends at the latest.
+    /// The last call decides the absolute deadline.
     MovesDeadlinesBack,
+    /// An update does not extend the life.
     NeverExtends,
     NeverUnsets,
-    /// The index of users is one for all of them.
+    /// All users share one index.
     MixesUsers,
-    /// A login that has begun is let in.
+    /// Admits logins that began before an end.
     NeverEnds,
-    /// It says nothing of what was to end before.
+    /// Forgets to name the doomed sessions again.
     NeverReminds,
-    /// Nobody's sessions are counted.
+    /// Ignores limits.
     NeverFull,
-    /// What was known of a user is known for ever.
+    /// Keeps users' entries forever.
     NeverForgets,
-    /// What was refused once is refused for ever.
+    /// Refuses forever what it refused once.
     RemembersRefusals,
-    /// Metadata are written as this version knows them.
+    /// Writes metadata only as this version knows them.
     Repacks,
-    /// The fields of an update are the fields.
+    /// Replaces all fields by those of the update.
     ReplacesFields,
-    /// A rotation begins an empty session.
+    /// A rotation empties the session.
     ResetsOnRotation,
-    /// One write for everything: what is not there is created (`SET`, "upsert").
+    /// One write for everything creates what is missing (`SET`, "upsert").
     Resurrects,
-    /// Its time is ahead of what it judges by.
+    /// Its time is ahead of the time that it judges by.
     RunsAhead,
-    /// A client library sends again what was slow.
+    /// A client library resends slow calls.
     SendsTwice,
-    /// A counter's sum is worked out from what was read.
+    /// Computes a counter's sum from the value that was read.
     SetsCounters,
-    /// The last call says how long a session lives.
+    /// The last call decides how long a session lives.
     ShortensLives,
-    /// One after the other.
+    /// Serves calls one after another.
     ServesInLine,
-    /// Its time is when it was started.
+    /// Its time stops when it starts.
     StandsStill,
     StoresTexts,
-    /// To take what is not there is refused.
+    /// Refuses to take an absent field.
     TakesOrRefuses,
-    /// Every rotation is a login.
+    /// Treats every rotation as a login.
     TakesRotationsForLogins,
-    /// What cannot be read is no obstacle.
+    /// Treats unreadable records as absent, and overwrites them.
     TakesJunkForNothing,
-    /// The last call says when a session was touched.
+    /// The last call decides when a session was touched.
     TouchesBackwards,
-    /// The far end of time is before its beginning.
+    /// The far end of time wraps around.
     WrapsTime,
-    /// Each change is a command of its own.
+    /// Writes each change with its own command.
     WritesFieldByField,
 }
 
@@ -546,8 +546,8 @@ impl UserIndex for FlawedStore {
     }
 }
 
-/// Everybody else's turn, as with any store behind a network. To yield is not enough: on a busy
-/// machine the same task may be the next again, and its two steps are one.
+/// Lets all other tasks run, as a network would. Yielding is not enough: on a busy machine the same task may
+/// run next, and its two steps become one.
 async fn between_the_steps() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
@@ -560,7 +560,7 @@ impl FlawedStore {
         }
     }
 
-    /// Those of whom one is to be served wait here.
+    /// The flaw `ServesInLine` makes calls wait here for each other.
     async fn in_line(&self) {
         if self.flaw == ServesInLine {
             let _first = self.line.lock().await;
@@ -568,7 +568,7 @@ impl FlawedStore {
         }
     }
 
-    /// The record that is alive, if there is one, and whether there is room for another.
+    /// The living record, if any, and whether a new one may be stored.
     fn read(&self, key: Key) -> (Option<Record>, bool) {
         let records = self.records.lock().unwrap();
         let Some(bytes) = records.get(&self.key(key)) else {
@@ -602,7 +602,7 @@ impl FlawedStore {
         self.records.lock().unwrap().insert(self.key(key), bytes);
     }
 
-    /// What a store without a flaw does.
+    /// An update in a store without a flaw.
     fn update_in_one_step(&self, key: Key, update: &Update) -> Updated {
         let _step = self.step.lock().unwrap();
         let (Some(mut record), _) = self.read(key) else {
@@ -733,7 +733,7 @@ impl FlawedStore {
         update
     }
 
-    /// Whether a delete may be done, as a store with the flaw understands it; else its answer.
+    /// Whether a store with the flaw does a delete; if not, its answer.
     fn may_delete(&self, key: Key, delete: &Delete) -> Result<(), Deleted> {
         let now = self.clock.now();
         let late = match self.flaw {

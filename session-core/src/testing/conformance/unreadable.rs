@@ -1,17 +1,16 @@
-//! What is under a session's key, and is no record.
+//! Things under a session's key that are not records.
 
 use super::StoreUnderTest;
 use super::fixture::set;
 use crate::store::Created;
 
-/// Another version's record, or what another program wrote under its key, is absent: not an error,
-/// which would be an outage for this one visitor, and not free room, which would destroy what is not
-/// ours. A store of which nobody else can write the records need not say how to
-/// [plant](StoreUnderTest::junk) one.
+/// Another version's record, or what another program wrote under the key, is absent. It is not an error,
+/// which would be an outage for this one visitor; and not free space, which would destroy foreign data. A
+/// store whose records nobody else can write need not [plant](StoreUnderTest::junk) one.
 pub async fn a_record_that_cannot_be_read_is_absent_and_left_alone(store: &StoreUnderTest) {
     let clause = store.advised(
-        "where a record cannot be read, a load must answer None, an update Gone, a create Refused \
-         and a delete Done; neither repair, overwrite nor remove it",
+        "if a record cannot be read, a load must answer None, an update Gone, a create Refused \
+         and a delete Done; do not repair, overwrite or remove it",
     );
     for plant in &store.junk {
         let session = clause.no_session();

@@ -1,5 +1,4 @@
-//! What a store knows of a user's sessions, if it does: these clauses have nothing to try with a store
-//! whose `user_index` is `None`.
+//! A user's sessions. A store whose `user_index` is `None` passes these clauses trivially.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ struct User {
     advice: &'static str,
 }
 
-/// A new user; `None`: the store knows nothing of users.
+/// A new user. `None`: the store has no user index.
 fn user(under_test: &StoreUnderTest, advice: &'static str) -> Option<User> {
     under_test.store.user_index()?;
     Some(User {
@@ -120,10 +119,10 @@ impl User {
     }
 }
 
-const STEPS: &str = "a step of the user index must do what Step::apply_to does, on the roster of this \
-                     very user, and keep what came of it";
+const STEPS: &str = "a step of the user index must do what Step::apply_to does, on this user's roster, \
+                     and keep the result";
 
-/// A device page shows each session of the user, with what the application calls it, and no other.
+/// A device page shows all of the user's sessions, with the application's labels, and no others.
 pub async fn who_is_let_in_is_listed_until_forgotten(store: &StoreUnderTest) {
     let Some(alice) = user(store, STEPS) else {
         return;
@@ -145,7 +144,7 @@ pub async fn who_is_let_in_is_listed_until_forgotten(store: &StoreUnderTest) {
     alice.has(&[]).await;
 }
 
-/// Nobody ends somebody else's session, of another type neither.
+/// Nobody ends another user's session, nor one of another type.
 pub async fn users_share_no_sessions(store: &StoreUnderTest) {
     let (Some(alice), Some(bob)) = (user(store, STEPS), user(store, STEPS)) else {
         return;
@@ -167,11 +166,11 @@ pub async fn users_share_no_sessions(store: &StoreUnderTest) {
     alice.enters(session()).await;
 }
 
-/// After "log out everywhere", no login may be stored whose password was checked before.
+/// After "log out everywhere", a login whose password was checked before must not be stored.
 pub async fn after_an_end_of_all_nobody_enters_who_began_before(store: &StoreUnderTest) {
     let advice = "after a Doom of all, or of all but one, an Admit must answer Ended if its began_at is \
-                  not after that, and be done otherwise; present must be after each step that was \
-                  answered, and never ahead of the next one";
+                  not later, and be done otherwise; present must be after each answered step, and \
+                  never ahead of the next one";
     let Some(alice) = user(store, advice) else {
         return;
     };
@@ -197,8 +196,8 @@ pub async fn after_an_end_of_all_nobody_enters_who_began_before(store: &StoreUnd
     }
 }
 
-/// What is to end stays so until it is forgotten, even if its caller crashes: it is told again, it may
-/// not log in again, and it is not extended.
+/// A doomed session stays doomed until it is forgotten, even if its caller crashes: later answers name it
+/// again, it may not log in again, and it is not extended.
 pub async fn what_is_doomed_stays_doomed(store: &StoreUnderTest) {
     let Some(alice) = user(store, STEPS) else {
         return;
@@ -238,8 +237,8 @@ pub async fn what_is_doomed_stays_doomed(store: &StoreUnderTest) {
     alice.ended(Whom::AllBut(three), others).await;
 }
 
-/// A limit holds, and the oldest makes room or the newest is refused. The same session again is not one
-/// more.
+/// A limit holds: the oldest session makes room, or the newest is refused. Logging in to the same session
+/// again does not add one.
 pub async fn no_more_enter_than_are_allowed(store: &StoreUnderTest) {
     let Some(alice) = user(store, STEPS) else {
         return;
@@ -272,7 +271,7 @@ pub async fn no_more_enter_than_are_allowed(store: &StoreUnderTest) {
     alice.require(&entered, &Stepped::Done(vec![two]), "what still is to end");
 }
 
-/// The same where all come at once: looking first and writing later is not enough.
+/// The same for concurrent logins: checking first and writing later is not enough.
 pub async fn of_concurrent_logins_no_more_enter_than_are_allowed(store: &StoreUnderTest) {
     let advice = "a step of the user index must be atomic: make Step::apply_to one step with the read \
                   and the write of the roster";
@@ -294,8 +293,7 @@ pub async fn of_concurrent_logins_no_more_enter_than_are_allowed(store: &StoreUn
     alice.require(&listed, &3, "the number of those who are listed");
 }
 
-/// A session that nobody ended is forgotten when its record is, and no earlier: it would be out of
-/// reach.
+/// A session that nobody ended is forgotten when its record is, and no earlier, or it would be out of reach.
 pub async fn a_session_is_listed_for_as_long_as_it_may_live(store: &StoreUnderTest) {
     const SHORT: Duration = Duration::from_millis(1500);
     let Some(alice) = user(store, STEPS) else {
@@ -333,7 +331,7 @@ pub async fn a_session_is_listed_for_as_long_as_it_may_live(store: &StoreUnderTe
     alice.has(&[renewed, long]).await;
 }
 
-/// A step that a proxy held back must not end what logged in since.
+/// A step that a proxy delayed must not end sessions that logged in since.
 pub async fn a_late_step_does_nothing(store: &StoreUnderTest) {
     let advice = "a step must answer Late, with the store's time, and do nothing, if the store gets to \
                   it after not_after";

@@ -1,4 +1,4 @@
-//! Faults happen to the call they were planned for, and before or after it is done.
+//! Faults hit the call that they were planned for, before or after it is done.
 
 use super::*;
 use crate::fields::Fields;
