@@ -1,9 +1,9 @@
-//! Messages to the store: they are delayed without bound, connections break, processes crash, time
-//! passes, and the store is rolled back once. Nothing counts twice, nothing lands after its request
-//! has ended, no session that was ended comes back, and nobody's data reaches anybody else.
+//! Messages to the store. They are delayed without bound, connections break, processes crash, time passes,
+//! and the store is rolled back once. Nothing counts twice, nothing lands after its request has ended, no
+//! ended session comes back, and nobody's data reaches anybody else.
 //!
-//! A millisecond of the store's clock is a tick. A request sends its messages one after another; what
-//! breaks is the connection of a call: its answer is lost, and its bytes arrive later or never.
+//! A tick is a millisecond of the store's clock. A request sends its messages one after another. When the
+//! connection of a call breaks, its answer is lost, and its bytes arrive later or never.
 
 mod act;
 mod claims;
@@ -21,37 +21,37 @@ use super::real::{ABSENT, Cookie, Doing, Real, START, Stored, User};
 use crate::clock::Timestamp;
 use crate::plan::{Commit, Loaded, Pending};
 
-/// How many requests a world has at most, and how often each sends something.
+/// The most requests in a world, and the most messages of each.
 const REQUESTS: usize = 3;
 const SENDS: u8 = 3;
 /// How long a request may take for its commit, in ticks.
 const TIMEOUT: u8 = 1;
-/// The cookie that the browser has at first.
+/// The browser's first cookie.
 const FIRST: Cookie = Cookie {
     id: 0,
     login: 0,
     verifier: 0,
 };
-/// How many records there may be: the first, and one for each message that begins one.
+/// The most records: the first, and one for each message that begins one.
 const IDS: u8 = 1 + REQUESTS as u8 * SENDS;
 
 pub(super) struct World {
     real: Real,
     requests: Vec<Planned>,
-    /// Whose session the first cookie opens; `None`: there is none.
+    /// Whose session the first cookie opens. `None`: there is none.
     session_of: Option<User>,
-    /// How many ticks pass at most.
+    /// The most ticks that pass.
     ticks: u8,
     /// Whether one request may crash.
     crashes: bool,
     /// Whether the store may be rolled back to an earlier moment, once.
     rolls_back: bool,
-    /// By how much a request's first estimate of the store's time is behind.
+    /// How far a request's first estimate of the store's time is behind.
     lag: u8,
     mutant: Option<Mutant>,
-    /// The one claim that counts; `None`: all do.
+    /// The one claim that counts. `None`: all do.
     watched: Option<Claim>,
-    /// What the real code did before with the same input.
+    /// Cached results of the real code.
     done: RefCell<HashMap<Input, (Stored, Heard)>>,
     plans: RefCell<HashMap<(usize, Opened), Rc<Plan>>>,
 }
@@ -64,20 +64,19 @@ struct Plan {
 }
 
 impl Plan {
-    /// The cookie of the record that the request may end: it has one cookie, so there is one.
+    /// The cookie of the record that the request may end: it has one cookie, so at most one record.
     fn ends(&self, opened: Opened) -> Option<Cookie> {
         opened.cookie.filter(|_| !self.loaded.ends().is_empty())
     }
 }
 
-/// Who sends what, from which request, to which record, and whether it is late.
+/// A request, its message, the target record, and whether the message is late.
 type Input = (usize, Message, Stored, bool);
 
 #[derive(Clone, Copy)]
 struct Planned {
     doing: Doing,
-    /// Whether it comes from a second browser, which has the first cookie whatever the first browser
-    /// is told.
+    /// Whether it comes from a second browser, which always has the first cookie.
     is_elsewhere: bool,
 }
 
@@ -89,7 +88,7 @@ pub(super) struct State {
     snapshot: Option<Store>,
     was_rolled_back: bool,
     has_crashed: bool,
-    /// The cookie that the browser has.
+    /// The browser's current cookie.
     jar: Option<Cookie>,
     /// The ids that an acknowledged request has ended, as bits.
     ended: u16,
@@ -101,13 +100,13 @@ type Store = [Stored; IDS as usize];
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 struct Request {
     at: At,
-    /// What is under way to the store.
+    /// Messages on their way to the store.
     flight: [Option<Message>; SENDS as usize],
-    /// How often it sent something.
+    /// How many messages it has sent.
     sent: u8,
     /// How often its changes were stored.
     landed: u8,
-    /// Whether it ended its user's session to begin another one.
+    /// Whether it ended its user's session to begin another.
     has_left: bool,
 }
 
@@ -115,18 +114,18 @@ struct Request {
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 enum At {
     NotBegun,
-    /// It has loaded, and its handler is done.
+    /// Loaded, and its handler is done.
     Open(Opened, Option<Deadline>),
-    /// It waits for the store.
+    /// Waiting for the store.
     Called(Call),
-    /// Nobody knows whether its commit was done: it waits for its deadline.
+    /// Its commit's outcome is unknown: it waits for its deadline.
     InDoubt(Deadline),
     Over(Outcome),
 }
 
 type Deadline = u8;
 
-/// What a request loaded: from this the real code derives all the rest again.
+/// What a request loaded. The real code derives all else from this.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Opened {
     cookie: Option<Cookie>,
@@ -137,11 +136,11 @@ struct Opened {
 struct Call {
     message: Message,
     deadline: Deadline,
-    /// What the store answered; `None`: nothing yet.
+    /// The store's answer. `None`: not yet.
     heard: Option<Heard>,
-    /// Whether an earlier copy was sent of which nobody knows whether it was done.
+    /// Whether an earlier copy with an unknown outcome was sent.
     doubt: bool,
-    /// Whether what the request was to end is of another login by now, and was left alone.
+    /// Whether the session that it wanted to end now has another login, and was left alone.
     is_left: bool,
 }
 
@@ -157,7 +156,7 @@ enum Message {
         number: u8,
         not_after: u8,
     },
-    /// An update that ends the session, for another user's to begin.
+    /// An update that ends the session, so another user's can begin.
     Leave {
         opened: Opened,
         number: u8,
@@ -185,18 +184,18 @@ enum Heard {
     Done,
     Gone,
     Late,
-    /// A delete: the record is of another login.
+    /// A delete: the record has another login.
     Other,
 }
 
 /// What the client is told.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Outcome {
-    /// It is done.
+    /// It succeeded.
     Acknowledged,
     /// 503.
     Failed,
-    /// Its session was over, or its token replaced: the log says so.
+    /// Its session had ended, or its token was replaced: the log says so.
     Dropped,
     Crashed,
 }
@@ -214,9 +213,9 @@ pub(super) enum Step {
     Hear(usize),
     /// The connection of its call breaks.
     Break(usize),
-    /// Its call is certainly not done: nothing was sent.
+    /// Its call was certainly not done: nothing was sent.
     Refuse(usize),
-    /// `sleep_until(deadline)` is over.
+    /// `sleep_until(deadline)` ends.
     Wake(usize),
     Crash(usize),
     Tick,
@@ -320,7 +319,7 @@ impl explore::World for World {
 }
 
 impl World {
-    /// What can never be done any more needs no place in a state.
+    /// Drops messages that can no longer have an effect, so equal states stay equal.
     fn forget_what_has_no_effect(&self, state: &mut State) {
         for request in &mut state.requests {
             let waits_for = match request.at {

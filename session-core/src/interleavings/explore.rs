@@ -1,5 +1,5 @@
-//! Tries all interleavings of a world, breadth first, so that the trace to a broken claim is as
-//! short as can be.
+//! Explores all interleavings of a world, breadth first, so the trace to a broken claim is as short as
+//! possible.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -10,32 +10,32 @@ pub(super) trait World {
     type State: Clone + Eq + Hash;
     type Step: Copy + fmt::Debug;
 
-    /// Where it begins.
+    /// The initial state.
     fn start(&self) -> Self::State;
 
-    /// What may happen next.
+    /// The possible next steps.
     fn steps(&self, state: &Self::State) -> Vec<Self::Step>;
 
-    /// Takes a step; an error is the claim that it breaks.
+    /// Takes a step. An error is the claim that it breaks.
     fn take(&self, state: &mut Self::State, step: Self::Step) -> Result<(), Claim>;
 }
 
-/// What a world claims, in a few words.
+/// A world's claim, in a few words.
 pub(super) type Claim = &'static str;
 
-/// What became of an exploration.
+/// The result of an exploration.
 pub(super) struct Explored<S> {
-    /// How many different states were reached.
+    /// The number of different states reached.
     pub(super) states: usize,
-    /// The first claim that was broken, and the shortest way to it.
+    /// The first broken claim, and the shortest way to it.
     pub(super) broken: Option<(Claim, Vec<S>)>,
 }
 
-/// Tries everything, until a claim is broken.
+/// Tries everything until a claim breaks.
 pub(super) fn explore<W: World>(world: &W) -> Explored<W::Step> {
     let start = world.start();
     let mut known: HashSet<W::State, BuildHasherDefault<Mix>> = HashSet::default();
-    // How each state was reached first: from which one, and by what.
+    // How each state was first reached: from which state, and by which step.
     let mut reached_by: Vec<Option<(usize, W::Step)>> = vec![None];
     let mut queue = VecDeque::from([(0, start.clone())]);
     known.insert(start);
@@ -72,7 +72,7 @@ pub(super) fn explore<W: World>(world: &W) -> Explored<W::Step> {
     }
 }
 
-/// A claim is broken. If one is watched, only that counts.
+/// Reports a broken claim. If one claim is watched, only that one counts.
 pub(super) fn broken(watched: Option<Claim>, claim: Claim) -> Result<(), Claim> {
     match watched.is_none_or(|watched| watched == claim) {
         true => Err(claim),
@@ -80,7 +80,7 @@ pub(super) fn broken(watched: Option<Claim>, claim: Claim) -> Result<(), Claim> 
     }
 }
 
-/// Fails unless each rule or limit, where it is left out, breaks its claim in one of the worlds.
+/// Fails unless each rule or limit, when left out, breaks its claim in one of the worlds.
 pub(super) fn assert_each_breaks<L, W, N>(left_out: &[(L, Claim)], worlds: impl Fn(L, Claim) -> N)
 where
     L: Copy + fmt::Debug,
@@ -146,7 +146,7 @@ impl Hasher for Mix {
 mod tests {
     use super::*;
 
-    /// Two hands of a clock, each moved on its own.
+    /// A clock's two hands, moved independently.
     struct Hands;
 
     impl World for Hands {

@@ -1,10 +1,9 @@
-//! The near cache: a process keeps copies of a record, and the server says when it changes. Messages are
-//! delayed, tasks go on late, connections are replaced, clocks are set. No copy is older than it may be,
-//! and none misses what this process has stored.
+//! The near cache: a process keeps copies of a record, and the server announces changes. Messages are
+//! delayed, tasks resume late, connections are replaced, clocks are set. No copy is older than allowed, and
+//! none misses what this process has stored.
 //!
-//! What decides is the real [`Copies`](crate::store::redis::near::Copies). The steps are those of
-//! `RedisStore::load`, `RedisStore::write`, `Connections` and `NearCache`. A link that is cut is one that
-//! delivers nothing any more.
+//! The real [`Copies`](crate::store::redis::near::Copies) decides. The steps are those of `RedisStore::load`,
+//! `RedisStore::change`, `Shared` and `NearCache`. A cut link is one that delivers nothing more.
 
 mod cache;
 mod claims;
@@ -24,11 +23,11 @@ use super::explore::{self, Claim};
 /// How long a write may take, in ticks.
 const TIMEOUT: u8 = 2;
 
-/// What the wall clock shows at first, and by how much it may be set.
+/// The wall clock's first time, and by how much it may be set.
 const NOON: u8 = 8;
 const SET_BY: u8 = 4;
 
-/// What the record says: how often other processes wrote it, and how often this one did.
+/// The record's version: how often other processes wrote it, and how often this one did.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Version {
     others: u8,
@@ -38,7 +37,7 @@ pub(super) struct Version {
 }
 
 impl Version {
-    /// How many writes there were before.
+    /// The number of writes before it.
     fn number(self) -> usize {
         usize::from(self.others + self.own)
     }
@@ -49,16 +48,16 @@ impl Version {
 pub(super) struct Bounds {
     /// How long a copy may count, in ticks.
     within: u8,
-    /// How many loads, by what they want.
+    /// The number of loads, by what they want.
     whole: u8,
     part: u8,
     absent: u8,
-    /// How many writes of this process, and of others.
+    /// The number of writes by this process, and by others.
     own: u8,
     others: u8,
     /// How often the database is emptied.
     empties: u8,
-    /// How many links the process opens after the first, and how many it hears are closed.
+    /// How many links the process opens after the first, and how many it sees closed.
     links: u8,
     closes: u8,
     /// How many ticks pass, and how many more while the machine sleeps.
@@ -74,7 +73,7 @@ pub(super) struct World {
     bounds: Bounds,
     mutant: Option<Mutant>,
     watched: Option<Claim>,
-    /// In how many states a copy counted.
+    /// The number of states in which a copy counted.
     hits: Cell<usize>,
 }
 
@@ -82,46 +81,46 @@ pub(super) struct World {
 pub(super) struct State {
     /// How much may still happen.
     left: Bounds,
-    /// The server's clock, and those of the process.
+    /// The server's clock, and the process's clocks.
     real: u8,
     now: Now,
     server: Server,
     links: Vec<Link>,
-    /// Over which link the process sends.
+    /// The link on which the process sends.
     current: Option<usize>,
     is_connecting: bool,
     copies: CopiesNumber,
-    /// Loads that are about to be sent, and those that were answered, but whose tasks have not gone on.
-    /// In order, since it does not matter who came first.
+    /// Loads about to be sent, and answered loads whose tasks have not resumed. Sorted, because their order
+    /// does not matter.
     asked: Vec<Asked>,
     answered: Vec<(Load, Option<Version>)>,
     writers: Vec<Own>,
     /// The newest version of an own write whose caller has heard.
     heard: usize,
-    /// Until then, nothing that is loaded is kept.
+    /// Until then, no loaded record is kept.
     suspended_until: u8,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// `RedisStore::load` up to where it gets a connection.
+    /// `RedisStore::load` until it gets a connection.
     Ask(What),
     /// It gets one and sends.
     Send(usize),
-    /// It goes on after the answer.
+    /// It resumes after the answer.
     Answered(usize),
-    /// `RedisStore::write` up to where it waits.
+    /// `RedisStore::change` until it waits.
     Write,
-    /// It goes on after the answer, or after none came, or its caller was dropped.
+    /// It resumes after the answer; or no answer came, or its caller was dropped.
     Written(usize),
     Unanswered(usize),
-    /// A caller hears that nobody knows what its write did.
+    /// A caller hears that its write's outcome is unknown.
     Hear(usize),
-    /// The server does what came over a link.
+    /// The server handles what came over a link.
     Execute(usize),
     /// A connection's driver reads what came over its link.
     Read(usize),
-    /// `Connections::give_back`, and `Connections::connect` at its beginning and its end.
+    /// `give_back`, and the start and end of `Shared::connect`.
     GiveBack,
     Connect,
     Connected,
@@ -131,7 +130,7 @@ pub(super) enum Step {
     Change,
     Empty,
     Tick,
-    /// Time passes of which only the wall clock knows.
+    /// Time passes that only the wall clock shows.
     Sleep,
     SetBack,
     SetAhead,
@@ -265,7 +264,7 @@ impl World {
         self.mutant == Some(mutant)
     }
 
-    /// What the process sees of its clocks.
+    /// The process's view of its clocks.
     fn now(&self, state: &State) -> Now {
         let Now { monotonic, wall } = state.now;
         match self.mutant {

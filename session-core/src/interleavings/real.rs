@@ -1,5 +1,5 @@
-//! The real code, called with small numbers: cookies, records and users are numbered, so that a
-//! state is a few bytes.
+//! The real code, called with small numbers: cookies, records and users are numbered, so a state is a few
+//! bytes.
 
 mod visit;
 
@@ -27,7 +27,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::{Delete, Key, Store, Update};
 use crate::token::Token;
 
-/// What a cookie carries: which record, which login, which verifier.
+/// A cookie's contents: its record, login and verifier.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Cookie {
     pub(super) id: u8,
@@ -35,7 +35,7 @@ pub(super) struct Cookie {
     pub(super) verifier: u8,
 }
 
-/// The number of a record's bytes; 0: there is no record.
+/// The number of a record's bytes; 0: no record.
 pub(super) type Stored = u16;
 
 pub(super) const ABSENT: Stored = 0;
@@ -45,11 +45,11 @@ pub(super) const ABSENT: Stored = 0;
 pub(super) struct Said {
     pub(super) views: u64,
     pub(super) user: User,
-    /// In whose name the note was written.
+    /// The user in whose name the note was written.
     pub(super) author: User,
 }
 
-/// The real code, and what it answered before.
+/// The real code, with its earlier results.
 pub(super) struct Real {
     engine: Engine<Visit>,
     store: Arc<MemoryStore>,
@@ -78,7 +78,7 @@ impl Real {
         self.clock.0.store(now.as_millis(), Ordering::Relaxed);
     }
 
-    /// A real token of these numbers.
+    /// A real token with these numbers.
     pub(super) fn token(&self, cookie: Cookie) -> Token {
         let mut tokens = self.tokens.borrow_mut();
         let token = tokens.entry(cookie).or_insert_with(|| {
@@ -106,8 +106,8 @@ impl Real {
         self.records.borrow().get(index).map(|known| known.1)
     }
 
-    /// The number of a record. No session of these worlds ends by its age, so its lifetime is left
-    /// out: records that differ in nothing else are one.
+    /// The number of a record. No session of these worlds ends by its age, so its times are reset: records
+    /// that differ only in these are the same.
     pub(super) fn number(&self, mut record: Record) -> Stored {
         record.remove_at = FAR;
         record.metadata.created_at = START;
@@ -139,14 +139,14 @@ impl Real {
         record.is_some_and(|record| record.metadata.digests.matches(&digests))
     }
 
-    /// Whether a cookie is of the login of this record.
+    /// Whether a cookie belongs to this record's login.
     pub(super) fn is_of_login(&self, cookie: Cookie, stored: Stored) -> bool {
         let digests = self.token(cookie).digests();
         let record = self.record(stored);
         record.is_some_and(|record| record.metadata.digests.login_matches(&digests))
     }
 
-    /// The real `Engine::load`, of a request with this cookie, where this record is stored.
+    /// The real `Engine::load` by a request with this cookie, when this record is stored.
     pub(super) fn load(&self, cookie: Cookie, stored: Stored) -> Loaded {
         let (_, loaded) = self.on(cookie, stored, |_, _| {
             finished(self.engine.load(&self.token(cookie))).unwrap()
@@ -154,7 +154,7 @@ impl Real {
         loaded
     }
 
-    /// Something with the real memory store that holds just this record, and what it holds then.
+    /// Runs something with the real memory store holding just this record. Returns also what it then holds.
     pub(super) fn on<R>(
         &self,
         cookie: Cookie,
@@ -173,7 +173,7 @@ impl Real {
         (after, result)
     }
 
-    /// The real `Engine::update`, with small numbers as its new secrets; and the cookie after it.
+    /// The real `Engine::update`, with small numbers as its new secrets, and the cookie after it.
     pub(super) fn update(
         &self,
         cookie: Cookie,
@@ -201,7 +201,7 @@ impl Real {
         (after, update)
     }
 
-    /// The fields of a session that begins beside another one: `RequestSession::begin_with`.
+    /// The fields of a session that begins beside another: `RequestSession::begin_with`.
     pub(super) fn begin_with(&self, other: Option<&Live>, pending: &Pending) -> Fields {
         let other = other.map_or_else(Fields::new, |live| live.record.fields.clone());
         Visit::SCHEMA.begin(&other, &pending.changes).unwrap()
@@ -218,7 +218,7 @@ impl Real {
         record
     }
 
-    /// The session that a world begins with: somebody's, with a note of theirs.
+    /// A world's initial session: this user's, with a note of theirs.
     pub(super) fn session_of(&self, cookie: Cookie, user: User) -> Stored {
         let logs_in = (user != User::Nobody).then_some(user);
         let doing = Doing {
@@ -235,7 +235,7 @@ impl Real {
 /// When the worlds begin.
 pub(super) const START: Timestamp = Timestamp::from_millis(1_000_000_000);
 
-/// Later than all that happens; as late as a record can say.
+/// Later than anything that happens; the latest time that a record can hold.
 const FAR: Timestamp = Timestamp::from_millis((1 << 48) - 1);
 
 #[derive(Debug)]
@@ -253,7 +253,7 @@ impl Clock for Dial {
     }
 }
 
-/// What a call answers that never waits: those of the memory store do not.
+/// The result of a call that never waits, as the memory store's calls.
 pub(super) fn finished<R>(call: impl Future<Output = R>) -> R {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,

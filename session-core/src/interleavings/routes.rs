@@ -1,11 +1,11 @@
-//! The router of a cluster: calls go to the node that has the key, while slots move, nodes end and start,
-//! connections are cut, and not every node has heard of it. Nothing is done twice, and no call ends in vain
+//! The router of a cluster. Calls go to the node that has the key, while slots move, nodes stop and start,
+//! connections are cut, and some nodes have not heard of a change. Nothing happens twice, and no call fails
 //! that another node could do.
 //!
-//! What decides is the real [`advice`](crate::store::redis::cluster::route::advice),
+//! The real code decides: [`advice`](crate::store::redis::cluster::route::advice),
 //! [`Map`](crate::store::redis::cluster::map::Map) and
 //! [`Choice`](crate::store::redis::cluster::route::Choice). The steps are those of `Cluster::run`,
-//! `Inner::answer`, `ask_for_map` and `Shared::try_twice`. The rules of the nodes are those of Redis.
+//! `Inner::answer`, `ask_for_map` and `Shared::try_twice`. The nodes follow Redis's rules.
 
 mod claims;
 mod nodes;
@@ -19,18 +19,18 @@ use self::router::{At, Call, Router};
 use self::tests::Mutant;
 use super::explore::{self, Claim};
 
-/// What the cluster goes through, one after the other, and what may happen at any time.
+/// The cluster's changes, in order, and what may happen at any time.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
-    /// Who has the slot in the map that the router begins with.
+    /// The owner of the slot in the router's first map.
     map: NodeId,
     changes: &'static [Change],
     calls: &'static [Kind],
-    /// How many connections are cut.
+    /// The number of connections that are cut.
     cuts: u8,
 }
 
-/// What a call is to do.
+/// What a call does.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Kind {
     Read,
@@ -47,7 +47,7 @@ pub(super) struct World {
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub(super) struct State {
     nodes: [Node; nodes::COUNT],
-    /// How much of the changes is done.
+    /// How many of the changes are done.
     changed: usize,
     router: Router,
     calls: Rc<[Call]>,
@@ -60,9 +60,9 @@ pub(super) enum Step {
     Change,
     /// A node hears of the newest change.
     Gossip(NodeId),
-    /// A call begins, or goes on after a pause.
+    /// A call begins, or continues after a pause.
     Go(usize),
-    /// A node does what a call, or one whose connection was cut, has sent.
+    /// A node executes what a call has sent, even if its connection was cut.
     Execute(usize),
     /// The router hears the answer.
     Hear(usize),
@@ -71,7 +71,7 @@ pub(super) enum Step {
     Impatient(usize),
     /// A node that was asked for the map tells it, or fails to.
     Tell(NodeId),
-    /// The last map is no longer just heard.
+    /// The last map is no longer fresh.
     MapAges,
 }
 

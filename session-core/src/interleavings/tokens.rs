@@ -1,9 +1,9 @@
-//! Cookies: a browser that sends requests side by side and hears their responses late, in any order
-//! or never, and a thief who has a copy of its first cookie, or planted it. Who logs in is logged
-//! in, who logs out is logged out, and no older cookie opens anything.
+//! Cookies: a browser sends parallel requests and gets their responses late, in any order or never. A thief
+//! has a copy of its first cookie, or planted it. After a login the user is logged in, after a logout they
+//! are logged out, and no older cookie opens anything.
 //!
-//! The store is reliable here, and each commit one step; a tick is 30 seconds. A response that is
-//! lost is one that never arrives.
+//! The store is reliable here, and each commit is one step; a tick is 30 seconds. A lost response is one that
+//! never arrives.
 
 mod act;
 mod claims;
@@ -21,16 +21,16 @@ use crate::clock::Timestamp;
 use crate::plan::{Commit, Loaded, Pending};
 use crate::store::Updated;
 
-/// How many requests the browser sends at most, how many the thief, and how often each commits.
+/// The most requests of the browser and of the thief, and the most commits of each request.
 const BROWSERS: usize = 3;
 const THIEFS: usize = 2;
 const ATTEMPTS: u8 = 3;
 const REQUESTS: usize = BROWSERS + THIEFS;
-/// How many records there may be: the first, and one for each commit.
+/// The most records: the first, and one for each commit.
 const IDS: u8 = 1 + REQUESTS as u8 * ATTEMPTS;
-/// As long as a cookie that was replaced counts as replaced a moment ago.
+/// As long as a replaced cookie counts as just replaced.
 const TICK: Duration = Duration::from_secs(30);
-/// The cookie that browser and thief have at first.
+/// The first cookie of browser and thief.
 const FIRST: Cookie = Cookie {
     id: 0,
     login: 0,
@@ -41,22 +41,22 @@ pub(super) struct World {
     real: Real,
     /// What the browser's requests do.
     browser: Vec<Doing>,
-    /// How many requests the thief sends.
+    /// The number of requests that the thief sends.
     thief: usize,
-    /// Whose session the first cookie opens; `None`: there is none.
+    /// Whose session the first cookie opens. `None`: there is none.
     session_of: Option<User>,
     ticks: u8,
     mutant: Option<Mutant>,
-    /// A documented limit that is held against the library all the same.
+    /// A documented limit that this world does not grant.
     held: Option<Limit>,
-    /// The one claim that counts; `None`: all do.
+    /// The one claim that counts. `None`: all do.
     watched: Option<Claim>,
-    /// What the real code did before with the same input.
+    /// Cached results of the real code.
     plans: RefCell<HashMap<Asked, Rc<Plan>>>,
     updates: RefCell<HashMap<Input, Written>>,
 }
 
-/// Which request, which attempt, what it asks, of which record, and when.
+/// The request, its attempt, what it asks, the record, and the time.
 type Input = (usize, u8, Asked, Stored, u8);
 
 /// The record after an update, the answer, and the cookie if it changes.
@@ -91,7 +91,7 @@ pub(super) struct State {
     thief: [Option<Cookie>; 2],
     /// The browser's requests, then the thief's.
     requests: [At; REQUESTS],
-    /// The last login of the browser that was done, and is not followed by its own logout.
+    /// The browser's last completed login, until its own logout.
     login: Option<Login>,
 }
 
@@ -105,9 +105,9 @@ struct Login {
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 enum At {
     NotBegun,
-    /// It has loaded, and its handler is done; it has tried so often to commit.
+    /// Loaded, with its handler done; the number counts its attempts to commit.
     Open(Asked, u8),
-    /// Its response is under way to the browser.
+    /// Its response is on its way to the browser.
     Answered(Answered),
     Over,
 }
@@ -127,9 +127,9 @@ enum Change {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// The browser sends its request of this number, with the cookie that it has; it loads.
+    /// The browser sends its request of this number with its current cookie; the request loads.
     Begin(usize),
-    /// The thief does something, with the first of his cookies or the last.
+    /// The thief does something, with his first or last cookie.
     Steal(usize, Attack, usize),
     /// A request commits.
     Commit(usize),

@@ -1,10 +1,9 @@
-//! Users: logins, logouts, touches and ends of all sessions of one user, each step one call to the
-//! store, any of them the last of its process. No session of the user is out of reach, none survives an
-//! end of all that began before it, and no more live than are allowed.
+//! Users: logins, logouts, touches and ends of all sessions of one user. Each step is one call to the store,
+//! and any step may be its process's last. No session of the user is out of reach, none that began before an
+//! end of all survives it, and no more live than allowed.
 //!
-//! Records and rosters are in one store, but no call is about both. The steps are those of
-//! `engine/users.rs` and `request/act.rs`; what a step does to the roster is the real
-//! [`Step::apply_to`].
+//! Records and rosters are in one store, but no call touches both. The steps are those of `engine/users.rs`
+//! and `request/act.rs`; the real [`Step::apply_to`] changes the roster.
 
 mod tests;
 
@@ -21,9 +20,9 @@ pub(super) const TOO_MANY: Claim =
     "after a login beside which nobody is at work, no more live than are allowed";
 pub(super) const EXTENDED: Claim = "what is to end is not extended";
 
-/// How many requests there are at most. Each has one session, which its login begins.
+/// The most requests. Each has one session, which its login begins.
 const REQUESTS: usize = 4;
-/// No session ends by itself here.
+/// No session expires here.
 const LATER: Timestamp = Timestamp::from_millis(1 << 40);
 const NOW: Timestamp = Timestamp::from_millis(1 << 30);
 
@@ -58,14 +57,14 @@ enum Record {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum At {
     NotBegun,
-    /// Its password is being checked, or it was loaded.
+    /// Its password is being checked, or it has loaded.
     Begun,
     Created,
-    /// These sessions, as bits, are to be deleted.
+    /// These sessions, as bits, remain to be deleted.
     Deletes(u8),
-    /// These are to be forgotten.
+    /// These remain to be forgotten.
     Forgets(u8),
-    /// Its login is to be stored.
+    /// Its login remains to be stored.
     Writes,
     Over,
     Crashed,
@@ -74,23 +73,22 @@ enum At {
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub(super) struct State {
     records: [Record; REQUESTS],
-    /// Whether each session is listed, and whether it is to end.
+    /// Whether each session is listed, and whether it is doomed.
     members: [Option<bool>; REQUESTS],
     /// In which order they logged in.
     since: [u8; REQUESTS],
     ended_at: Option<u8>,
-    /// How many steps were done on the roster.
+    /// The number of steps done on the roster.
     steps: u8,
     requests: [At; REQUESTS],
     began_at: [u8; REQUESTS],
-    /// The ends of all that had returned when a request began, and those that had begun by then, as
-    /// bits.
+    /// The ends of all that had returned when a request began, and those that had begun by then, as bits.
     returned: [u8; REQUESTS],
     had_begun: [u8; REQUESTS],
     crashes: u8,
 }
 
-/// A step of a request; or its process ends.
+/// A step of a request, or the crash of its process.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     Next(usize),
@@ -236,7 +234,7 @@ impl World {
                         state.records[who] = Record::Users;
                     }
                     Record::Anonymous => state.records[who] = Record::Users,
-                    // Gone: it is not listed any more either.
+                    // Gone, so it is no longer listed either.
                     Record::Absent => {
                         self.step(state, What::Forget(vec![self.ids[who]]));
                     }
@@ -302,7 +300,7 @@ impl World {
         Ok(At::Deletes(bits))
     }
 
-    /// Does a step on the roster: the real one.
+    /// Does a real step on the roster.
     fn step(&self, state: &mut State, what: What) -> Stepped {
         let mut roster = Roster::default();
         for (session, is_doomed) in state.members.iter().enumerate() {

@@ -14,7 +14,7 @@ impl World {
         self.mutant == Some(mutant)
     }
 
-    /// `RequestSession::open`: a load, which may be sent as often as it takes.
+    /// `RequestSession::open`: a load, which may be resent freely.
     pub(super) fn begin(&self, state: &mut State, who: usize) {
         let cookie = match self.requests[who].is_elsewhere {
             true => Some(FIRST),
@@ -35,7 +35,7 @@ impl World {
         }
     }
 
-    /// Who is logged in where a request has loaded this.
+    /// The user who is logged in, in what a request has loaded.
     pub(super) fn user(&self, opened: Opened) -> User {
         let opens = opened
             .cookie
@@ -131,13 +131,13 @@ impl World {
         message: impl FnOnce(u8, u8) -> Message,
     ) {
         let request = &mut state.requests[who];
-        // `Engine::not_after`. The store's clock shows whole milliseconds, so what it may do in that of
-        // the deadline, it may do after the response.
+        // `Engine::not_after`. The store's clock shows whole milliseconds. If a message were allowed in the
+        // deadline's millisecond, it could land after the response.
         let not_after = match self.is(Mutant::NotAfterIsTheDeadline) {
             true => deadline,
             false => deadline - 1,
         };
-        // Estimated from below, until an answer tells the time.
+        // A lower estimate, until an answer tells the time.
         let not_after = match request.sent {
             0 => not_after - self.lag,
             _ => not_after,
@@ -183,7 +183,7 @@ impl World {
         });
     }
 
-    /// `Engine::begin`: each attempt has an id of its own.
+    /// `Engine::begin`: each attempt has its own id.
     fn create(&self, state: &mut State, who: usize, opened: Opened, deadline: Deadline) {
         self.send(state, who, deadline, |number, _| Message::Create {
             opened,
@@ -236,7 +236,7 @@ impl World {
         };
         match (heard, call.message) {
             (None, _) => Ok(()),
-            // `Engine::written`: the cookie is set if the token changed.
+            // `Engine::written`: sets the cookie if the token changed.
             (Some(Heard::Done), Message::Update { opened, number, .. }) => {
                 let cookie = self.cookie_of_update(who, opened, number);
                 self.acknowledge(state, who, cookie)
@@ -257,12 +257,12 @@ impl World {
             (Some(Heard::Done), Message::Leave { opened, .. }) => {
                 self.ended(state, who, opened, call.deadline)
             }
-            // `RequestSession::leave`: whoever leaves it wants it to end.
+            // `RequestSession::leave`: the request wants the session to end anyway.
             (Some(Heard::Gone), Message::Leave { opened, .. }) => {
                 self.delete(state, who, opened, call.deadline);
                 Ok(())
             }
-            // `RequestSession::end`: a login goes on, all else is refused.
+            // `RequestSession::end`: a login continues; anything else is refused.
             (Some(Heard::Other), Message::Delete { opened, .. }) => {
                 if self.requests[who].doing.logs_in.is_none() {
                     return self.fail(state, who);
@@ -284,7 +284,7 @@ impl World {
                 }
                 self.acknowledge(state, who, Some(self.cookie_of_create(who, number)))
             }
-            // A login begins again, with what is stored now.
+            // A login starts again, with what is stored now.
             (Some(Heard::Gone), Message::Update { opened, .. }) => {
                 let logs_in = self.requests[who].doing.logs_in.is_some();
                 if !logs_in || state.requests[who].sent >= SENDS {
@@ -297,7 +297,7 @@ impl World {
                 state.requests[who].at = At::Open(again, Some(call.deadline));
                 Ok(())
             }
-            // That it was late is certain: it is sent anew while there is time.
+            // It was certainly late, so it is sent again while there is time.
             (Some(Heard::Late), _) => self.try_again(state, who, call),
             (Some(Heard::Gone), Message::Delete { .. } | Message::Create { .. })
             | (
@@ -337,7 +337,7 @@ impl World {
         }
     }
 
-    /// The call is certainly not done.
+    /// The call was certainly not done.
     pub(super) fn refuse(&self, state: &mut State, who: usize) -> Result<(), Claim> {
         let At::Called(call) = state.requests[who].at else {
             return Ok(());
@@ -358,8 +358,7 @@ impl World {
         }
     }
 
-    /// Another attempt of the same call, or its failure: at once, if it is certain that nothing was
-    /// done, and else at the deadline.
+    /// Tries the call again, or fails: at once if certainly nothing was done, otherwise at the deadline.
     fn try_again(&self, state: &mut State, who: usize, call: Call) -> Result<(), Claim> {
         if state.now < call.deadline && state.requests[who].sent < SENDS - 1 {
             state.requests[who].at = At::Called(call);
@@ -391,7 +390,7 @@ impl World {
         }
     }
 
-    /// `sleep_until(deadline)`: nothing of a request that has ended can land later.
+    /// `sleep_until(deadline)`: nothing lands after its request has ended.
     fn wait(&self, state: &mut State, who: usize, deadline: Deadline) -> Result<(), Claim> {
         if self.is(Mutant::DoesNotWait) {
             return self.fail(state, who);

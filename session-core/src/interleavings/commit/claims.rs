@@ -1,4 +1,4 @@
-//! What must hold, whatever happens in whichever order.
+//! What must hold, whatever happens and in any order.
 
 use super::super::explore::broken;
 use super::super::real::{ABSENT, Cookie, Stored, User};
@@ -98,7 +98,7 @@ impl World {
         broken(self.watched, claim)
     }
 
-    /// The client is told that it is done.
+    /// The client is told that its request succeeded.
     pub(super) fn acknowledge(
         &self,
         state: &mut State,
@@ -124,7 +124,7 @@ impl World {
         ) {
             if let Some(ended) = plan.ends(opened).filter(|_| !is_left) {
                 self.check_ended(state, ended)?;
-                // Unless a rollback brought it back in the meantime.
+                // Unless a rollback has brought it back meanwhile.
                 let is_over = state.store[usize::from(ended.id)] == ABSENT;
                 state.ended |= u16::from(is_over) << ended.id;
             }
@@ -139,7 +139,7 @@ impl World {
         Ok(())
     }
 
-    /// The client is told that it failed; its cookie goes with the session that was ended.
+    /// The client is told that its request failed. If its session was ended, the cookie goes.
     pub(super) fn fail(&self, state: &mut State, who: usize) -> Result<(), Claim> {
         if let At::Called(Call {
             message,
@@ -164,7 +164,7 @@ impl World {
         Ok(())
     }
 
-    /// What it did is dropped, and the log says so: its session was over, or its token replaced.
+    /// The changes are dropped and the log says so: the session had ended, or its token was replaced.
     pub(super) fn drop_changes(&self, state: &mut State, who: usize) -> Result<(), Claim> {
         if state.requests[who].landed != 0 {
             self.broken(DROPPED)?;

@@ -1,4 +1,4 @@
-//! What a store does with a message: the real one, after the real update.
+//! What the real store does with a message, after the real update.
 
 use super::super::real::{Cookie, Stored, finished};
 use super::tests::Mutant;
@@ -9,7 +9,7 @@ use crate::store::{Created, Delete, Deleted, Store as _, Update, Updated};
 use crate::token::Digests;
 
 impl World {
-    /// The cookie of a session that it began by its message of this number.
+    /// The cookie of the session that the request began with its message of this number.
     pub(super) fn cookie_of_create(&self, who: usize, number: u8) -> Cookie {
         let number = match self.is(Mutant::CreatesUnderTheSameId) {
             true => 0,
@@ -49,7 +49,7 @@ impl World {
         )
     }
 
-    /// The cookie of the record that a message is about.
+    /// The cookie of the record that a message targets.
     pub(super) fn target(&self, who: usize, message: Message) -> Option<Cookie> {
         match message {
             Message::Update { opened, .. }
@@ -59,7 +59,7 @@ impl World {
         }
     }
 
-    /// What a store does with a message: the real one.
+    /// Hands a message to the real store.
     pub(super) fn deliver(
         &self,
         who: usize,
@@ -114,7 +114,7 @@ impl World {
                 let fields = self.real.begin_with(plan.loaded.live(), &plan.pending);
                 let record = self.real.begun(target, fields, &plan.pending);
                 self.real.on(target, stored, |store, key| {
-                    // It may be taken only where it is sent again under the same id.
+                    // Refused only if the same id is sent again.
                     let _: Created = finished(store.create(key, record)).unwrap();
                     Heard::Done
                 })
@@ -134,7 +134,7 @@ impl World {
         Some(update)
     }
 
-    /// The digests that an update names, but for what a mutant does not compare.
+    /// The digests that an update names, except a half that a mutant does not compare.
     fn compared(&self, loaded: Digests, stored: Stored) -> Digests {
         let Some(record) = self.real.record(stored) else {
             return loaded;

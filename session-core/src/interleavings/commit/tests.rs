@@ -1,4 +1,4 @@
-//! The worlds, and what each rule is good for.
+//! The worlds, and what breaks without each rule.
 
 use std::cell::RefCell;
 
@@ -14,7 +14,7 @@ use super::{Planned, World};
 /// A rule that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mutant {
-    /// A request whose update is unknown begins another record in its place.
+    /// A request whose update is unknown begins another record instead.
     BeginsAnotherInDoubt,
     CreatesUnderTheSameId,
     DeletesHaveNoBound,
@@ -22,24 +22,24 @@ pub(super) enum Mutant {
     DeletesNameNoLogin,
     /// A request whose commit is unknown is answered at once.
     DoesNotWait,
-    /// An end whose outcome is unknown passes for done.
+    /// An end with an unknown outcome counts as done.
     EndInDoubtIsDone,
     GoneIsDone,
     /// A login whose session is gone is answered as if it were done.
     GoneLoginIsDropped,
     LateIsDone,
     NoDigestIsCompared,
-    /// What is sent may be done in the very millisecond in which its request may be answered.
+    /// A message may be done in the same millisecond in which its request may be answered.
     NotAfterIsTheDeadline,
-    /// An end that was sent, and then refused, counts as refused.
+    /// An end that was sent and then refused counts as refused.
     OnlyTheLastAttemptCounts,
     OnlyLoginIsCompared,
     OnlyVerifierIsCompared,
-    /// An end that met another login passes for done.
+    /// An end that met another login counts as done.
     OtherIsDone,
     SendsUpdatesAgain,
     SwitchCreatesFirst,
-    /// A change of user ends the session by a delete, which does not tell who ended it.
+    /// A change of user ends the session with a delete, which does not tell who ended it.
     SwitchDeletes,
     SwitchKeepsTheRecord,
     UpdatesHaveNoBound,
@@ -79,14 +79,14 @@ const BOB: Doing = Doing {
     ..WRITE
 };
 
-/// A world by the name of what its requests do.
+/// A world, named by what its requests do.
 struct Named(&'static str, Option<User>, &'static [Doing], Kind);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     /// Connections break, processes crash.
     Broken,
-    /// So they do, and a request thinks at first that the store's clock is a tick behind.
+    /// Like `Broken`, and a request's first estimate of the store's clock is a tick behind.
     Early,
     /// The store is rolled back. The last request comes from another browser.
     RolledBack,
@@ -262,8 +262,8 @@ fn each_rule_that_is_left_out_breaks_a_claim() {
     });
 }
 
-/// A login makes both halves new, so an update could compare the verifier alone. Both are compared
-/// because they lie side by side.
+/// A login renews both halves, so an update could compare the verifier alone. It compares both because they
+/// are adjacent.
 #[test]
 fn a_verifier_says_all_to_an_update() {
     for named in WORLDS.iter().filter(|named| named.3 == Broken) {

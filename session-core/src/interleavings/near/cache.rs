@@ -1,5 +1,4 @@
-//! The real copies, called with small numbers. A state holds only their number, and no call is made
-//! twice.
+//! The real copies, called with small numbers. A state holds only their number; results are cached.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,7 +12,7 @@ use crate::store::redis::near::{Copies, Moment, Ticket};
 use crate::store::{Key, Wanted};
 use crate::token::Token;
 
-/// How long a tick is.
+/// The length of a tick.
 const TICK: Duration = Duration::from_secs(1);
 
 pub(super) type CopiesNumber = u32;
@@ -66,7 +65,7 @@ pub(super) struct Cache {
 
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
-/// Everything that was met so far, by its number.
+/// All values met so far, numbered.
 struct Numbered<T> {
     all: Vec<T>,
     numbers: Map<T, usize>,
@@ -114,7 +113,7 @@ impl Cache {
     }
 
     pub(super) fn get(&self, copies: CopiesNumber, what: What, now: Now) -> Option<Version> {
-        // One reader asks the server in good time, and the next one does not.
+        // Before the copies run out, one reader asks the server, and the next does not.
         let (after, first) = self.call(copies, Call::Get(what, now));
         match first {
             Answer::Copy(None) => match self.call(after, Call::Get(what, now)).1 {
@@ -136,7 +135,7 @@ impl Cache {
         }
     }
 
-    /// A ticket of which a mutant has changed something.
+    /// A ticket that a mutant has altered.
     pub(super) fn altered(
         &self,
         ticket: TicketNumber,

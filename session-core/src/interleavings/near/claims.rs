@@ -1,4 +1,4 @@
-//! What is claimed of every copy that counts, in every state.
+//! The claims on every usable copy, in every state.
 
 use super::super::explore::{Claim, broken};
 use super::cache::{CopiesNumber, Now, What};
@@ -37,7 +37,7 @@ impl World {
         walls.find_map(|wall| self.cache.get(copies, what, Now { wall, ..now }))
     }
 
-    /// Whether what is loaded now would be a copy, if it had to be.
+    /// Checks that a record loaded now would be kept as a copy.
     fn check_deaf(&self, state: &State) -> Result<(), Claim> {
         let link = state.current.map(|link| &state.links[link]);
         let is_quiet =

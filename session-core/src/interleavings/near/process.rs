@@ -6,11 +6,11 @@ use super::tests::Mutant;
 use super::{State, TIMEOUT, Version, World};
 use crate::store::redis::near::Ticket;
 
-/// A load that is about to be sent.
+/// A load about to be sent.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Asked {
     load: Load,
-    /// The link that it has got; `None`: it gets the current one.
+    /// Its link. `None`: it will get the current one.
     link: Option<usize>,
 }
 
@@ -20,19 +20,19 @@ pub(super) struct Own {
     pub(super) at: Writer,
     /// The version that it stored; 0: none.
     pub(super) stored: usize,
-    /// What its request had loaded, for a mutant that wants to know.
+    /// What its request had loaded; only a mutant uses it.
     base: Option<Version>,
 }
 
 /// How far it has come.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Writer {
-    /// It waits for its answer, until this deadline at most.
+    /// It waits for its answer, at most until this deadline.
     Waits(u8),
     Answered,
-    /// Nobody knows what it did. Its caller hears so at the deadline, after which it can do nothing.
+    /// Its outcome is unknown. Its caller hears so at the deadline; after that, it can have no effect.
     InDoubt(u8),
-    /// A mutant forgets the copy when the caller has heard.
+    /// A mutant forgets the copy only after the caller has heard.
     Forgets,
     Over,
 }
@@ -68,7 +68,7 @@ impl World {
         self.cache.ticket(&mut state.copies, what, now)
     }
 
-    /// Over which link a load is sent.
+    /// The link for a load.
     pub(super) fn link(&self, state: &State, asked: Asked) -> Option<usize> {
         let link = asked.link.or(state.current);
         link.filter(|link| state.links[*link].is_open)
@@ -85,7 +85,7 @@ impl World {
         state.links[link].requests.push(Request::Load(load));
     }
 
-    /// `Copies::answered`, at any time after the answer was handed out.
+    /// `Copies::answered`, any time after the answer was handed out.
     pub(super) fn answered(&self, state: &mut State, index: usize) {
         let (load, record) = state.answered.remove(index);
         let what = load.what;
@@ -110,7 +110,7 @@ impl World {
         self.cache.answered(&mut state.copies, what, ticket, record);
     }
 
-    /// `RedisStore::write`, up to where it waits for the answer.
+    /// `RedisStore::change`, until it waits for the answer.
     pub(super) fn write(&self, state: &mut State) {
         let Some(link) = state.current else {
             return;
@@ -130,7 +130,7 @@ impl World {
         }
     }
 
-    /// `Writing::answered`: the copy is forgotten, then the caller hears.
+    /// `Writing::answered`: forgets the copy, then the caller hears.
     pub(super) fn written(&self, state: &mut State, who: usize) {
         let own = &mut state.writers[who];
         let forgets = !self.is(Mutant::OwnWriteForgetsAtOnce);
@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    /// `Writing` is dropped, and nobody has said that the server answered.
+    /// `Writing` is dropped without an answer from the server.
     pub(super) fn unanswered(&self, state: &mut State, who: usize) {
         let own = &mut state.writers[who];
         let Writer::Waits(deadline) = own.at else {
@@ -179,15 +179,15 @@ impl World {
         }
     }
 
-    /// `RequestSession::in_doubt`: it waits until the write can do nothing more.
+    /// `RequestSession::in_doubt`: waits until the write can no longer have an effect.
     pub(super) fn hear(state: &mut State, who: usize) {
         let stored = state.writers[who].stored;
         state.heard = state.heard.max(stored);
         state.writers[who] = Own::OVER;
     }
 
-    /// The driver reads what came first. It forgets by itself what the server says has changed. An answer,
-    /// it hands out to a task, which goes on when it likes.
+    /// The driver reads the first reply. For a change, it forgets the copy itself. It hands an answer to a
+    /// task, which may resume at any time.
     pub(super) fn read(&self, state: &mut State, index: usize) {
         let replies = &mut state.links[index].replies;
         let is_answer = |reply: &Reply| matches!(reply, Reply::Loaded(..) | Reply::Written(_));
@@ -238,8 +238,7 @@ impl World {
         state.is_connecting = false;
     }
 
-    /// The driver reads that the link is closed. A load that waits there may be sent again, with the same
-    /// ticket.
+    /// The driver reads that the link is closed. A load waiting there may be resent with the same ticket.
     pub(super) fn close(&self, state: &mut State, index: usize) {
         state.left.closes -= 1;
         let link = &mut state.links[index];
@@ -253,7 +252,7 @@ impl World {
         }
     }
 
-    /// When nobody has a handle of a connection any more, it is closed, and its driver ends.
+    /// When the last handle of a connection is gone, the connection closes and its driver ends.
     pub(super) fn hang_up(&self, state: &mut State) {
         for (index, link) in state.links.iter_mut().enumerate() {
             let waits = |who: usize| matches!(state.writers[who].at, Writer::Waits(_));

@@ -1,16 +1,16 @@
-//! The server: one record, and over which links to tell when it changes.
+//! The server: one record, and the links to notify of its changes.
 
 use super::cache::{TicketNumber, What};
 use super::tests::Mutant;
 use super::{State, Version, World};
 
-/// A connection between the process and the server, which tracks what is read on it. Both directions keep
-/// the order and delay without bound, so a link that is cut is one that delivers nothing any more.
+/// A connection between the process and the server, which tracks what it reads. Both directions keep the
+/// order and delay without bound, so a cut link is one that delivers nothing more.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub(super) struct Link {
     /// Whether the process still listens.
     pub(super) is_open: bool,
-    /// Whether the server is to tell it when the record changes.
+    /// Whether the server will announce a change of the record.
     pub(super) tracks: bool,
     pub(super) requests: Vec<Request>,
     pub(super) replies: Vec<Reply>,
@@ -19,14 +19,14 @@ pub(super) struct Link {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Load {
     pub(super) what: What,
-    /// `None`: a mutant has taken none yet.
+    /// `None`: a mutant has not taken one yet.
     pub(super) ticket: Option<TicketNumber>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Request {
     Load(Load),
-    /// Which write of this process, and when the server may do it at the latest.
+    /// Which write of this process, and the last moment when the server may do it.
     Write(usize, u8),
 }
 
@@ -43,7 +43,7 @@ pub(super) enum Reply {
 pub(super) struct Server {
     pub(super) version: Version,
     pub(super) is_emptied: bool,
-    /// Every version there was.
+    /// Every version so far.
     pub(super) past: Vec<Past>,
 }
 
@@ -84,7 +84,7 @@ impl Link {
         sent.chain(done).collect()
     }
 
-    /// Nobody listens any more. A write that is under way may still arrive, but its answer is lost.
+    /// The process stops listening. A write under way may still arrive, but its answer is lost.
     pub(super) fn close(&mut self) {
         self.is_open = false;
         self.tracks = false;
@@ -95,7 +95,7 @@ impl Link {
 }
 
 impl Server {
-    /// As nobody has changed anything yet.
+    /// The state before any change.
     pub(super) fn new() -> Self {
         let mut server = Self {
             version: Version {
@@ -135,7 +135,7 @@ impl Server {
 }
 
 impl World {
-    /// The server does what came first over a link.
+    /// The server handles the first request of a link.
     pub(super) fn execute(&self, state: &mut State, index: usize) {
         let link = &mut state.links[index];
         let server = &mut state.server;
@@ -154,7 +154,7 @@ impl World {
                 if state.real > not_after {
                     return;
                 }
-                // The script reads what it changes.
+                // The script reads what it changes, so the link tracks it.
                 link.tracks = link.is_open && !self.is(Mutant::OwnWritesAreNotTold);
                 if !server.is_emptied {
                     server.change(|version| version.own += 1);
@@ -178,7 +178,7 @@ impl World {
         self.tell(state, Reply::AllChanged);
     }
 
-    /// Tells everybody who has read the record, once.
+    /// Notifies every link that has read the record, once.
     fn tell(&self, state: &mut State, reply: Reply) {
         for link in &mut state.links {
             if link.tracks || reply == Reply::AllChanged {

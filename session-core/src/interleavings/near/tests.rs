@@ -1,4 +1,4 @@
-//! The worlds, what each rule is good for, and what is known not to hold.
+//! The worlds, what breaks without each rule, and what is known not to hold.
 
 use std::cell::Cell;
 
@@ -12,29 +12,29 @@ use super::{Bounds, World};
 /// A rule that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mutant {
-    /// A copy that is just as old as it may be counts.
+    /// A copy of exactly the allowed age counts.
     AgeMayBeAllThatIsAllowed,
-    /// The server tells what changes over a connection of its own.
+    /// The server announces changes over a separate connection.
     ChangesComeAnotherWay,
     ChangesAreIgnored,
     ClosedLinkForgetsNothing,
     ConnectForgetsNothing,
-    /// What was forgotten by then is noted when the answer comes, not when the load is sent.
+    /// The count of forgotten copies is read when the answer comes, not when the load is sent.
     CountIsReadWithTheAnswer,
     /// An answer is kept even if something was forgotten since its load was sent.
     CountsAreNotCompared,
     /// An answer counts even if it came over an earlier link.
     GenerationsAreNotCompared,
     LostAnswerForgetsNothing,
-    /// After a lost answer, a load is kept even if the write may still be done.
+    /// After a lost answer, a load is kept even if the write may still happen.
     LostAnswerOnlyForgets,
     /// Only the wall clock counts.
     MonotonicIsNotLookedAt,
-    /// What names no keys forgets no copies.
+    /// An invalidation without keys forgets no copies.
     NoKeysMeanNothing,
-    /// A write may be done in the very tick in which its caller hears.
+    /// A write may happen in the same tick in which its caller hears.
     NotAfterIsTheDeadline,
-    /// The server does not tell a connection of its own writes.
+    /// The server does not announce a connection's own writes to it.
     OwnWritesAreNotTold,
     OwnWriteForgetsLate,
     /// An own write forgets the copy when it is sent, not when it is answered.
@@ -42,7 +42,7 @@ pub(super) enum Mutant {
     PartPassesForTheWhole,
     /// The next link is prepared while the current one is in use.
     ReplacesTheCurrentLink,
-    /// A clock that shows an earlier time than before still tells how old a copy is.
+    /// A clock that went back still counts for a copy's age.
     SetBackIsNotNoticed,
     SuspendsForGood,
     /// After a lost answer, loads are kept again from the write's own deadline.
@@ -125,9 +125,9 @@ fn each_rule_that_is_left_out_breaks_a_claim() {
     });
 }
 
-/// Two rules do more than the claims need. If nobody hears that a link is closed, no answer over it vouches
-/// for the copies any more, so they soon count for nothing. And a write ends by its own deadline, even if
-/// it was given up just before.
+/// Two rules do more than the claims need. Without the first, nobody hears that a link is closed; but then no
+/// answer over it vouches for the copies, so they soon expire. And a write ends by its own deadline, even if
+/// its caller gave up just before.
 #[test]
 fn two_rules_are_generous() {
     for named in worlds() {
@@ -142,7 +142,7 @@ fn two_rules_are_generous() {
     }
 }
 
-/// If the wall clock is set back by as long as the machine slept, nobody can tell that it slept.
+/// If the wall clock is set back by as long as the machine slept, the sleep is undetectable.
 #[test]
 fn a_clock_may_hide_a_sleep() {
     let explored = explore(&world(HIDDEN_SLEEP, None, None));

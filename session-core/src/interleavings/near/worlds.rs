@@ -2,7 +2,7 @@
 
 use super::{Bounds, SET_BY};
 
-/// A world by the name of what happens in it.
+/// A world, named by what happens in it.
 pub(super) struct Named(pub(super) &'static str, pub(super) Bounds);
 
 const NOTHING: Bounds = Bounds {

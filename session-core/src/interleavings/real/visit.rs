@@ -1,4 +1,4 @@
-//! A session type, who its users are, and what a handler does to it.
+//! A session type, its users, and what a handler does to it.
 
 use crate::changes::Changes;
 use crate::field::Field;
@@ -13,7 +13,7 @@ use crate::schema::{NoParent, Schema, SessionData};
 pub(in super::super) struct Visit {
     views: u64,
     user: Option<String>,
-    /// Who wrote last, as they themselves say.
+    /// Who wrote last, by their own account.
     note: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl User {
 pub(in super::super) struct Doing {
     /// `views += 1`
     pub(in super::super) adds: bool,
-    /// `note = …`, in the name of who is logged in.
+    /// `note = …`, in the name of the logged-in user.
     pub(in super::super) writes: bool,
     /// `user = Some(…)`
     pub(in super::super) logs_in: Option<User>,
@@ -82,7 +82,7 @@ pub(in super::super) struct Doing {
 }
 
 impl Doing {
-    /// What a handler does, in the name of `user`: as `RequestSession::pending` makes it.
+    /// What a handler does in the name of `user`, as `RequestSession::pending` builds it.
     pub(in super::super) fn pending(self, user: User) -> Pending {
         let mut changes = Changes::new();
         if self.adds {

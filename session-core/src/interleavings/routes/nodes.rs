@@ -1,4 +1,4 @@
-//! Three nodes: two masters, and a replica of the first one. One slot, and one key in it.
+//! Three nodes: two masters, and a replica of the first. One slot, and one key in it.
 
 use super::router::At;
 use super::{Kind, State, World};
@@ -19,11 +19,11 @@ impl NodeId {
     pub(super) const ALL: [Self; COUNT] = [Self::First, Self::Second, Self::Replica];
 }
 
-/// What an operator does, or the nodes by themselves.
+/// What an operator or a node does.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
-    /// `CLUSTER SETSLOT … IMPORTING` and `MIGRATING`, `MIGRATE` of the key, and `NODE` at the node that
-    /// gets the slot; the others hear of that.
+    /// `CLUSTER SETSLOT … IMPORTING` and `MIGRATING`, `MIGRATE` of the key, and `NODE` at the node that gets
+    /// the slot. The others hear of it.
     Import(NodeId),
     Migrate(NodeId, NodeId),
     MoveKey(NodeId, NodeId),
@@ -33,16 +33,16 @@ pub(super) enum Change {
     End(NodeId),
     /// The replica has been elected.
     Promote,
-    /// A node starts with what it knew. It is down until it hears of the others.
+    /// A node starts with its old knowledge. It is down until it hears from the others.
     Start(NodeId),
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Node {
     pub(super) runs: bool,
-    /// Whether it takes the cluster for up.
+    /// Whether it believes the cluster is up.
     pub(super) is_up: bool,
-    /// What it knows of the slot: who has it, and since which epoch.
+    /// What it knows of the slot: the owner, and since which epoch.
     pub(super) owner: NodeId,
     pub(super) epoch: u64,
     is_importing: bool,
@@ -51,7 +51,7 @@ pub(super) struct Node {
     pub(super) key: Option<Counters>,
 }
 
-/// What a node answers.
+/// A node's answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Reply {
     Done,
@@ -59,9 +59,9 @@ pub(super) enum Reply {
     Moved(NodeId),
     Ask(NodeId),
     ClusterDown,
-    /// Nothing: the connection failed before anything was sent.
+    /// No answer: the connection failed before anything was sent.
     NotSent,
-    /// Nothing: the connection failed.
+    /// No answer: the connection failed.
     Cut,
 }
 
@@ -77,7 +77,7 @@ pub(super) fn start() -> [Node; COUNT] {
     })
 }
 
-/// Who has the slot, and since which epoch.
+/// The owner of the slot, and since which epoch.
 pub(super) fn newest(nodes: &[Node; COUNT]) -> (u64, NodeId) {
     let known = nodes.iter().map(|node| (node.epoch, node.owner));
     known.max().unwrap_or((0, NodeId::First))
@@ -96,7 +96,7 @@ impl Node {
         }
     }
 
-    /// What Redis answers, in `getNodeByQuery`, and by then what it does.
+    /// What Redis answers, in `getNodeByQuery`, and what it does.
     pub(super) fn answer(&mut self, id: NodeId, kind: Kind, is_asking: bool) -> Reply {
         if !self.is_up {
             return Reply::ClusterDown;
@@ -150,7 +150,7 @@ impl World {
         }
     }
 
-    /// What was sent to a node that ends is not done; nobody knows.
+    /// Breaks the connections to a node that stops. The outcome of what was sent there is unknown.
     fn breaks(state: &mut State, id: NodeId) {
         for who in 0..state.calls.len() {
             if state.calls[who].sent.is_some_and(|sent| sent.to == id) {
@@ -180,7 +180,7 @@ impl State {
         &mut self.nodes[id as usize]
     }
 
-    /// The replica has all that its master has confirmed: what Redis may lose is another matter.
+    /// The replica has everything that its master has confirmed; what Redis may lose is not the topic here.
     fn replicate(&mut self) {
         let master = self.nodes[NodeId::First as usize];
         let replica = self.node(NodeId::Replica);

@@ -1,4 +1,4 @@
-//! The router, as `Cluster` has it, and its calls.
+//! The router, as in `Cluster`, and its calls.
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -17,16 +17,16 @@ use crate::store::redis::error::Refused;
 /// The slot of the key.
 const SLOT: u16 = 7;
 
-/// After so many nodes, a call has no time left.
+/// After this many nodes, a call has no time left.
 const HOPS: u8 = 5;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Router {
     pub(super) epoch: u64,
     map: Map<NodeId>,
-    /// The nodes that have not yet told the map, and what was told.
+    /// The nodes that have not yet told the map, and the choice so far.
     asking: Option<(BTreeSet<NodeId>, Choice<NodeId>)>,
-    /// Whether the map was heard so lately that it is not asked for again.
+    /// Whether the map is too fresh to ask for it again.
     pub(super) is_map_new: bool,
 }
 
@@ -40,11 +40,11 @@ pub(super) struct Sent {
 /// Where a call is.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum At {
-    /// It looks who has the slot.
+    /// It looks up the slot's owner.
     Begins,
     Sent(Sent),
     Answered(Sent, Reply),
-    /// It waits for the map: this node could not be reached.
+    /// It waits for the map: this node was unreachable.
     Looks(NodeId, Reply),
     /// What the caller was told.
     Over(Reply),
@@ -54,7 +54,7 @@ pub(super) enum At {
 pub(super) struct Call {
     pub(super) kind: Kind,
     pub(super) at: At,
-    /// What a node has got and not done. It may be done even if nobody waits for it.
+    /// What a node has received but not executed. It may execute it even if nobody waits.
     pub(super) sent: Option<Sent>,
     hops: u8,
     /// A read is sent once more over a new connection.
@@ -133,7 +133,7 @@ impl State {
 }
 
 impl World {
-    /// Takes the node that has the slot as far as the router knows.
+    /// Goes to the slot's owner, as far as the router knows.
     pub(super) fn go(&self, state: &mut State, who: usize) {
         let owner = state.router.owner();
         match state.calls[who].at {
@@ -158,7 +158,7 @@ impl World {
         }
     }
 
-    /// The connection is cut. What was sent may be done all the same.
+    /// The connection is cut. What was sent may still be executed.
     pub(super) fn cut(&self, state: &mut State, who: usize) {
         let call = state.call(who);
         if let At::Sent(sent) | At::Answered(sent, _) = call.at {
@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    /// `Inner::answer`, every while.
+    /// `Inner::answer`, each time that it lost patience.
     pub(super) fn impatient(&self, state: &mut State, who: usize) {
         state.router.ask_for_map();
         let Call { kind, at, .. } = state.calls[who];
@@ -233,7 +233,7 @@ impl World {
         }
     }
 
-    /// What the connection makes of a reply.
+    /// The error that the connection makes of a reply.
     fn error(&self, kind: Kind, reply: Reply) -> Option<Error> {
         let refused = |code: &str, to: Option<NodeId>| {
             let redirect = to.map(|to| format!("host:{}", to as usize));

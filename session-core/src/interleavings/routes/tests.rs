@@ -1,4 +1,4 @@
-//! The worlds, and what each rule is good for.
+//! The worlds, and what breaks without each rule.
 
 use super::super::explore::{Claim, assert_each_breaks, explore};
 use super::super::is_deep;
@@ -10,13 +10,13 @@ use super::{Bounds, Kind, World};
 /// A rule that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mutant {
-    /// A call is sent after ASKING even if no node said so.
+    /// Every call is sent after ASKING, even if no node asked for it.
     AsksAlways,
     /// A call that was told to ask is sent without ASKING.
     AsksLikeAnybody,
-    /// ASK is taken for MOVED.
+    /// ASK is treated as MOVED.
     AskIsMoved,
-    /// An update whose connection was cut is taken for one that was not sent.
+    /// An update whose connection was cut is treated as not sent.
     CutIsNotDone,
     FirstMapWins,
     /// A node that waits for the others is believed.
@@ -25,7 +25,7 @@ pub(super) enum Mutant {
     MovedIsNotFollowed,
     TrustsWhoIsDown,
     UpdatesAreSentAgain,
-    /// An update that is not answered is sent to the node that has the slot by now.
+    /// An unanswered update is sent to the slot's new owner.
     UpdatesLeave,
 }
 

@@ -179,8 +179,7 @@ impl World {
         }
     }
 
-    /// `RequestSession::leave`: whether a living session was ended by its update; `None`: there was
-    /// none.
+    /// `RequestSession::leave`: whether its update ended a living session. `None`: there was none.
     fn leave(&self, state: &mut State, asked: Asked, plan: &Plan) -> Option<bool> {
         let (Loaded::Live(live), Some(cookie)) = (&plan.loaded, asked.opened.cookie) else {
             return None;
@@ -195,7 +194,7 @@ impl World {
         Some(matches!(updated, Updated::Done(_)))
     }
 
-    /// `Engine::end`: one delete for each. Whether all are ended.
+    /// `Engine::end`: one delete for each. Returns whether all are ended.
     fn end(&self, state: &mut State, ends: &[End]) -> bool {
         let mut are_all = true;
         for place in 0..IDS {
@@ -222,13 +221,13 @@ impl World {
         are_all || self.is(Mutant::OtherIsDone)
     }
 
-    /// `RequestSession::end`, where somebody logged in since the request was loaded.
+    /// `RequestSession::end`, if somebody logged in since the request loaded.
     fn refuse_end(&self, state: &mut State, who: usize, asked: Asked) -> Result<(), Claim> {
         let now = self.opened(state, asked.opened.cookie);
         self.refuse(state, who, asked, now.stored)
     }
 
-    /// `Engine::begin`; `None`: there is nothing to store.
+    /// `Engine::begin`. `None`: there is nothing to store.
     fn begin_another(
         &self,
         state: &mut State,

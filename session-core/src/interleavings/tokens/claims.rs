@@ -7,7 +7,7 @@ use super::tests::Limit;
 use super::{Answered, Asked, At, Change, Claim, Login, Opened, State, TICK, World, at};
 
 impl World {
-    /// A request is answered; the thief hears at once, the browser when it may be.
+    /// A request is answered. The thief hears at once, the browser possibly later.
     pub(super) fn answer(
         &self,
         state: &mut State,
@@ -82,7 +82,7 @@ impl World {
             return Ok(());
         };
         let stored = self.stored(state, cookie);
-        // It may be that of a login which the browser is about to hear of.
+        // The record may belong to a login that the browser is about to hear of.
         let is_new = |stored: Stored| {
             let record = self.real.record(stored);
             let login = record.and_then(|record| record.metadata.authenticated_at);
@@ -100,7 +100,7 @@ impl World {
         Ok(())
     }
 
-    /// A logout is refused: nobody knows which login it means, where this is stored.
+    /// A logout is refused, because with this record stored, it is unclear which login it means.
     pub(super) fn refuse(
         &self,
         state: &mut State,
@@ -130,7 +130,7 @@ impl World {
         Ok(())
     }
 
-    /// A login that was done lasts, until the browser itself ends it with its cookie.
+    /// A completed login lasts until the browser itself ends it with its cookie.
     fn check_login_lives(&self, state: &mut State, who: usize, asked: Asked) -> Result<(), Claim> {
         let Some(login) = state.login else {
             return Ok(());
@@ -150,7 +150,7 @@ impl World {
         }
     }
 
-    /// The browser hears of a response.
+    /// The browser gets a response.
     pub(super) fn deliver(&self, state: &mut State, who: usize) -> Result<(), Claim> {
         let At::Answered(Answered { cookie, asked }) = state.requests[who] else {
             return Ok(());
@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    /// Why the response of a request that loaded this may overwrite the cookie of a login beside it.
+    /// Why the response of a request that loaded this may overwrite the cookie of a parallel login.
     fn limit(&self, opened: Opened, change: Change) -> Option<Limit> {
         let (Some(cookie), Some(record)) = (opened.cookie, self.real.record(opened.stored)) else {
             return Some(Limit::NothingToGoBy);

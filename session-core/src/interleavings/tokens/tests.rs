@@ -1,4 +1,4 @@
-//! The worlds, what each rule is good for, and what is known not to hold.
+//! The worlds, what breaks without each rule, and what is known not to hold.
 
 use std::cell::RefCell;
 
@@ -13,39 +13,39 @@ use super::claims::{BLOCKED, KICKED_OUT, NOT_ENDED, NOT_LOGGED_IN, OLDER_OPENS, 
 pub(super) enum Mutant {
     /// An end ends whatever is there.
     EndNamesNoLogin,
-    /// A request whose session is gone begins another one.
+    /// A request whose session is gone begins another.
     GoneBeginsAnother,
     GoneLoginIsDropped,
     /// A login with a cookie that opens nothing leaves the other session of its login alone.
     LoginEndsNothing,
-    /// A login makes only the verifier new.
+    /// A login renews only the verifier.
     LoginKeepsItsHalf,
     LoginKeepsTheToken,
     LogoutNeedsBothHalves,
-    /// An end that met another login passes for done.
+    /// An end that met another login counts as done.
     OtherIsDone,
-    /// A logout with a cookie of before a login a moment ago passes for done.
+    /// A logout with a cookie from just before a login counts as done.
     OldLoginIsNotRefused,
     /// A cookie of an older login ends the session.
     OldLoginMayEnd,
     /// A logout with a cookie whose verifier was replaced is refused.
     RotatedLogoutIsRefused,
-    /// A request with a cookie that was replaced a moment ago begins another session.
+    /// A request with a just replaced cookie begins another session.
     RotatedTokenStores,
     /// A login with a cookie that opens nothing is dropped.
     StaleLoginIsDropped,
 }
 
-/// What is known not to hold, and is granted.
+/// Known limits, which the worlds grant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Limit {
-    /// The response of a request may overwrite the cookie of a login beside it, where that request
-    /// had no cookie, or that of a session that was over, or one that was replaced long ago.
+    /// The response of a request may overwrite the cookie of a parallel login, if that request had no cookie,
+    /// an ended session's, or one that was replaced long ago.
     NothingToGoBy,
-    /// So may that of a request which changed the cookie itself, before the login did.
+    /// So may the response of a request that changed the cookie itself, before the login did.
     RotationUnderWay,
-    /// Where somebody else logged in on an anonymous session, its browser cannot log out of it for
-    /// a moment. It can log in.
+    /// If somebody else logged in on an anonymous session, its browser cannot log out of it for a moment. It
+    /// can log in.
     StrangersLogin,
 }
 
@@ -70,8 +70,8 @@ const LOGIN: Doing = Doing {
     ..WRITE
 };
 
-/// What the browser does, whose session its first cookie opens, and how many requests a thief with
-/// that cookie sends.
+/// What the browser does, whose session its first cookie opens, and how many requests a thief with that
+/// cookie sends.
 struct Named(&'static str, &'static [Doing], Option<User>, usize);
 
 const WORLDS: &[Named] = &[

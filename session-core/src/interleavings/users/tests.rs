@@ -1,4 +1,4 @@
-//! The worlds, and what each rule is good for.
+//! The worlds, and what breaks without each rule.
 
 use super::super::explore::{Claim, assert_each_breaks, explore};
 use super::super::is_deep;
@@ -9,14 +9,14 @@ use crate::token::Token;
 /// A rule that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mutant {
-    /// A login that began before an end of all is let in.
+    /// A login that began before an end of all is admitted.
     ComparesNoTime,
     CountsNobody,
-    /// The create of a session says who is logged in.
+    /// The create of a session already says who is logged in.
     CreateSaysWho,
-    /// What is to end is forgotten before it is deleted.
+    /// A doomed session is forgotten before it is deleted.
     ForgetsFirst,
-    /// A login does not hear of what was to end before.
+    /// A login does not hear of sessions doomed before.
     RemindsNobody,
     TouchAsksNobody,
     /// A session says who is logged in before it is listed.
