@@ -1,4 +1,4 @@
-//! The allocator of each Rust server: the system's, or one of two features.
+//! The allocator of each Rust server: the system's, or one chosen by a feature.
 
 #[cfg(all(feature = "mimalloc", not(feature = "count")))]
 #[global_allocator]
@@ -8,7 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
 
-/// How many times this process has allocated: `None` unless built with the feature `count`.
+/// This process's number of allocations. `None` unless built with the feature `count`.
 #[must_use]
 pub fn allocations() -> Option<u64> {
     #[cfg(feature = "count")]
@@ -28,10 +28,10 @@ mod counting {
         ALLOCATIONS.load(Relaxed)
     }
 
-    /// The system's allocator, which counts what is allocated and reallocated.
+    /// The system's allocator, counting allocations and reallocations.
     pub(crate) struct Counting;
 
-    // SAFETY: each call goes to the system's allocator as it came.
+    // SAFETY: each call is passed unchanged to the system's allocator.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             ALLOCATIONS.fetch_add(1, Relaxed);

@@ -1,5 +1,5 @@
-//! What other servers do better than this library on Redis: found in the figures, so that no run
-//! can leave it out.
+//! What other servers do better than this library on Redis. It is computed from the figures, so no run can
+//! leave it out.
 
 use std::fmt::Write as _;
 

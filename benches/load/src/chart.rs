@@ -1,4 +1,4 @@
-//! Charts of horizontal bars, and of lines, as SVG.
+//! Charts of horizontal bars and of lines, as SVG.
 
 use std::error::Error;
 use std::path::Path;
@@ -20,7 +20,7 @@ const WIDTH: u32 = 760;
 const BAR: u32 = 34;
 const FONT: &str = "sans-serif";
 
-/// `names` are those of the parts.
+/// `names` are the names of the parts.
 pub(crate) fn bars(
     path: &Path,
     title: &str,
@@ -91,12 +91,12 @@ pub(crate) fn bars(
 pub(crate) struct Line {
     pub(crate) label: String,
     pub(crate) colour: usize,
-    /// Filled points, to tell two lines of one colour apart.
+    /// Filled points tell two lines of one colour apart.
     pub(crate) is_filled: bool,
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// Both axes are logarithmic: a straight line at 45° is "twice as many, twice the cost".
+/// Both axes are logarithmic: a straight line at 45° means "twice as many, twice the cost".
 pub(crate) fn lines(
     path: &Path,
     title: &str,
@@ -107,7 +107,7 @@ pub(crate) fn lines(
     let high = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(0.0, f64::max);
     let left = points().map(|point| point.0).fold(f64::INFINITY, f64::min);
     let width = left / 1.1..high(|point| point.0) * 1.1;
-    // From 10 µs on, and so high that the legend covers no line.
+    // From 10 µs, and high enough that the legend covers no line.
     let height = 10.0..high(|point| point.1).max(700.0) * 1.5;
     let area = SVGBackend::new(path, (WIDTH, 420)).into_drawing_area();
     area.fill(&WHITE)?;

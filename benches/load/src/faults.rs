@@ -1,5 +1,5 @@
-//! What fails between a process and Redis: how long the process reads copies then, and how soon it
-//! reads what is stored afterwards.
+//! Failures between a process and Redis: how long the process then reads copies, and how soon afterwards it
+//! reads what is stored.
 
 use std::error::Error;
 use std::io;
@@ -11,9 +11,9 @@ use crate::http::Client;
 use crate::lag::{Pair, check, watch};
 use crate::watch::{Read, Seen};
 
-/// Reads before a fault, so that there is a copy.
+/// How long to read before a fault, so that there is a copy.
 const BEFORE: Duration = Duration::from_millis(100);
-/// Writes while there is a fault and afterwards, so that whatever is missed shows.
+/// How long to write during a fault and afterwards, so that anything missed shows.
 const PAUSE: Duration = Duration::from_millis(20);
 const AFTERWARDS: Duration = Duration::from_millis(200);
 
@@ -34,13 +34,13 @@ pub(crate) struct Broken {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Round {
-    /// How old the oldest read was.
+    /// The age of the oldest read.
     pub(crate) oldest: Duration,
-    /// How many reads were refused.
+    /// The number of refused reads.
     pub(crate) refused: usize,
-    /// How long after the end of the fault a read showed what was written when it began.
+    /// How long after the end of the fault a read first showed the write from its beginning.
     pub(crate) fresh_after: Duration,
-    /// How old the oldest read was after that.
+    /// The age of the oldest read after that.
     pub(crate) oldest_afterwards: Duration,
 }
 
@@ -56,8 +56,8 @@ impl Fault {
         }
     }
 
-    /// Longer than copies may count. Where Redis just says nothing, requests wait for it from then on,
-    /// and this is longer than they do: they are refused, and the connection is replaced.
+    /// Longer than copies may count. If Redis merely falls silent, requests wait for it, and this is longer
+    /// than they wait: they are refused, and the connection is replaced.
     fn length(self) -> Duration {
         match self {
             Self::Cut => Duration::ZERO,
@@ -114,7 +114,7 @@ async fn round(pair: &Pair, fault: Fault) -> io::Result<Round> {
     let begin = Instant::now();
     watch.write(writer, PAUSE);
     let length = fault.length();
-    // A sleep of no time takes some.
+    // Even a sleep of zero takes time.
     if !length.is_zero() {
         sleep(length).await;
     }
@@ -136,8 +136,8 @@ async fn round(pair: &Pair, fault: Fault) -> io::Result<Round> {
     })
 }
 
-/// When the first read was answered that showed the write of the fault's beginning. While Redis stands
-/// still, there is no such write, and every answer after that is its own.
+/// When the first read was answered that showed the write from the fault's beginning. While Redis is stopped,
+/// there is no such write, and every later answer is its own.
 fn fresh_at(seen: &Seen, fault: Fault, end: Instant) -> Option<Instant> {
     let views = match fault {
         Fault::Stopped => 0,
@@ -148,7 +148,7 @@ fn fresh_at(seen: &Seen, fault: Fault, end: Instant) -> Option<Instant> {
     fresh.map(|read| read.answered)
 }
 
-/// How long after Redis stood still the last copy was read: nothing else can be, until it goes on.
+/// How long after Redis stopped the last copy was read. Until it resumes, every answer is a copy.
 fn last_copy(seen: &Seen, begin: Instant, end: Instant) -> Duration {
     let copies = seen.reads.iter().filter(|read| read.answered < end);
     let ages = copies.map(|read| read.sent.saturating_duration_since(begin));

@@ -1,4 +1,4 @@
-//! What this library is to reach, and whether it does.
+//! This library's performance goals, and whether it meets them.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::server::{BARE, FLEX, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, OURS_N
 use Bound::{AtLeast, AtMost};
 use Route::{Bare, Count, Read, Set};
 
-/// Our figure by another's.
+/// Our figure divided by another's.
 struct Goal {
     ours: (Kind, Route),
     other: (Kind, Route),

@@ -1,5 +1,4 @@
-//! How cost grows: with the sessions that are stored, with the fields of a session, and with the
-//! entries of a map.
+//! How cost grows: with stored sessions, with the fields of a session, and with the entries of a map.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -36,14 +35,14 @@ impl Axis {
     pub(crate) const fn amounts(self, kind: Kind) -> &'static [u64] {
         match self {
             Self::Sessions if kind.has_redis => &[1_000, 1_000_000],
-            // As many as the memory store holds by default. A million logins take minutes.
+            // The most that the memory store holds by default. A million logins take minutes.
             Self::Sessions => &[1_000, 100_000],
             Self::Fields => &[5, 50],
             Self::Entries => &[10, 100, 1_000, 10_000],
         }
     }
 
-    /// A large map gets time for more than a handful of requests.
+    /// Gives a large map time for more than a handful of requests.
     fn pace(self, amount: u64, pace: Pace) -> Pace {
         let times = if self == Self::Entries && amount > 1_000 {
             4
@@ -56,7 +55,7 @@ impl Axis {
         }
     }
 
-    /// The variable by which the servers learn of a size.
+    /// The environment variable that tells servers a size.
     const fn variable(self) -> Option<&'static str> {
         match self {
             Self::Sessions => None,
@@ -70,10 +69,10 @@ const KINDS: [Kind; 3] = [HAND_WRITTEN, OURS, OURS_IN_MEMORY];
 const ROUTES: [Route; 2] = [Route::Read, Route::Set];
 /// Few, because a request for a large map takes so long.
 pub(crate) const CONNECTIONS: usize = 8;
-/// No sample has many more requests, so more sessions than these would not be asked for.
+/// No sample has many more requests, so it would not visit more sessions than these.
 const VISITED: u64 = 10_000;
 
-/// The last part is how many.
+/// The last part is the amount.
 type Cell = (Axis, Kind, Route, u64);
 
 #[derive(Default)]
@@ -85,20 +84,20 @@ impl Growth {
         Spread::of(samples.iter().map(of))
     }
 
-    /// Of the server and of Redis together, the median; `None` if the server could not be built.
+    /// The median CPU of the server and Redis together. `None` if the server could not be built.
     pub(crate) fn cpu(&self, cell: Cell) -> Option<f64> {
         let both = self.spread(cell, |sample| sample.server_cpu + sample.redis_cpu);
         Some(both.median).filter(|median| median.is_finite())
     }
 }
 
-/// What is followed along each axis.
+/// The lines to measure along each axis.
 pub(crate) fn lines() -> impl Iterator<Item = (Kind, Route)> {
     let of = |kind| ROUTES.map(|route| (kind, route));
     KINDS.into_iter().flat_map(of)
 }
 
-/// One axis after the other, to not need the memory of all at once.
+/// One axis after the other, to need less memory at once.
 pub(crate) async fn measure(
     kinds: &[Kind],
     programs: &Path,
@@ -128,7 +127,7 @@ pub(crate) async fn measure(
     Ok(growth)
 }
 
-/// With the cookies of the sessions that are asked for.
+/// Also returns the cookies of the sessions to visit.
 async fn start(
     axis: Axis,
     kind: Kind,
@@ -144,7 +143,7 @@ async fn start(
     Ok((server, cookies))
 }
 
-/// Stores this many sessions. Returns the cookies of those that are visited.
+/// Stores this many sessions. Returns the cookies of those to visit.
 async fn store(server: &mut Server, amount: u64) -> io::Result<Vec<String>> {
     let distance = (amount / VISITED).max(1) as usize;
     if !server.kind.has_redis {
@@ -164,7 +163,7 @@ async fn store(server: &mut Server, amount: u64) -> io::Result<Vec<String>> {
     Ok(visited.map(|number| numbered(&cookie, number)).collect())
 }
 
-/// One after the other would take too long.
+/// In parallel, because one after the other would take too long.
 async fn log_in_at_once(port: u16, amount: u64) -> io::Result<Vec<String>> {
     let mut clients = JoinSet::new();
     for index in 0..CONNECTIONS as u64 {

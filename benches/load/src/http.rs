@@ -1,11 +1,11 @@
-//! One connection of HTTP/1.1 that is kept alive: a request, then its whole answer.
+//! One keep-alive HTTP/1.1 connection: a request, then its whole answer.
 
 use std::io;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A browser with one cookie. It takes over each cookie that it gets.
+/// A browser with one cookie. It adopts each cookie that it gets.
 pub(crate) struct Client {
     stream: TcpStream,
     cookie: String,
@@ -84,7 +84,7 @@ impl Client {
         Ok(Answer { status, body })
     }
 
-    /// As `get`; any other status than 200 is an error.
+    /// As `get`; any status other than 200 is an error.
     pub(crate) async fn ok(&mut self, path: &str) -> io::Result<&str> {
         let answer = self.get(path).await?;
         if answer.status == 200 {

@@ -1,5 +1,5 @@
-//! Instructions and allocations of one request: both repeat to about one per cent, whatever else
-//! the machine does.
+//! Instructions and allocations of one request. Both repeat to about one per cent, whatever else the machine
+//! does.
 
 use std::io;
 use std::path::Path;
@@ -20,10 +20,10 @@ pub(crate) struct Cost {
     pub(crate) allocations: f64,
 }
 
-/// Fewer than this, and what a process does now and then shows in the figures.
+/// With fewer, a process's occasional work shows in the figures.
 const REQUESTS: u64 = 1_000;
 
-/// `counting` has the programs that were built with the allocator that counts.
+/// `counting` has the programs built with the counting allocator.
 pub(crate) async fn costs(
     kind: Kind,
     programs: &Path,
@@ -62,7 +62,7 @@ async fn allocations(server: &Server) -> io::Result<f64> {
         .map_err(io::Error::other)
 }
 
-/// Callgrind counts in one process; it writes down and forgets its count when it is told to.
+/// Callgrind counts in one process. On command, it writes its count and resets it.
 async fn count_instructions(
     kind: Kind,
     programs: &Path,
@@ -86,7 +86,7 @@ async fn count_instructions(
     Ok(())
 }
 
-/// What ran since the last dump.
+/// The counts since the last dump.
 fn dump(server: &Server, out: &Path, dumps: &mut u32) -> io::Result<String> {
     let id = server.process.id().to_string();
     Command::new("callgrind_control")

@@ -1,4 +1,4 @@
-//! Two processes with a near cache, on one Redis: how late one sees what the other stored.
+//! Two processes with a near cache on one Redis: how late one sees what the other stored.
 
 use std::error::Error;
 use std::io;
@@ -14,23 +14,23 @@ use crate::redis::Redis;
 use crate::server::{OURS_NEAR, Route, Server};
 use crate::watch::{Seen, Watch, Write};
 
-/// `near` of both processes, as [`OURS_NEAR`] has it: no copy may be read that is older.
+/// `near` of both processes, as [`OURS_NEAR`] has it: no copy read may be older.
 pub(crate) const NEAR: Duration = Duration::from_secs(1);
-/// How many connections read the session that is watched.
+/// How many connections read the watched session.
 pub(crate) const READERS: usize = 4;
 const WRITES_A_ROUND: usize = 200;
 const READS_A_ROUND: usize = 2_000;
-/// Between two writes, so that most reads find a copy.
+/// Between two writes, so most reads find a copy.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// What was measured.
 #[derive(Clone)]
 pub(crate) struct Late {
-    /// How long after the answer of a write B still sent a read that missed it.
+    /// How long after a write's answer B still sent a read that missed it.
     pub(crate) missed: Vec<Duration>,
-    /// The same from when the write was sent.
+    /// The same, from when the write was sent.
     pub(crate) missed_since_sent: Vec<Duration>,
-    /// How long after the answer of a write B first answered with it.
+    /// How long after a write's answer B first answered with it.
     pub(crate) shown: Vec<Duration>,
     /// How many reads A answered while it wrote. None of them was old.
     pub(crate) own_reads: usize,
@@ -45,9 +45,9 @@ pub(crate) struct Pair {
     pub(crate) redis: Redis,
 }
 
-/// An error if a read is older than it may be: then no other figure matters.
+/// An error if a read is older than allowed: then no other figure matters.
 pub(crate) async fn measure(programs: &Path, rounds: usize) -> Result<Late, Box<dyn Error>> {
-    eprintln!("two processes: what one sees late of the other");
+    eprintln!("two processes: how late one sees what the other stored");
     let pair = Pair::start(programs).await?;
     let _load = pair.load().await?;
     let own_reads = own(&pair, rounds * READS_A_ROUND).await?;
@@ -63,7 +63,7 @@ pub(crate) async fn measure(programs: &Path, rounds: usize) -> Result<Late, Box<
     })
 }
 
-/// How much later than one the other was, for each write; sorted.
+/// For each write, how much later the end was than the beginning; sorted.
 fn of_writes(seen: &Seen, ends: impl Fn(&Write) -> (Option<Instant>, Instant)) -> Vec<Duration> {
     let each = seen.writes.iter().map(|write| {
         let (end, begin) = ends(write);
@@ -81,7 +81,7 @@ pub(crate) fn check(when: &str, oldest: Duration) -> Result<(), Box<dyn Error>> 
     Err(format!("NEAR IS BROKEN: {when}, a read was {oldest:?} old; {NEAR:?} is allowed").into())
 }
 
-/// A writes, and A reads: how many reads there were.
+/// A writes, and A reads. Returns the number of reads.
 async fn own(pair: &Pair, reads: usize) -> Result<usize, Box<dyn Error>> {
     let cookie = pair.a.log_in(1).await?.remove(0);
     let mut watch = watch(&pair.a, &cookie).await?;
@@ -133,15 +133,15 @@ impl Pair {
         })
     }
 
-    /// Other visitors of both processes. In each, some read and one writes, so that answers of Redis
-    /// renew all copies at any time: a fault finds them as young as they can be.
+    /// Other visitors of both processes. In each, some read and one writes, so answers from Redis keep
+    /// renewing all copies: a fault finds them as young as possible.
     async fn load(&self) -> io::Result<JoinSet<()>> {
         let mut load = JoinSet::new();
         for server in [&self.a, &self.b] {
             for route in [Route::Read, Route::Read, Route::Read, Route::Count] {
                 let cookie = server.log_in(1).await?.remove(0);
                 let mut client = Client::connect(server.port, &cookie).await?;
-                // Refused or not, the next one comes.
+                // Refused or not, the next request follows.
                 load.spawn(async move { while client.get(route.path()).await.is_ok() {} });
             }
         }

@@ -1,4 +1,4 @@
-//! The tables of what one process sees late of another.
+//! The tables of how late one process sees another's writes.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(crate) fn lag(results: &Results) -> String {
     table
 }
 
-/// How long B reads copies while something fails, and what comes after.
+/// How long B reads copies while something fails, and what follows.
 pub(crate) fn faults(results: &Results) -> String {
     let Some(late) = &results.late else {
         return missing();

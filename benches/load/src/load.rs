@@ -1,5 +1,5 @@
-//! A closed loop: some connections, each with sessions of its own, each sending its next request
-//! when the last one is answered. Everything runs on one thread, to leave the server the others.
+//! A closed loop of connections. Each has its own sessions, and sends its next request when the last is
+//! answered. Everything runs on one thread, to leave the others to the server.
 
 use std::io;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ pub(crate) struct Pace {
     pub(crate) measured: Duration,
 }
 
-/// What was measured of one server, on one route, with some connections, in one round.
+/// One round's figures for a server, a route and a number of connections.
 #[derive(Clone, Default)]
 pub(crate) struct Sample {
     pub(crate) requests: u64,
     pub(crate) per_second: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
-    /// Microseconds of CPU for a request.
+    /// Microseconds of CPU per request.
     pub(crate) server_cpu: f64,
     pub(crate) redis_cpu: f64,
     pub(crate) traffic: Traffic,
@@ -40,7 +40,8 @@ const WARM_UP: u8 = 0;
 const MEASURED: u8 = 1;
 const OVER: u8 = 2;
 
-/// The connections share the cookies out, and each sends its own in turn. There are at least as many.
+/// The connections divide the cookies among themselves, and each sends its own in turn. There must be at
+/// least as many cookies as connections.
 pub(crate) async fn sample(
     server: &mut Server,
     route: Route,
@@ -48,7 +49,7 @@ pub(crate) async fn sample(
     cookies: &[String],
     pace: Pace,
 ) -> io::Result<Sample> {
-    // A busy machine may let nothing run for as long as a sample takes.
+    // A busy machine may let nothing run for a whole sample.
     for _ in 0..ATTEMPTS {
         let sample = try_sample(server, route, connections, cookies, pace).await?;
         if sample.requests > 0 {
@@ -63,7 +64,7 @@ pub(crate) async fn sample(
 
 const ATTEMPTS: u32 = 5;
 
-/// Of no requests, if none was answered.
+/// Has no requests if none was answered.
 async fn try_sample(
     server: &mut Server,
     route: Route,
@@ -137,7 +138,7 @@ async fn repeat(
     loop {
         number += 1;
         route.write_path(&mut path, number);
-        // A single one may be replaced by the server.
+        // The server may replace a single cookie.
         if cookies.len() > 1 {
             client.show(&cookies[number as usize % cookies.len()]);
         }

@@ -36,7 +36,7 @@ fn value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(value.trim())
 }
 
-/// `rustc 1.95.0`; the programs say it in different ways.
+/// `rustc 1.95.0`; programs print it in different ways.
 fn version(program: &str, option: &str) -> String {
     let output = Command::new(program).arg(option).output();
     let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());

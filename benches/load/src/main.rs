@@ -1,5 +1,5 @@
-//! Starts each server, sends it requests, and writes what it measured. `benches/run` builds the
-//! servers and calls this.
+//! Starts each server, sends it requests, and writes the results. `benches/run` builds the servers and calls
+//! this.
 
 mod ahead;
 mod chart;
@@ -33,9 +33,9 @@ use load::Pace;
 use results::Results;
 use server::{Kind, Route, Server};
 
-/// How many connections the tables have.
+/// The numbers of connections in the tables.
 pub(crate) const CONNECTIONS: [usize; 3] = [1, 32, 256];
-/// How many most figures are about.
+/// The number of connections for most figures.
 pub(crate) const MOST: usize = 32;
 
 struct Plan {
@@ -56,8 +56,8 @@ impl Plan {
     }
 }
 
-/// `load PROGRAMS DOCS [--quick]`: the folder of the built servers, and where the text goes. With `--late`
-/// only what one process sees late of another is measured, and shown.
+/// `load PROGRAMS DOCS [--quick]`: the folder of the built servers, and the folder for the text. With
+/// `--late`, it measures and shows only how late one process sees another's writes.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -81,7 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         };
         kinds.push(kind);
     }
-    // First: if a read is older than it may be, this ends here.
+    // First: if a read is older than allowed, the run ends here.
     if results.kinds.contains(&server::OURS) {
         results.late = Some(lag::measure(&programs, plan.rounds).await?);
     }
@@ -97,7 +97,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     report::write(&results, plan.rounds, plan.pace.measured, Path::new(docs))
 }
 
-/// Whether a server was built, and starts.
+/// Whether a server was built and starts.
 async fn starts(kind: Kind, programs: &Path) -> bool {
     if !kind.path(programs).exists() {
         return false;
@@ -109,7 +109,7 @@ async fn starts(kind: Kind, programs: &Path) -> bool {
     started.is_ok()
 }
 
-/// What does not depend on what else runs.
+/// Figures that do not depend on what else runs.
 async fn measure_alone(
     kind: Kind,
     programs: &Path,
@@ -128,8 +128,7 @@ async fn measure_alone(
     Ok(())
 }
 
-/// All servers run at once, and take turns: what slows the machine down for a while slows down all
-/// of them.
+/// All servers run at once and take turns, so anything that slows the machine down affects all of them.
 async fn measure_together(
     plan: &Plan,
     programs: &Path,
@@ -141,7 +140,7 @@ async fn measure_together(
     let mut servers = start_all(&kinds, programs).await?;
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
-        // Nobody is always the first.
+        // So that none is always first.
         servers.rotate_left(1);
         for (connections, route) in columns() {
             for (server, cookies) in &mut servers {
@@ -158,7 +157,7 @@ async fn measure_together(
     Ok(())
 }
 
-/// Most figures are about `MOST` connections, so these are measured three times in a round.
+/// Most figures use `MOST` connections, so a round measures these three times.
 fn columns() -> impl Iterator<Item = (usize, Route)> {
     let of = |connections| Route::ALL.map(|route| (connections, route));
     [MOST]
@@ -168,7 +167,7 @@ fn columns() -> impl Iterator<Item = (usize, Route)> {
         .flat_map(of)
 }
 
-/// With the cookies of as many users as there are connections at most.
+/// Also returns the cookies of as many users as the largest number of connections.
 async fn start_all(
     kinds: &[Kind],
     programs: &Path,

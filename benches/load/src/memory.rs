@@ -10,7 +10,7 @@ pub(crate) const SESSIONS: usize = 10_000;
 #[derive(Clone)]
 pub(crate) struct Memory {
     pub(crate) kind: Kind,
-    /// Bytes for a session.
+    /// Bytes per session.
     pub(crate) server: f64,
     pub(crate) redis: f64,
 }

@@ -34,7 +34,7 @@ impl Process {
         Ok(clock.now()?.into())
     }
 
-    /// Makes it stand still, and returns when it does.
+    /// Stops it, and returns once it has stopped.
     pub(crate) fn pause(&self) -> io::Result<()> {
         kill(pid(&self.0), Signal::SIGSTOP)?;
         while !self.stands_still()? {
@@ -43,7 +43,7 @@ impl Process {
         Ok(())
     }
 
-    /// Makes it go on.
+    /// Resumes it.
     pub(crate) fn resume(&self) -> io::Result<()> {
         Ok(kill(pid(&self.0), Signal::SIGCONT)?)
     }
@@ -67,7 +67,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // SIGTERM first: valgrind writes what it counted only then.
+        // SIGTERM first: valgrind writes its counts only then.
         let _ = kill(pid(&self.0), Signal::SIGTERM);
         for _ in 0..50 {
             if self.has_ended() {
@@ -84,7 +84,7 @@ fn pid(child: &Child) -> Pid {
     Pid::from_raw(child.id().cast_signed())
 }
 
-/// A port of this machine that nobody uses at this moment.
+/// A currently unused port of this machine.
 pub(crate) fn free_port() -> io::Result<u16> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     Ok(listener.local_addr()?.port())

@@ -1,4 +1,4 @@
-//! Where the instructions of a request go: functions and groups of them, from what callgrind wrote.
+//! Where a request spends its instructions: functions and groups of them, from callgrind's output.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use crate::server::{BARE, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, Route};
 /// Instructions by function, without those of the functions that it calls.
 pub(crate) type Profile = BTreeMap<String, f64>;
 
-/// What a function belongs to, in the order of the table.
+/// The group of a function, in the order of the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
     Rocket,
@@ -59,7 +59,7 @@ impl Group {
         }
     }
 
-    /// By the first crate that its name has. What was inlined counts for the function around it.
+    /// By the first crate in its name. Inlined code counts for the function around it.
     fn of(function: &str) -> Self {
         let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
         let paths = function.split(|c| !is_path(c));
@@ -117,7 +117,7 @@ impl Group {
     }
 }
 
-/// What is set side by side: what each route costs at least, and what it costs with this library.
+/// The routes to compare: the least that each costs, and its cost with this library.
 const COMPARED: [(Kind, Route); 7] = [
     (BARE, Route::Bare),
     (HAND_WRITTEN, Route::Read),
@@ -144,7 +144,7 @@ pub(crate) fn groups(results: &Results) -> String {
         let _ = write!(table, "| {} |", group.name());
         for (_, _, profile) in &measured {
             let own = profile.iter().filter(|(name, _)| Group::of(name) == group);
-            // A sum of nothing would be shown as -0.0.
+            // An empty sum would be shown as -0.0.
             let sum = own
                 .map(|(_, count)| count)
                 .fold(0.0, |sum, count| sum + count);
@@ -178,8 +178,8 @@ pub(crate) fn functions(results: &Results, route: Route) -> String {
     table
 }
 
-/// Reads a dump of callgrind: after `fn=`, each line is a place and its cost, except for the one
-/// after `calls=`, which is the cost of what is called. A name is written out the first time only.
+/// Reads a dump of callgrind. After `fn=`, each line is a place and its cost, except the line after `calls=`,
+/// which is the cost of the called function. A name is written out only the first time.
 pub(crate) fn read(dump: &str, requests: u64) -> Profile {
     let mut names: HashMap<&str, &str> = HashMap::new();
     let mut profile = Profile::new();

@@ -1,5 +1,5 @@
-//! A link to Redis that fails when it is told to. It has threads of its own, so that neither the load
-//! generator nor a server delays what passes.
+//! A link to Redis that fails on command. It has its own threads, so neither the load generator nor a server
+//! delays what passes.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -31,7 +31,7 @@ struct State {
 }
 
 impl Proxy {
-    /// Passes everything to the Redis on this port, until it is told otherwise.
+    /// Passes everything to the Redis on this port, until told otherwise.
     pub(crate) fn to(redis: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((HOST, 0))?;
         let proxy = Self {
@@ -48,7 +48,7 @@ impl Proxy {
         format!("redis://{HOST}:{}", self.port)
     }
 
-    /// Holds back what Redis says. Connections stand, new ones too.
+    /// Holds back Redis's answers. Connections stay open, and new ones are accepted.
     pub(crate) fn freeze(&self) {
         self.link.state().is_frozen = true;
     }
@@ -59,12 +59,12 @@ impl Proxy {
         self.link.thawed.notify_all();
     }
 
-    /// Closes all connections. New ones are welcome.
+    /// Closes all connections, and accepts new ones.
     pub(crate) fn cut(&self) {
         self.link.state().cut();
     }
 
-    /// Closes all connections, and the listening socket: nobody can connect.
+    /// Closes all connections and the listening socket: nobody can connect.
     pub(crate) fn refuse(&self) {
         {
             let mut state = self.link.state();
@@ -73,7 +73,7 @@ impl Proxy {
         }
         let listening = lock(&self.listening).take();
         if let Some(listening) = listening {
-            // It waits for a connection, so it gets one.
+            // The thread waits for a connection, so give it one.
             let _ = TcpStream::connect((HOST, self.port));
             let _ = listening.join();
         }
@@ -94,7 +94,7 @@ impl Proxy {
                 if link.state().is_refusing {
                     return;
                 }
-                // What cannot be linked is closed.
+                // A client that cannot be linked is closed.
                 let _ = link.join(client, redis);
             }
         });
@@ -120,7 +120,7 @@ impl Link {
         let (from_server, to_client) = (server.try_clone()?, client.try_clone()?);
         {
             let mut state = self.state();
-            // Otherwise it would outlive the cut that came first.
+            // Otherwise, the link would survive the preceding cut.
             if state.is_refusing {
                 return Ok(());
             }

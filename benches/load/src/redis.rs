@@ -1,4 +1,4 @@
-//! A `redis-server` of our own, and what it says about itself.
+//! A `redis-server` for the benchmark, and its statistics.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -17,13 +17,13 @@ pub(crate) struct Redis {
 /// What Redis did since the last `reset`.
 #[derive(Clone, Default)]
 pub(crate) struct Traffic {
-    /// Those that scripts call are counted too.
+    /// Includes those that scripts call.
     pub(crate) commands: BTreeMap<String, u64>,
     /// In and out.
     pub(crate) bytes: u64,
 }
 
-/// Copies the session whose id begins like `ARGV[1]`: each copy's id begins with its number.
+/// Copies the session whose id begins with `ARGV[1]`. Each copy's id begins with its number.
 const MULTIPLY: &str = "local key = redis.call('KEYS', '*:' .. ARGV[1] .. '*')[1] \
     local ttl, dump = redis.call('PTTL', key), redis.call('DUMP', key) \
     local head, tail = key:match('^(.*:).......(.*)$') \
@@ -82,14 +82,14 @@ impl Redis {
         Ok(Traffic { commands, bytes })
     }
 
-    /// The bytes that its data takes.
+    /// The memory of its data in bytes.
     pub(crate) fn memory(&mut self) -> io::Result<u64> {
         let memory = self.ask("INFO memory")?;
         number_after(&memory, "used_memory:").ok_or_else(|| io::Error::other("no used_memory"))
     }
 
-    /// Stores the session of this cookie under `count` other ids. The cookie of each is
-    /// [`numbered`]: a token's secrets open every copy.
+    /// Stores the session of this cookie under `count` other ids. The cookie of each is [`numbered`]: a
+    /// token's secrets open every copy.
     pub(crate) fn multiply(&mut self, cookie: &str, count: u64) -> io::Result<()> {
         // What follows an id in the cookie may share its last letter.
         let value = cookie.split_once('=').map_or(cookie, |(_, value)| value);
@@ -102,7 +102,7 @@ impl Redis {
     }
 
     fn ask(&mut self, command: &str) -> io::Result<String> {
-        // In one piece: two would wait 40 ms for each other, and the load generator with them.
+        // In one piece: two pieces would wait 40 ms for each other, and the load generator with them.
         let line = format!("{command}\r\n");
         self.connection.get_mut().write_all(line.as_bytes())?;
         let mut line = String::new();

@@ -13,7 +13,7 @@ use crate::{MOST, ahead, goals, late, machine, profile, tables};
 
 const TEXT: &str = include_str!("report.md");
 
-/// Every `{{name}}` of the text is replaced.
+/// Replaces every `{{name}}` of the text.
 pub(crate) fn write(
     results: &Results,
     rounds: usize,
@@ -98,7 +98,7 @@ fn draw_growth(results: &Results, axis: Axis, folder: &Path) -> Result<(), Box<d
             points: points.collect(),
         });
     }
-    // A logarithmic axis from nothing to nothing never ends.
+    // An empty logarithmic axis would never end.
     if lines.iter().all(|line| line.points.is_empty()) {
         return Ok(());
     }

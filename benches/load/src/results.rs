@@ -1,4 +1,4 @@
-//! Everything that was measured, and what follows from two figures of one round.
+//! All measurements, and the ratios and differences of two figures in one round.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::server::{Kind, Route};
 use crate::spread::Spread;
 use crate::truth::Truth;
 
-/// A cell: a server, a route, and how many connections.
+/// A cell: a server, a route, and the number of connections.
 type Cell = (Kind, Route, usize);
 
 #[derive(Default)]
@@ -59,7 +59,7 @@ impl Results {
         cost.map_or(&NOTHING, |cost| &cost.profile)
     }
 
-    /// One cell by another, round by round, so that what slowed down a whole round cancels out.
+    /// One cell divided by another, round by round, so anything that slowed down a whole round cancels out.
     pub(crate) fn ratio(
         &self,
         one: (Kind, Route),
@@ -95,7 +95,7 @@ pub(crate) fn commands(sample: &Sample) -> String {
         let each = *calls as f64 / sample.requests as f64;
         (name, (each * 10.0).round() / 10.0)
     });
-    // What is sent now and then rounds to nothing.
+    // Occasional commands round to nothing.
     let shown = counts.filter(|&(_, each)| each > 0.0);
     let words: Vec<String> = shown.map(|(name, each)| format!("{name} {each}")).collect();
     words.join(" · ")

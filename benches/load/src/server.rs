@@ -1,4 +1,4 @@
-//! The servers that are compared: how each is started, and which routes it has.
+//! The servers to compare: how to start each, and its routes.
 
 use std::fmt::Write as _;
 use std::io;
@@ -19,7 +19,7 @@ pub(crate) struct Kind {
     pub(crate) has_sessions: bool,
     pub(crate) is_rust: bool,
     pub(crate) has_mimalloc: bool,
-    /// What its program is told beyond what all are told.
+    /// Environment variables for this program alone.
     environment: &'static [(&'static str, &'static str)],
 }
 
@@ -59,7 +59,7 @@ pub(crate) const HAND_WRITTEN: Kind = on_redis("hand-written", "hand-written");
 pub(crate) const FLEX: Kind = on_redis("rocket_flex_session", "flex");
 pub(crate) const OURS: Kind = on_redis("ours, on Redis", "ours");
 pub(crate) const OURS_NEAR: Kind = Kind {
-    // In the type's own table: there, what does not know the key refuses it, and is not measured.
+    // In the type's own table: a build that does not know the key refuses it there, and is not measured.
     environment: &[("ROCKET_SESSIONS", "{visit={near=\"1s\"}}")],
     ..on_redis("ours, near cache", "ours")
 };
@@ -143,7 +143,7 @@ impl Server {
         Self::start_with(kind, programs, &[], &[]).await
     }
 
-    /// `wrapper` runs the program, if there is one.
+    /// Runs the program under `wrapper`, if there is one.
     pub(crate) async fn start_with(
         kind: Kind,
         programs: &Path,
@@ -156,7 +156,7 @@ impl Server {
         Ok(Self { redis, ..server })
     }
 
-    /// The same with a Redis server that runs already, at this URL.
+    /// The same with a running Redis server at this URL.
     pub(crate) async fn start_on(
         redis: Option<String>,
         kind: Kind,
@@ -222,7 +222,7 @@ impl Server {
             return Ok(vec![String::new(); count]);
         }
         let mut cookies = Vec::with_capacity(count);
-        // A server may close a connection after some number of requests.
+        // One client each: a server may close a connection after some number of requests.
         for user in 0..count {
             let mut client = Client::connect(self.port, "").await?;
             client.ok(&format!("/login?user=user-{user}")).await?;

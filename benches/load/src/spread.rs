@@ -1,4 +1,4 @@
-//! The median of what the rounds gave, and between what they lay.
+//! The median of the rounds, and their range.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of no values: `NaN`.
+    /// `NaN` if there are no values.
     pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
@@ -28,7 +28,7 @@ impl Spread {
     }
 }
 
-/// `12.3 (11.9–13.0)`, with as many decimals as asked for.
+/// `12.3 (11.9–13.0)`, with the requested number of decimals.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimals = f.precision().unwrap_or(1);

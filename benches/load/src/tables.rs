@@ -10,7 +10,7 @@ use crate::server::{BARE, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, OURS_NEAR, R
 use crate::spread::Spread;
 use crate::truth::{COUNTED, LOGOUTS};
 
-/// The rows of a route, with as many connections as given.
+/// The rows of a route, with this many connections.
 pub(crate) fn route(results: &Results, route: Route, connections: usize) -> String {
     let mut table = String::from(
         "| server | requests/s | p50 ms | p99 ms | server CPU µs | Redis CPU µs |\n|---|---|---|---|---|---|\n",
@@ -76,7 +76,7 @@ const COMPARED: [(Kind, Kind, &[Route]); 5] = [
     (OURS_NEAR, OURS, &[Route::Read]),
 ];
 
-/// Ours by what it cannot beat.
+/// Ours divided by what it cannot beat.
 pub(crate) fn ratios(results: &Results) -> String {
     let mut table = String::from(
         "| compared | route | requests/s | server CPU | lowest | Redis CPU | lowest | instructions |\n|---|---|---|---|---|---|---|---|\n",
@@ -234,7 +234,7 @@ pub(crate) fn growth(growth: &Growth, axis: Axis) -> String {
     table
 }
 
-/// A figure, or a dash where there is none.
+/// A figure, or a dash if there is none.
 fn dash(spread: Spread) -> String {
     match spread.is_zero() {
         true => "–".into(),

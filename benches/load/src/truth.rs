@@ -1,5 +1,4 @@
-//! What a server does with requests that meet: how many changes are lost, and whether a logout
-//! stays one.
+//! What a server does with concurrent requests: how many changes are lost, and whether a logout is final.
 
 use std::io;
 use std::path::Path;
@@ -20,8 +19,8 @@ pub(crate) struct Truth {
     pub(crate) kind: Kind,
     /// Of `COUNTED` requests that each add one to the same session.
     pub(crate) lost: u64,
-    /// Whether the old cookie opens the user's session again after a logout that a slower request
-    /// outlived, in how many of `LOGOUTS` tries.
+    /// In how many of `LOGOUTS` tries a cookie opens the user's session again after a logout, because a
+    /// slower request ended later.
     pub(crate) revived: u32,
 }
 
@@ -69,14 +68,14 @@ async fn views(server: &Server, cookie: &str) -> io::Result<u64> {
     views_in(body).ok_or_else(|| io::Error::other(format!("no views in {body}")))
 }
 
-/// What `/read` answers begins with `views=12 `.
+/// The body of `/read` begins with `views=12 `.
 pub(crate) fn views_in(body: &str) -> Option<u64> {
     let views = body.strip_prefix("views=")?.split(' ').next()?;
     views.parse().ok()
 }
 
-/// A request changes the session slowly; meanwhile its user logs out. Afterwards, does the cookie
-/// from before the logout, or one that the slow request brought, open the user's session?
+/// A request changes the session slowly; meanwhile its user logs out. Afterwards, does the cookie from before
+/// the logout, or one from the slow request, open the user's session?
 async fn is_revived(server: &Server) -> io::Result<bool> {
     let cookie = server.log_in(1).await?.remove(0);
     let mut slow = Client::connect(server.port, &cookie).await?;

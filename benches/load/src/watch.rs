@@ -1,5 +1,4 @@
-//! A session that one connection writes to and others read: which reads showed what was no longer so,
-//! and for how long it had not been so.
+//! A session that one connection writes and others read: which reads were outdated, and for how long.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +27,7 @@ pub(crate) struct Seen {
     pub(crate) refused: usize,
 }
 
-/// A write that was answered. The views only grow: whoever reads fewer reads what was before.
+/// An answered write. The views only grow, so a read with fewer views is older.
 #[derive(Clone, Copy)]
 pub(crate) struct Write {
     pub(crate) views: u64,
@@ -62,7 +61,7 @@ impl Watch {
                             answered,
                         });
                     }
-                    // Nobody knows whether it was done, so nobody must read it.
+                    // The outcome is unknown, so no read may be required to show it.
                     Ok(_) => {}
                     Err(error) => return error,
                 }
@@ -98,7 +97,7 @@ impl Watch {
         });
     }
 
-    /// What was seen so far, as soon as `such` says that it is enough.
+    /// What was seen so far, as soon as `such` is true of it.
     pub(crate) async fn until(&mut self, such: impl Fn(&Seen) -> bool) -> io::Result<Seen> {
         const PATIENCE: Duration = Duration::from_secs(20);
         let begin = Instant::now();
@@ -119,8 +118,8 @@ impl Watch {
 }
 
 impl Seen {
-    /// How long a read's value had been overwritten for when it was sent; zero if it was not. Counted
-    /// from the answer of the write: before it, nobody can say that the write was done.
+    /// How long ago a read's value had been overwritten when the read was sent; zero if it had not. Counted
+    /// from the write's answer: before that, nobody can know that the write was done.
     pub(crate) fn age(&self, read: &Read) -> Duration {
         let overwritten = self.writes.iter().find(|write| write.views > read.views);
         overwritten.map_or(Duration::ZERO, |write| {
@@ -135,20 +134,20 @@ impl Seen {
         ages.max().unwrap_or_default()
     }
 
-    /// When the last read was sent that did not show this write.
+    /// When the last read that did not show this write was sent.
     pub(crate) fn last_without(&self, write: &Write) -> Option<Instant> {
         let without = self.reads.iter().filter(|read| read.views < write.views);
         without.map(|read| read.sent).max()
     }
 
-    /// When the first read was answered that showed this write.
+    /// When the first read that showed this write was answered.
     pub(crate) fn first_with(&self, write: &Write) -> Option<Instant> {
         let with = self.reads.iter().filter(|read| read.views >= write.views);
         with.map(|read| read.answered).min()
     }
 }
 
-/// What it holds is whole at any time, even after a panic.
+/// Its contents are consistent at any time, even after a panic.
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }

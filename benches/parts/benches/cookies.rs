@@ -1,5 +1,5 @@
-//! The `Cookie` header. What reads it is private, so these are whole requests, in Rocket's local
-//! client: the difference to `/bare` is what the guard does with the header, and the load.
+//! The `Cookie` header. The code that reads it is private, so these are whole requests in Rocket's local
+//! client. The difference to `/bare` is the guard's work on the header, and the load.
 
 use criterion::Criterion;
 use rocket::http::Header;
@@ -31,7 +31,7 @@ fn login(mut visit: Session<Visit>) -> &'static str {
 fn rocket() -> Rocket<Build> {
     let figment = rocket::Config::figment()
         .merge(("log_level", "off"))
-        // The name without a prefix: a browser may send several of them.
+        // The name without a prefix, because a browser may send several of them.
         .merge(("sessions.visit.cookie", "id"));
     let routes = routes![bare, read, login];
     let rocket = rocket::custom(figment).attach(Visit::fairing().store(MemoryStore::new()));

@@ -1,5 +1,5 @@
-//! Fields: decoded, encoded, and compared. `Engine::changes` encodes what the request left, and
-//! finds the difference to what it read.
+//! Fields: decoded, encoded and compared. `Engine::changes` encodes what the request left, and finds the
+//! difference to what it read.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,11 @@
-//! What the parts of a request cost, each by itself:
+//! The cost of each part of a request:
 //!
 //! ```sh
 //! cargo bench --manifest-path benches/Cargo.toml -p parts
 //! ```
 //!
-//! A name at the end keeps only the benches with that name, `-- --quick` is shorter. What the crates
-//! keep private is measured by the nearest public function, and bears that one's name.
+//! A name at the end keeps only the benches with that name; `-- --quick` is shorter. A private part is
+//! measured through the nearest public function, and has that function's name.
 
 mod cookies;
 mod fields;

@@ -1,6 +1,6 @@
-//! What a request does with its session in memory, without Rocket: load, decide what to commit, and
-//! commit it. `plan`, the decision, is private; it is what `RequestSession::answer` begins with, and
-//! all that it does if nothing changed.
+//! A request's work on its session in memory, without Rocket: load, decide what to commit, and commit. The
+//! decision, `plan`, is private; `RequestSession::answer` begins with it, and does nothing else if nothing
+//! changed.
 
 use std::sync::Arc;
 use std::time::Duration;

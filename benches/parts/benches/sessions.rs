@@ -1,4 +1,4 @@
-//! The sessions that are measured: a small one, one of many fields, one with a map.
+//! The sessions to measure: a small one, one with many fields, one with a map.
 
 use std::collections::BTreeMap;
 

@@ -80,7 +80,7 @@ async fn main() -> std::io::Result<()> {
     HttpServer::new(move || {
         let sessions = SessionMiddleware::new(store.clone(), key.clone());
         App::new()
-            // Outside of the scope with the middleware, so these pay for no session.
+            // Outside the scope with the middleware, so these pay for no session.
             .route("/bare", get().to(async || "hello"))
             .route("/allocations", get().to(allocations))
             .service(

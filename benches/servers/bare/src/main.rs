@@ -1,4 +1,4 @@
-//! Rocket without sessions: what every other Rocket server here pays at least.
+//! Rocket without sessions: the least that every other Rocket server here pays.
 
 use rocket::{get, launch, routes};
 

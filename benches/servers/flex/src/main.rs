@@ -1,5 +1,5 @@
-//! rocket_flex_session on Redis by fred, as its example sets it up: a session is a JSON string, and
-//! is indexed by its user.
+//! rocket_flex_session on Redis by fred, set up as in its example: a session is a JSON string, indexed by its
+//! user.
 
 use std::time::Duration;
 

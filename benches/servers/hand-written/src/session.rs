@@ -1,4 +1,4 @@
-//! A session is a hash in Redis; its key has a random id, which is the cookie's value.
+//! A session is a hash in Redis. Its key has a random id, which is the cookie's value.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ const FIELDS: [(&str, &str); 7] = [
     ("region", "europe-west"),
     ("greeting", "Welcome back to the shop"),
 ];
-/// Of each further field, and of each entry.
+/// The value of each further field and each entry.
 const VALUE: &str = "sixteen letters.";
 const LIFETIME_SECONDS: i64 = 1800;
 
@@ -58,7 +58,7 @@ impl<'r> FromRequest<'r> for SessionKey {
 pub(crate) struct Sessions {
     connection: MultiplexedConnection,
     fields: Vec<String>,
-    /// How many a session has beside its fields.
+    /// The number of entries beside the fields.
     entries: usize,
     count: Script,
     set: Script,

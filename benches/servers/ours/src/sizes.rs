@@ -1,6 +1,6 @@
-//! Sessions of other sizes, with the same routes, to see how cost grows: `FIELDS=5`, `FIELDS=50`,
-//! or `ENTRIES=1000` in the environment. Each server has one of them, because each type that is
-//! attached costs a little in every request.
+//! Sessions of other sizes with the same routes, to see how cost grows: `FIELDS=5`, `FIELDS=50`, or
+//! `ENTRIES=1000` in the environment. Each server has only one of them, because each attached type costs a
+//! little in every request.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -8,7 +8,7 @@ use std::env;
 use rocket::{Build, Rocket, get, routes};
 use rocket_typed_session::{Session, session};
 
-/// As the environment says; `None`: it asks for no other size.
+/// The server for the size in the environment. `None`: no size is set.
 pub(crate) fn rocket() -> Option<Rocket<Build>> {
     let fields = env::var("FIELDS").ok();
     Some(match fields.as_deref() {
@@ -82,7 +82,7 @@ mod fifty {
     }
 }
 
-/// A map, each entry of which is stored by itself.
+/// A map, whose entries are stored separately.
 mod entries {
     use rocket::State;
 
