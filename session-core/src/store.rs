@@ -61,7 +61,7 @@ pub mod redis;
 ///   your own.
 /// - **Remove every record** some time after [`Record::remove_at`]. That is a little later than the session's
 ///   end, which the engine checks on every load.
-/// - Keys and digests are not secret: they open nothing. Fields are personal data; keep them out of logs and
+/// - Keys and digests are not secret: they open nothing. Fields are users' data; keep them out of logs and
 ///   errors.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
@@ -77,9 +77,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// A usable copy of a session in this process, with at least the wanted fields. Default: the store keeps
     /// no copies.
     ///
-    /// The engine asks only for GET and HEAD requests that opted in. A copy may lack what another process
-    /// stored within the time that the application allows, but never what this process stored. `None` says
-    /// nothing about the session: the engine then loads it.
+    /// Only GET and HEAD requests that ask for a copy get one. A copy may lack what another process stored
+    /// within the time that the application allows, but never what this process stored. `None` says nothing
+    /// about the session: the engine then loads it.
     fn near(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
         let _ = (key, wanted);
         None

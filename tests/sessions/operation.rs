@@ -84,7 +84,7 @@ fn listed(text: &'static str, start: &str, end: &str) -> Vec<&'static str> {
 /// The permissions that the store's documentation lists, and SECURITY.md too.
 fn documented_permissions() -> Vec<&'static str> {
     let source = include_str!("../../session-core/src/store/redis.rs");
-    let of_store = listed(source, "What the Redis user must be", "pub struct");
+    let of_store = listed(source, "# Permissions of the Redis user", "pub struct");
     let guide = include_str!("../../SECURITY.md");
     assert_eq!(listed(guide, "ACL SETUSER", "```"), of_store);
     of_store

@@ -25,7 +25,6 @@ pub(crate) enum Fault {
     Stopped,
 }
 
-/// The rounds of a fault.
 #[derive(Clone)]
 pub(crate) struct Broken {
     pub(crate) fault: Fault,
@@ -34,9 +33,7 @@ pub(crate) struct Broken {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Round {
-    /// The age of the oldest read.
     pub(crate) oldest: Duration,
-    /// The number of refused reads.
     pub(crate) refused: usize,
     /// How long after the end of the fault a read first showed the write from its beginning.
     pub(crate) fresh_after: Duration,

@@ -23,7 +23,6 @@ const READS_A_ROUND: usize = 2_000;
 /// Between two writes, so most reads find a copy.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What was measured.
 #[derive(Clone)]
 pub(crate) struct Late {
     /// How long after a write's answer B still sent a read that missed it.

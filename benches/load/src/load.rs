@@ -33,7 +33,6 @@ pub(crate) struct Sample {
     pub(crate) traffic: Traffic,
 }
 
-/// A figure of a sample.
 pub(crate) type Figure = fn(&Sample) -> f64;
 
 const WARM_UP: u8 = 0;

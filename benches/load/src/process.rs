@@ -43,7 +43,6 @@ impl Process {
         Ok(())
     }
 
-    /// Resumes it.
     pub(crate) fn resume(&self) -> io::Result<()> {
         Ok(kill(pid(&self.0), Signal::SIGCONT)?)
     }

@@ -110,7 +110,6 @@ impl Drop for Proxy {
 }
 
 impl Link {
-    /// Links a client with Redis.
     fn join(self: &Arc<Self>, client: TcpStream, redis: u16) -> io::Result<()> {
         let server = TcpStream::connect((HOST, redis))?;
         for stream in [&client, &server] {

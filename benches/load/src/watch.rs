@@ -127,7 +127,6 @@ impl Seen {
         })
     }
 
-    /// The age of the oldest of some reads.
     pub(crate) fn oldest(&self, such: impl Fn(&Read) -> bool) -> Duration {
         let reads = self.reads.iter().filter(|read| such(read));
         let ages = reads.map(|read| self.age(read));

@@ -45,7 +45,6 @@ fn record<T: SessionData>(data: &T) -> Record {
     Record::new(metadata, fields, NOW.plus(LIFETIME))
 }
 
-/// Sets one field.
 fn update(field: &'static str) -> Update {
     let mut update = Update::new(Digests::default(), NOW.plus(LIFETIME));
     let value = Change::Set(b"\"/products/coffee\"".to_vec());

@@ -10,10 +10,8 @@ pub(super) trait World {
     type State: Clone + Eq + Hash;
     type Step: Copy + fmt::Debug;
 
-    /// The initial state.
     fn start(&self) -> Self::State;
 
-    /// The possible next steps.
     fn steps(&self, state: &Self::State) -> Vec<Self::Step>;
 
     /// Takes a step. An error is the claim that it breaks.

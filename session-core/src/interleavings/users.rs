@@ -26,7 +26,6 @@ const REQUESTS: usize = 4;
 const LATER: Timestamp = Timestamp::from_millis(1 << 40);
 const NOW: Timestamp = Timestamp::from_millis(1 << 30);
 
-/// What a request does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Doing {
     EndAll,

@@ -104,7 +104,6 @@ mod entries {
         format!("user={user} entries={}", shop.cart.len())
     }
 
-    /// Replaces one entry.
     #[get("/set?<to>")]
     fn set(mut shop: Session<Shop>, to: String) -> &'static str {
         shop.cart.insert("item-0".into(), to);

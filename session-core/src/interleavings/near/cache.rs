@@ -12,7 +12,6 @@ use crate::store::redis::near::{Copies, Moment, Ticket};
 use crate::store::{Key, Wanted};
 use crate::token::Token;
 
-/// The length of a tick.
 const TICK: Duration = Duration::from_secs(1);
 
 pub(super) type CopiesNumber = u32;

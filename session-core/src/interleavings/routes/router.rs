@@ -14,7 +14,6 @@ use crate::store::redis::cluster::map::Map;
 use crate::store::redis::cluster::route::{self, Advice, Choice, advice};
 use crate::store::redis::error::Refused;
 
-/// The slot of the key.
 const SLOT: u16 = 7;
 
 /// After this many nodes, a call has no time left.

@@ -278,7 +278,6 @@ impl World {
     }
 }
 
-/// Whether a request is the thief's.
 pub(super) fn is_thief(who: usize) -> bool {
     who >= BROWSERS
 }

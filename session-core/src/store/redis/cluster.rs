@@ -150,7 +150,6 @@ impl Cluster {
         self.0.owner(map::slot(key))
     }
 
-    /// All masters.
     pub(super) async fn masters(&self, deadline: Instant) -> Result<Vec<Arc<Shared>>, Error> {
         self.0.map_within(deadline).await?;
         let nodes = self.0.nodes();
@@ -238,7 +237,6 @@ impl Inner {
         }
     }
 
-    /// The times of all known nodes.
     fn times(&self) -> Vec<u64> {
         let nodes = self.nodes();
         let known = nodes.by_address.values();
@@ -326,7 +324,6 @@ impl Inner {
         result
     }
 
-    /// Adopts a map.
     fn take(self: &Arc<Self>, epoch: u64, ranges: Vec<Range>) {
         let old = self.nodes();
         let ranges = ranges.into_iter().map(|(first, last, address)| {

@@ -28,7 +28,6 @@ const PROMPT: Duration = Duration::from_millis(20);
 /// How long after a failed try to ask the sentinels again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// Makes connections.
 #[derive(Clone)]
 pub(super) struct Dial {
     pub(super) to: To,
@@ -53,7 +52,6 @@ pub(super) enum To {
     Node(ConnectionInfo),
 }
 
-/// A new connection, and where it leads.
 pub(super) struct Dialled {
     pub(super) connection: MultiplexedConnection,
     pub(super) address: String,

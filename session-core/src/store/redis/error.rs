@@ -71,9 +71,11 @@ fn code(error: &RedisError) -> Option<&str> {
     in_script.or(Some(code))
 }
 
-/// The code of the error that ended a script. Redis before 7.0 only quotes it: `ERR Error running script
-/// (call to f_…): @user_script:7: WRONGTYPE …`. Some quote one more place and a dash: `@user_script:7:
-/// @user_script: 7: -READONLY …`.
+/// The code of the error that ended a script. Redis before 7.0 only quotes it, some errors with one more
+/// place and a dash:
+///
+/// - `ERR Error running script (call to f_…): @user_script:7: WRONGTYPE …`
+/// - `ERR Error running script (call to f_…): @user_script:7: @user_script: 7: -READONLY …`
 fn quoted(detail: &str) -> Option<&str> {
     let script = detail.strip_prefix("Error running script (call to f_")?;
     let (_, message) = script.split_once("): ")?;

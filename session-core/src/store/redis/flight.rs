@@ -26,7 +26,6 @@ impl SingleFlight {
             .then(|| Flight(outcome.clone()))
     }
 
-    /// Starts the task.
     pub(super) fn begin(
         &mut self,
         task: impl Future<Output = Result<(), Error>> + Send + 'static,

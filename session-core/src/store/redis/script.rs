@@ -11,7 +11,6 @@ pub(super) struct Script {
     hash: String,
 }
 
-/// A script with its arguments.
 pub(super) struct ScriptCall {
     source: &'static str,
     /// Calls the script by its hash.
@@ -34,8 +33,8 @@ impl Script {
 }
 
 impl ScriptCall {
-    /// Calls the script. If the server does not know it, this sends the source once. So a script flush does
-    /// no harm.
+    /// Calls the script. If the server does not know it, this sends the source, which the server then keeps.
+    /// So a script flush does no harm.
     pub(super) async fn query(
         &self,
         mut connection: MultiplexedConnection,

@@ -1,4 +1,4 @@
-//! What a server says about itself, and which of it is bad for sessions.
+//! What a server says about itself, and what of that harms sessions.
 
 use std::fmt;
 

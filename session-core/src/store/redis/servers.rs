@@ -30,7 +30,6 @@ pub(super) enum Request<'r> {
     Change(&'r (dyn Fn(Skew) -> ScriptCall + Sync), Option<Key>),
 }
 
-/// A server's answer.
 pub(super) struct Answer {
     pub(super) value: Value,
     /// What the near cache needs to keep the answer.
@@ -203,13 +202,11 @@ impl Servers {
     }
 }
 
-/// How to connect to each server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) connect_timeout: Duration,
     /// How old a copy may be; `None`: no near cache.
     pub(super) near: Option<Duration>,
-    /// How many replicas must have a change.
     pub(super) wait_replicas: usize,
     /// How many changes may wait for replicas at the same time.
     pub(super) max_connections: usize,

@@ -19,7 +19,7 @@ use super::time::ServerTime;
 use super::writers::Writers;
 use crate::error::Error;
 
-/// After a call waits this long without an answer, or half its time, its connection is replaced.
+/// After a call waits this long in vain, or half its time if that is less, its connection is replaced.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How often to ask sentinels whether a master in use is still the master.
@@ -40,7 +40,6 @@ struct Current {
     dialled: Option<Dialled>,
     /// A hundred requests that meet a dead connection wait for one new one.
     connecting: SingleFlight,
-    /// When sentinels were last asked.
     sentinels_asked: Option<Instant>,
 }
 
@@ -217,7 +216,6 @@ impl Shared {
         }
     }
 
-    /// Makes a change, and waits until replicas have it.
     async fn change_and_wait(
         &self,
         writers: &Writers,

@@ -23,7 +23,6 @@ pub(super) struct Writers {
     /// How many replicas must have a change.
     replicas: usize,
     places: Arc<Semaphore>,
-    /// Idle connections.
     idle: Mutex<Vec<Idle>>,
 }
 

@@ -36,8 +36,8 @@ pub async fn a_new_session_is_stored_as_it_was_handed_over(store: &StoreUnderTes
 }
 
 /// A key is a name and an id. A session of one type must not open as another type's, which may use the same
-/// fields with other meanings ([CVE-2022-39263](https://nvd.nist.gov/vuln/detail/CVE-2022-39263) checked only
-/// a part of a composite key).
+/// fields with other meanings ([CVE-2022-39263](https://nvd.nist.gov/vuln/detail/CVE-2022-39263): only a part
+/// of a composite key was checked).
 pub async fn session_types_share_no_ids(store: &StoreUnderTest) {
     let clause = store.advised("a session is found by its whole key, name and id: use both");
     let session = clause.session(&[("a", "1")]).await;
@@ -220,7 +220,7 @@ pub async fn a_delete_against_a_login_is_done_before_or_refused(store: &StoreUnd
     for round in 0..32 {
         let session = clause.session(&[("user", "1")]).await;
         let (login, renewed) = session.login();
-        // The login and the delete take turns at coming last.
+        // The login's place among the deletes varies: the task spawned last may run first.
         let which = round % 4;
         let done = at_once(4, |number| {
             let (session, login) = (session.clone(), login.clone());

@@ -46,11 +46,9 @@ enum Flaw {
     EndsWhatever,
     /// No expectation is ever met.
     ConflictsAlways,
-    /// A counter starts at zero.
     CountsFromZero,
     /// Counts in a scripting language's numbers.
     CountsInFloats,
-    /// A create overwrites.
     CreatesOver,
     /// Creates the metadata first, then the fields.
     CreatesInSteps,
@@ -66,11 +64,9 @@ enum Flaw {
     DeletesOnlyTheLiving,
     /// Removes a field found expired, even if it was renewed.
     ExpiresBlindly,
-    /// Answers an error for an absent session.
     FailsForAbsent,
     /// Compares names without case.
     FoldsNames,
-    /// Does not store deadlines.
     ForgetsDeadlines,
     /// A create rebuilds the metadata.
     ForgetsMetadata,
@@ -93,17 +89,14 @@ enum Flaw {
     KeepsWhatWasDeleted,
     /// The last instant is already late.
     LateAtOnce,
-    /// Loads only the first wanted field.
     LoadsTheFirst,
     /// Compares the login before the time.
     LooksAtTheLoginFirst,
-    /// Ignores deletes.
     LosesDeletes,
     /// A delete must name a login.
     NeedsALogin,
     /// The last call decides the absolute deadline.
     MovesDeadlinesBack,
-    /// An update does not extend the life.
     NeverExtends,
     NeverUnsets,
     /// All users share one index.
@@ -122,7 +115,6 @@ enum Flaw {
     Repacks,
     /// Replaces all fields by those of the update.
     ReplacesFields,
-    /// A rotation empties the session.
     ResetsOnRotation,
     /// One write for everything creates what is missing (`SET`, "upsert").
     Resurrects,
@@ -134,14 +126,12 @@ enum Flaw {
     SetsCounters,
     /// The last call decides how long a session lives.
     ShortensLives,
-    /// Serves calls one after another.
     ServesInLine,
     /// Its time stops when it starts.
     StandsStill,
     StoresTexts,
     /// Refuses to take an absent field.
     TakesOrRefuses,
-    /// Treats every rotation as a login.
     TakesRotationsForLogins,
     /// Treats unreadable records as absent, and overwrites them.
     TakesJunkForNothing,

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use deadpool_redis::redis::{FromRedisValue as _, Value};
 
-/// The number of slots in a cluster.
 const SLOTS: u16 = 16_384;
 
 /// A host and a port.
@@ -49,7 +48,6 @@ impl<N: Clone> Map<N> {
         }
     }
 
-    /// The node that has a slot.
     pub(crate) fn owner(&self, slot: u16) -> Option<&N> {
         if let Some(owner) = self.moved.get(&slot) {
             return Some(owner);
@@ -59,7 +57,6 @@ impl<N: Clone> Map<N> {
         (slot <= *last).then_some(owner)
     }
 
-    /// Records that a slot has moved to another node.
     pub(crate) fn moved(&mut self, slot: u16, owner: N) {
         self.moved.insert(slot, owner);
     }

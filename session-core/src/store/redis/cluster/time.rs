@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
-/// How often to compare the clocks.
 const COMPARED_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) struct ClusterTime {
