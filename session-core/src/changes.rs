@@ -8,21 +8,21 @@ use crate::error::Error;
 use crate::fields::{Fields, Name, Unsorted};
 use crate::merge::{Change, Overflow, Rule};
 
-/// A field that a load found past its own deadline. It is removed with the next changes, unless
-/// another request gave it a new deadline in the meantime.
+/// A field that a load found past its own deadline. The next commit with changes removes it, unless
+/// another request has given it a new deadline.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Expired {
     /// The field.
     pub name: Name,
-    /// The name under which its deadline is stored.
+    /// The name that stores its deadline.
     pub deadline_name: Name,
-    /// The deadline that was found.
+    /// The deadline that the load found.
     pub deadline: Vec<u8>,
 }
 
 impl Expired {
-    /// The field `name`, whose deadline is stored as `deadline` under `deadline_name`.
+    /// The field `name`, whose `deadline` is stored under `deadline_name`.
     #[must_use]
     pub const fn new(name: Name, deadline_name: Name, deadline: Vec<u8>) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Changes {
         self.changes.iter()
     }
 
-    /// The fields that are removed before the changes are applied.
+    /// The fields to remove before the changes apply.
     #[must_use]
     pub fn expired(&self) -> &[Expired] {
         &self.expired
@@ -73,35 +73,35 @@ impl Changes {
         self.changes.get(name)
     }
 
-    /// Records what happened to a field, and replaces what was recorded before.
+    /// Records what happened to a field. Replaces an earlier record.
     pub fn insert(&mut self, name: Name, change: Change) {
         self.changes.insert(name, change);
     }
 
-    /// Says that nothing happened to a field.
+    /// Forgets what happened to a field.
     pub(crate) fn forget(&mut self, name: &str) {
         self.changes.remove(name);
     }
 
-    /// Says that a field was found past its deadline.
+    /// Records that a load found a field past its deadline.
     pub fn expire(&mut self, expired: Expired) {
         if !self.expired.contains(&expired) {
             self.expired.push(expired);
         }
     }
 
-    /// The changes that turn `before` into `after`; `rule` tells the merge rule of a name.
+    /// The changes that turn `before` into `after`; `rule` gives the merge rule of a name.
     ///
     /// # Errors
     ///
-    /// If a counter moved further than an `i64` reaches.
+    /// If a counter moves further than an `i64` reaches.
     pub(crate) fn diff(
         before: &Fields,
         after: &Fields,
         rule: impl Fn(&str) -> Rule,
     ) -> Result<Self, Error> {
         let mut changes = Self::new();
-        // Both are sorted by name, so one walk finds the pairs.
+        // Both are sorted by name, so one pass finds the pairs.
         let mut before = before.iter().peekable();
         for (name, value) in after.iter() {
             while let Some((gone, _)) = before.next_if(|(old, _)| *old < name) {
@@ -125,7 +125,7 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// If a counter would leave its range; nothing is merged then.
+    /// If a counter would leave its range. Then nothing is merged.
     pub fn merge(&mut self, later: Self) -> Result<(), Error> {
         if self.changes.is_empty() && self.expired.is_empty() {
             *self = later;
@@ -155,12 +155,12 @@ impl Changes {
         Ok(())
     }
 
-    /// Applies the changes to what is stored. Answers the values that merged fields have now, and
-    /// the values that were taken.
+    /// Applies the changes to what is stored. Returns the new values of merged fields, and the taken
+    /// values.
     ///
     /// # Errors
     ///
-    /// The name of a counter that would leave its range; nothing is applied then.
+    /// The name of a counter that would leave its range. Then nothing is applied.
     pub fn apply(&self, fields: &mut Fields) -> Result<Fields, Name> {
         let mut absent = self.expired_in(fields);
         let get = |name: &str| fields.get(name).filter(|_| !absent.contains(&name));
@@ -196,7 +196,7 @@ impl Changes {
         sets.collect()
     }
 
-    /// Writes the changes over what a request read, with what the store answered.
+    /// Applies the changes to what a request read, using the store's answer.
     pub(crate) fn overlay(&self, fields: &mut Fields, answer: &Fields) {
         let mut removed = self.expired_in(fields);
         let mut written = Vec::with_capacity(self.changes.len());
@@ -211,7 +211,7 @@ impl Changes {
         fields.edit(removed, written);
     }
 
-    /// The expired fields that nobody renewed, with their deadlines.
+    /// The expired fields that nobody has renewed, with their deadlines.
     fn expired_in(&self, fields: &Fields) -> Vec<&str> {
         let gone = self.expired.iter().filter(|expired| {
             fields.get(&expired.deadline_name) == Some(expired.deadline.as_slice())
@@ -221,7 +221,7 @@ impl Changes {
     }
 }
 
-/// Names only: the values are somebody's data.
+/// Names only: the values are private data.
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(&self.changes).finish()

@@ -1,4 +1,4 @@
-//! The only reader of the wall clock. Everything else is told the time.
+//! The only reader of the wall clock. Everything else gets the time as an argument.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -30,12 +30,12 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
-    /// The second that this instant is in, as metadata are packed.
+    /// This instant, cut to whole seconds as the packed metadata stores it.
     pub(crate) const fn in_whole_seconds(self) -> Self {
         Self(self.0 / 1000 * 1000)
     }
 
-    /// How long after `earlier` this is; zero where it is not after it.
+    /// The time from `earlier` to this instant; zero if `earlier` is not before it.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -48,13 +48,13 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Tells what time it is.
+/// A source of the current time.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The present instant.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
-/// So that a caller can keep a handle on a clock that it hands over.
+/// So a caller can keep a handle on the clock that it hands over.
 impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
     fn now(&self) -> Timestamp {
         C::now(self)

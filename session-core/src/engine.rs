@@ -34,22 +34,21 @@ pub mod users;
 
 use self::users::Parents;
 
-/// For this long after a new token, a request with the old one counts as a parallel request of the
-/// same browser, not as a thief's.
+/// For this long after a new token, a request with the old one counts as a parallel request of the same
+/// browser, not as a thief's.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// How much longer a record is kept than its session lives, so that a request that began in time
-/// can finish.
+/// How much longer a record stays than its session lives, so a request that began in time can finish.
 const SLACK: Duration = Duration::from_secs(120);
 
-/// How often a call is tried if its answer allows another try.
+/// How many times a call is tried, if its answer allows another try.
 const ATTEMPTS: usize = 3;
 
-/// How long after the deadline the engine still waits for a store. So the store's own time-out
-/// comes first, and it can replace a connection that does not answer.
+/// How long after the deadline the engine still waits for a store. The store's own timeout comes first,
+/// so it can replace a connection that does not answer.
 const ANSWER_SLACK: Duration = Duration::from_millis(100);
 
-/// The sessions of one type: where they are stored, how long they live, and what time it is.
+/// The sessions of one type: where they are stored, how long they live, and which clock counts.
 pub struct Engine<T: SessionData> {
     store: Arc<dyn Store>,
     clock: Option<Arc<dyn Clock>>,
@@ -61,7 +60,7 @@ pub struct Engine<T: SessionData> {
     keyring: Option<Keyring>,
     hook: Hook,
     wanted: Wanted,
-    /// The sessions with which these end.
+    /// The sessions that these end with.
     parent: Option<Arc<dyn Parents>>,
     /// Whether other sessions end with these.
     has_children: AtomicBool,
@@ -70,7 +69,7 @@ pub struct Engine<T: SessionData> {
 }
 
 impl<T: SessionData> Engine<T> {
-    /// The sessions of type `T` in `store`. They live by the store's time.
+    /// The sessions of type `T` in `store`. The store's clock counts.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, lifetime: Lifetime) -> Self {
         Self {
@@ -97,19 +96,19 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// The same sessions, which live by this clock instead: for tests that move it.
+    /// The same sessions, on this clock instead: for tests that move it.
     #[must_use]
     pub fn clock(self, clock: Option<Arc<dyn Clock>>) -> Self {
         Self { clock, ..self }
     }
 
-    /// The same sessions, each of at most this many bytes. Default: 1 MiB.
+    /// The same sessions, with a maximum size in bytes. Default: 1 MiB.
     #[must_use]
     pub fn max_size(self, max_size: usize) -> Self {
         Self { max_size, ..self }
     }
 
-    /// The same sessions, of which nobody knows which a user has.
+    /// The same sessions, without an index of users: nobody knows which sessions a user has.
     #[must_use]
     pub fn not_indexed(self) -> Self {
         Self {
@@ -118,25 +117,25 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// The same sessions, of which a user has at most as many as this says. Default: no limit.
+    /// The same sessions, with a limit per user. Default: no limit.
     #[must_use]
     pub fn limit(self, limit: Option<Limit>) -> Self {
         Self { limit, ..self }
     }
 
-    /// The same sessions, whose events this is told.
+    /// The same sessions, which report their events to this hook.
     #[must_use]
     pub fn on_event(self, hook: Hook) -> Self {
         Self { hook, ..self }
     }
 
-    /// The same sessions, whose encrypted fields are sealed with these keys.
+    /// The same sessions, which seal encrypted fields with these keys.
     #[must_use]
     pub fn keyring(self, keyring: Option<Keyring>) -> Self {
         Self { keyring, ..self }
     }
 
-    /// The same sessions, which end with these.
+    /// The same sessions, which end with those of `parent`.
     #[must_use]
     pub fn parent(self, parent: Option<Arc<Engine<T::Parent>>>) -> Self {
         let parent = parent.map(|parent| -> Arc<dyn Parents> {
@@ -150,7 +149,7 @@ impl<T: SessionData> Engine<T> {
         self.has_children.load(Ordering::SeqCst)
     }
 
-    /// How many sessions a user may have, in words for operators; empty: any number.
+    /// How many sessions a user may have, in words for operators; empty if any number.
     #[must_use]
     pub fn describe_limit(&self) -> String {
         self.limit.map_or_else(String::new, |limit| {
@@ -162,7 +161,7 @@ impl<T: SessionData> Engine<T> {
         })
     }
 
-    /// Which fields are encrypted, in words for operators; empty: none.
+    /// Which fields are encrypted, in words for operators; empty if none.
     #[must_use]
     pub fn describe_encryption(&self) -> String {
         let names: Vec<&str> = T::SCHEMA.encrypted().collect();
@@ -173,49 +172,49 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// The same sessions, which live this long once they remember their visitor. Default: 30 days.
+    /// The same sessions, with this lifetime when they remember their visitor. Default: 30 days.
     #[must_use]
     pub fn remember(self, remember: Duration) -> Self {
         Self { remember, ..self }
     }
 
-    /// The present instant, by the store's clock unless another was given.
+    /// The current time: by the given clock, or else by the store's.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let clock = self.clock.as_ref();
         clock.map_or_else(|| self.store().now(), |clock| clock.now())
     }
 
-    /// How long a session lives that has no lifetime of its own.
+    /// The lifetime of a session that has none of its own.
     #[must_use]
     pub fn lifetime(&self) -> &Lifetime {
         &self.lifetime
     }
 
-    /// How long a session lives that remembers its visitor.
+    /// The lifetime of a session that remembers its visitor.
     #[must_use]
     pub fn remembered(&self) -> Lifetime {
         Lifetime::new(self.remember, self.remember).persistent()
     }
 
-    /// Where the sessions are. A shared store is a store too, but boxes each call once more.
+    /// The store itself. The `Arc` around it is a `Store` too, but it boxes each call once more.
     fn store(&self) -> &dyn Store {
         &*self.store
     }
 
-    /// What and where the store is, for operators.
+    /// The kind of store and where it is, for operators.
     #[must_use]
     pub fn describe_store(&self) -> String {
         self.store().describe()
     }
 
-    /// The changes that turn the session that was encoded as `before` into `data`. `record` is what
-    /// the store held when the session was read.
+    /// The changes that turn the session encoded as `before` into `data`. `record` is what the store held
+    /// when the request read the session.
     ///
     /// # Errors
     ///
-    /// If a field cannot be encoded or read back, if it or the session is too large, or if a
-    /// counter moved further than it can count.
+    /// If a field cannot be encoded or read back, if a field or the session is too large, or if a counter
+    /// moves further than it can count.
     pub fn changes(
         &self,
         record: Option<&Record>,
@@ -230,7 +229,7 @@ impl<T: SessionData> Engine<T> {
             && changes.get(identity.name).is_some()
             && !T::SCHEMA.changes_identity(before, data)
         {
-            // The same user, encoded in another way.
+            // The same user, encoded differently.
             changes.forget(identity.name);
         }
         for field in T::SCHEMA.fields() {
@@ -260,8 +259,8 @@ impl<T: SessionData> Engine<T> {
         self.lifetime.touch_due(metadata, self.now())
     }
 
-    /// The session that a token opens, by a copy that the store keeps in this process. Only that it lives
-    /// is believed: anything else, the store must say.
+    /// The session that a token opens, from a copy that the store keeps in this process. Trust the copy
+    /// only when it shows a living session: anything else must come from the store.
     pub(crate) fn near(&self, token: &Token) -> Option<Live> {
         let key = self.key(token);
         let (record, sealed) = self.opened_record(key, self.store().near(key, &self.wanted)?);
@@ -322,7 +321,7 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Stores a new session with these fields; `None`: there is nothing to store. If the answer is
+    /// Stores a new session with these fields; `None` if there is nothing to store. If the answer is
     /// lost, it tries again under another id: nobody has the first one's token.
     pub(crate) async fn begin(
         &self,
@@ -336,7 +335,7 @@ impl<T: SessionData> Engine<T> {
         self.create(fields, pending, deadline).await.map(Some)
     }
 
-    /// Stores a new session with these fields, or with none.
+    /// Stores a new session, even without fields.
     pub(crate) async fn create(
         &self,
         fields: Fields,
@@ -386,7 +385,7 @@ impl<T: SessionData> Engine<T> {
         metadata
     }
 
-    /// The update that writes to a living session, and the token after it.
+    /// The update that writes to a living session, and the session's token afterwards.
     pub(crate) fn update(
         &self,
         live: &Live,
@@ -415,7 +414,7 @@ impl<T: SessionData> Engine<T> {
         }
         update.absolute_deadline = match (&update.lifetime, renews) {
             (Some(own), _) => Some(now.plus(own.absolute_timeout)),
-            // A login begins a new life: it must not end because its anonymous past was long.
+            // A login begins a new life: a long anonymous past must not end it.
             (None, Renews::Login) => Some(now.plus(self.lifetime.absolute_timeout)),
             (None, Renews::Nothing | Renews::Verifier) => None,
         };
@@ -433,8 +432,8 @@ impl<T: SessionData> Engine<T> {
         Ok((token, update))
     }
 
-    /// Does an update, once. `Late` is a definite answer, so it sends the update again while there
-    /// is time. If nobody knows whether it was done, it fails when it cannot land any more.
+    /// Sends an update once. `Late` is a definite answer, so it sends the update again while there is
+    /// time. If the outcome is unknown, it waits until the update can no longer happen, and fails.
     pub(crate) async fn send(
         &self,
         key: Key,
@@ -465,8 +464,8 @@ impl<T: SessionData> Engine<T> {
         Err(Error::store("the store did not get to it in time"))
     }
 
-    /// The session after an update was done and answered: what this request read, what it wrote, and
-    /// what the store said. It changes the record in place, if nobody else needs it as it was.
+    /// The session after a successful update: what this request read, what it wrote, and what the store
+    /// answered. Changes the record in place if nobody else still needs the old one.
     pub(crate) fn written(
         mut live: Live,
         token: Token,
@@ -477,7 +476,7 @@ impl<T: SessionData> Engine<T> {
         let record = Arc::make_mut(&mut live.record);
         update.changes.overlay(&mut record.fields, answer);
         record.metadata = metadata;
-        // How they are stored now, a transaction reads again first.
+        // A transaction reads the session again first, and so learns the sealed values.
         let sealed = Fields::new();
         Self::live(token, live.record, sealed)
     }
@@ -495,8 +494,8 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Extends a session; `false`: it is to end. A failure is only logged: it costs the session a
-    /// little of its idle time.
+    /// Extends a session; `false` if the session must end. A failure is only logged: it costs the session
+    /// a little of its idle time.
     pub(crate) async fn touch(&self, live: &Live) -> bool {
         if !self.may_extend(live) {
             return true;
@@ -520,14 +519,14 @@ impl<T: SessionData> Engine<T> {
         })
     }
 
-    /// When the record may be removed after this update, by the store's time.
+    /// When the record may be removed after this update, by the store's clock.
     pub(crate) fn remove_at(&self, update: &Update) -> Timestamp {
         self.store().now().plus(update.ttl)
     }
 
-    /// Ends these sessions. A delete may be sent again; where nobody knows whether one was done, it
-    /// fails when none can be done any more. It tells whether all are ended: one that is of another
-    /// login by now is left alone. Without a reason, nobody is told.
+    /// Ends these sessions. It may send a delete again; if the outcome is unknown, it waits until no
+    /// delete can happen any more, and fails. Returns whether all have ended: it leaves a session alone
+    /// that has another login by now. Without a reason, it reports no event.
     pub(crate) async fn end(
         &self,
         ends: &[End],
@@ -597,9 +596,9 @@ impl<T: SessionData> Engine<T> {
         left.saturating_add(SLACK)
     }
 
-    /// `deadline` in the store's time, or a little earlier.
+    /// `deadline` by the store's clock, or a little earlier.
     fn not_after(&self, deadline: Instant) -> Timestamp {
-        // In this order: what passes between the two is not given away.
+        // In this order, so that time between the two calls shortens the deadline, never extends it.
         let now = self.store().now();
         let left = deadline.saturating_duration_since(Instant::now());
         Timestamp::from_millis(now.plus(left).as_millis().saturating_sub(1))

@@ -1,4 +1,4 @@
-//! One opaque error: what went wrong in words, its kind by predicates, its cause by `source()`.
+//! One opaque error: a message in words, predicates for its kind, `source()` for its cause.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 /// Why a session could not be read or written.
 ///
-/// Neither its `Display` nor its `Debug` contains a token, session data, or a store's URL, so it
-/// may be logged as it is. "There is no such session" is a value, never an error.
+/// Neither `Display` nor `Debug` shows a token, session data, or a store's URL, so you can log it as it
+/// is. "There is no such session" is a value, never an error.
 ///
-/// The kinds that a caller can act on have a predicate; all others are for the log.
+/// The kinds that a caller can act on have a predicate. All others are for the log.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -45,13 +45,13 @@ impl Error {
         Self::new(Kind::Store, message)
     }
 
-    /// A write may have been done, or may still be, until its deadline: the connection broke, or no
+    /// A write may have been done, or may still be done until its deadline: the connection broke, or no
     /// answer came in time.
     pub fn unknown(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Unknown, message)
     }
 
-    /// Another request ended the session or replaced its token while this one was under way.
+    /// Another request ended the session or replaced its token during this one.
     #[must_use]
     pub fn gone() -> Self {
         Self::new(
@@ -60,8 +60,8 @@ impl Error {
         )
     }
 
-    /// The request wanted to end a session, but a login just replaced its token, or its cookies
-    /// cannot be believed. Nobody knows which session it means.
+    /// The request wanted to end a session, but a login just replaced its token, or its cookies are
+    /// ambiguous. Nobody knows which session it means.
     #[must_use]
     pub fn refused() -> Self {
         Self::new(
@@ -76,7 +76,7 @@ impl Error {
         Self::new(Kind::Csrf, reason)
     }
 
-    /// Somebody logged in, and all their sessions were ended after the request began.
+    /// A login failed, because all sessions of its user were ended after the request began.
     #[must_use]
     pub(crate) fn login_ended() -> Self {
         Self::new(
@@ -85,7 +85,7 @@ impl Error {
         )
     }
 
-    /// Somebody logged in who has as many sessions as `max_sessions` allows.
+    /// A login failed, because its user already has as many sessions as `max_sessions` allows.
     #[must_use]
     pub(crate) fn full() -> Self {
         Self::new(
@@ -94,7 +94,7 @@ impl Error {
         )
     }
 
-    /// A session was to begin that ends with one of this type, and the visitor has none.
+    /// A session could not begin, because the visitor has no session of its `parent` type.
     #[must_use]
     pub(crate) fn no_parent(parent: &str) -> Self {
         let message = format!(
@@ -104,7 +104,7 @@ impl Error {
         Self::new(Kind::NoParent, message)
     }
 
-    /// Somebody logged in to a session that ends with another one, whose token was just replaced.
+    /// A login failed, because the token of the parent session was just replaced.
     #[must_use]
     pub(crate) fn parent_replaced() -> Self {
         Self::new(
@@ -113,7 +113,7 @@ impl Error {
         )
     }
 
-    /// Another request changed what a transaction had read before the transaction could commit.
+    /// Other requests changed what a transaction had read before it could commit.
     #[must_use]
     pub fn conflict() -> Self {
         Self::new(
@@ -160,12 +160,12 @@ impl Error {
         Self::new(Kind::TooLarge, message)
     }
 
-    /// The application asked for something that cannot be done at this point.
+    /// The application asked for something that is not possible at this point.
     pub fn usage(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// The same error with the error that caused it.
+    /// The same error, with its cause.
     #[must_use]
     pub fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self(Arc::new(Inner {
@@ -183,8 +183,8 @@ impl Error {
         }))
     }
 
-    /// Whether the store is to blame: unreachable, refusing, or too slow. Trying later may help.
-    /// True for an unknown outcome too.
+    /// Whether the store is to blame: unreachable, refusing, or too slow. Trying later may help. Also
+    /// true for an unknown outcome.
     #[must_use]
     pub fn is_store(&self) -> bool {
         matches!(self.0.kind, Kind::Store | Kind::Unknown)
@@ -196,20 +196,20 @@ impl Error {
         self.0.kind == Kind::Unknown
     }
 
-    /// Whether another request ended the session or replaced its token in the meantime.
+    /// Whether another request ended the session or replaced its token meanwhile.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.0.kind == Kind::Gone
     }
 
-    /// Whether a login was refused, because the user has as many sessions as are allowed.
+    /// Whether a login was refused, because its user already has as many sessions as allowed.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.0.kind == Kind::Full
     }
 
     /// Whether a logout was refused, because its cookies do not say which session to end; or a login,
-    /// because all sessions of the user were ended while it was under way.
+    /// because all sessions of the user were ended meanwhile.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(
@@ -218,23 +218,23 @@ impl Error {
         )
     }
 
-    /// Whether it is a login beside a parent whose token was just replaced.
+    /// Whether a login was refused, because its parent's token was just replaced.
     pub(crate) fn is_parent_replaced(&self) -> bool {
         self.0.kind == Kind::ParentReplaced
     }
 
-    /// Whether it is a login that was refused so.
+    /// Whether a login was refused, because all sessions of the user were ended meanwhile.
     pub(crate) fn is_login_ended(&self) -> bool {
         self.0.kind == Kind::LoginEnded
     }
 
-    /// Whether a session could not begin, because the visitor has no session with which it would end.
+    /// Whether a session could not begin, because the visitor has no session of its `parent` type.
     #[must_use]
     pub fn is_without_parent(&self) -> bool {
         self.0.kind == Kind::NoParent
     }
 
-    /// Whether other requests changed the session each time a transaction was tried.
+    /// Whether other requests changed the session during each try of a transaction.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.0.kind == Kind::Conflict
@@ -252,19 +252,19 @@ impl Error {
         self.0.kind == Kind::Decode
     }
 
-    /// Whether a field's value cannot be written as JSON, or not be read back from it.
+    /// Whether a field's value cannot be written as JSON, or not read back from it.
     #[must_use]
     pub fn is_encode(&self) -> bool {
         self.0.kind == Kind::Encode
     }
 
-    /// Whether a field or the whole session would have been larger than its `max_size`.
+    /// Whether a field or the whole session would exceed its `max_size`.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.0.kind == Kind::TooLarge
     }
 
-    /// Whether a counter would have left the range of its type. Nothing was written.
+    /// Whether a counter would leave the range of its type. Nothing was written.
     #[must_use]
     pub fn is_overflow(&self) -> bool {
         self.0.kind == Kind::Overflow
@@ -282,7 +282,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Escapes what could begin another line of a log: a store's server may say anything.
+/// Escapes control characters, which could begin another line of a log: a server may send anything.
 struct OneLine<'f, 'b>(&'f mut fmt::Formatter<'b>);
 
 impl fmt::Write for OneLine<'_, '_> {
@@ -313,7 +313,7 @@ impl StdError for Error {
     }
 }
 
-/// The field of a stored name, in words. What comes behind a colon is the key of an entry: data.
+/// Describes the field of a stored name. The part after a colon is the key of an entry: data.
 pub(crate) fn described(stored: &str) -> String {
     match stored.split_once(':') {
         Some((field, _)) => format!("an entry of `{field}`"),

@@ -18,11 +18,12 @@ use crate::token::SessionId;
 pub struct Event {
     /// The name of the session type.
     pub session_type: &'static str,
-    /// The public handle of the session; `None`: there is none, or nobody knows which is meant.
+    /// The public handle of the session; `None` if there is none, or nobody knows which one the request
+    /// means.
     pub id: Option<SessionId>,
     /// What happened.
     pub kind: EventKind,
-    /// Why; `None`: the kind says it.
+    /// Why; `None` if the kind says it all.
     pub reason: Option<Reason>,
 }
 
@@ -30,19 +31,19 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A transaction met another request. It is tried again.
+    /// A transaction conflicted with another request. It is tried again.
     Conflict,
-    /// A session began; with [`Reason::Login`], with somebody logged in.
+    /// A session began; with [`Reason::Login`], somebody is logged in to it.
     Created,
-    /// A session ended: nothing is stored under its id any more. That its time is over is no event.
+    /// A session ended: nothing is stored under its id any more. Expiry is no event.
     Ended,
     /// A request was refused.
     Refused,
     /// The session has a new token.
     Rotated,
-    /// A request brought a token that opens its session no more, or never did.
+    /// A request brought a token that no longer opens its session, or never did.
     StaleToken,
-    /// The store failed; with [`Reason::UnknownOutcome`], what was asked may have been done.
+    /// The store failed. With [`Reason::UnknownOutcome`], the call may have taken effect.
     StoreError,
 }
 
@@ -66,13 +67,13 @@ pub enum Reason {
     MaxSessions,
     /// Nobody ever issued that token.
     NeverIssued,
-    /// It is not among the sessions of its user: all were ended, or the store lost the list.
+    /// It is not among its user's sessions: all were ended, or the store lost the list.
     NotListed,
     /// The request may come from another site.
     OtherSite,
-    /// The session with which it ends has ended.
+    /// The session that it ends with has ended.
     ParentEnded,
-    /// A login began another session in its place; of a token: another one has taken its place.
+    /// A login began another session in its place. For a stale token: another token has replaced it.
     Replaced,
     /// The request asked for a new token.
     Requested,
@@ -123,7 +124,7 @@ impl Reason {
 }
 
 impl Event {
-    /// What a line of the log says of it.
+    /// The message of its log line.
     const fn text(&self) -> &'static str {
         match (self.kind, self.reason) {
             (EventKind::Conflict, _) => "a transaction met another request and is tried again",
@@ -183,22 +184,22 @@ impl Event {
     }
 }
 
-/// The target of all events in the log, whichever crate they come from.
+/// The log target of all events, whichever crate they come from.
 pub const TARGET: &str = "rocket_typed_session";
 
 /// The counter of events.
 #[cfg(feature = "metrics")]
 pub const EVENTS: &str = "session_events_total";
 
-/// The histogram of how long calls of the store took, in seconds.
+/// The histogram of how long store calls take, in seconds.
 #[cfg(feature = "metrics")]
 pub const STORE_SECONDS: &str = "session_store_seconds";
 
-/// The counter of loads that a copy in this process answered, in the place of the store.
+/// The counter of loads that a copy in this process answered instead of the store.
 #[cfg(feature = "metrics")]
 pub const NEAR: &str = "session_near_total";
 
-/// Tells the recorder of metrics what each of them is.
+/// Describes all metrics to the recorder.
 #[cfg(feature = "metrics")]
 pub fn describe_metrics() {
     metrics::describe_counter!(EVENTS, "What happened to sessions, and why.");
@@ -211,7 +212,7 @@ pub fn describe_metrics() {
     );
 }
 
-/// The session as a store's key shows it, or its type alone.
+/// The session as its key in the store, or only its type.
 struct Subject<'e>(&'e Event);
 
 impl fmt::Display for Subject<'_> {
@@ -224,7 +225,7 @@ impl fmt::Display for Subject<'_> {
 }
 
 impl Error {
-    /// Which event this error is, if it is one.
+    /// The event that this error is, if it is one.
     #[must_use]
     pub fn event(&self) -> Option<(EventKind, Option<Reason>)> {
         let refused = |reason| Some((EventKind::Refused, Some(reason)));
@@ -248,7 +249,7 @@ impl Error {
     }
 }
 
-/// What an application does with events.
+/// The application's callback for events.
 #[derive(Clone, Default)]
 pub struct Hook(Option<Arc<Call>>);
 
@@ -261,7 +262,7 @@ impl Hook {
         Self(Some(Arc::new(hook)))
     }
 
-    /// Calls it. Sessions do not depend on what it does: a panic of it is logged.
+    /// Calls it. A panic in it is only logged: sessions do not depend on it.
     pub(crate) fn call(&self, event: &Event) {
         let Some(hook) = &self.0 else {
             return;

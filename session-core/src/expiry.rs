@@ -7,25 +7,24 @@ use crate::record::Metadata;
 
 /// How long a session lives, in the store and in the browser.
 ///
-/// Both limits always apply (OWASP ASVS 7.3.1 and 7.3.2): a session ends when it is idle for too
-/// long, and at its absolute deadline however busy it is.
+/// Both limits always apply (OWASP ASVS 7.3.1 and 7.3.2): a session ends after too long a silence, and at
+/// its absolute deadline however busy it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Lifetime {
     /// The longest silence allowed between two requests. Default: 30 minutes.
     pub idle_timeout: Duration,
-    /// The longest life allowed, counted from the session's creation and again from each login.
-    /// Default: 12 hours.
+    /// The longest life allowed. It counts from creation, and again from each login. Default: 12 hours.
     pub absolute_timeout: Duration,
-    /// How much idle time may pass before a request extends it. Default: a tenth of the idle
-    /// timeout. Smaller is more exact, larger writes less.
+    /// How much idle time may pass before a request extends it. Default: a tenth of the idle timeout. A
+    /// shorter interval is more exact, a longer one writes less.
     pub touch_interval: Duration,
     /// Whether the cookie outlives the browser's session. Default: no, as NIST SP 800-63B asks.
     pub persistent: bool,
 }
 
 impl Lifetime {
-    /// The two limits, and a touch interval of a tenth of the idle time.
+    /// The two limits, with a tenth of the idle timeout as the touch interval.
     #[must_use]
     pub fn new(idle_timeout: Duration, absolute_timeout: Duration) -> Self {
         Self {
@@ -53,14 +52,14 @@ impl Lifetime {
         idle_deadline.min(metadata.absolute_deadline)
     }
 
-    /// Whether the session with this metadata is over. At its deadline, it is.
+    /// Whether the session with this metadata has ended. At its deadline, it has.
     #[must_use]
     pub(crate) fn is_expired(&self, metadata: &Metadata, now: Timestamp) -> bool {
         now >= self.expires_at(metadata)
     }
 
-    /// Whether a request should extend the idle deadline. If a session has its own idle timeout,
-    /// its touch interval is in proportion to the declared one.
+    /// Whether a request should extend the idle deadline. A session with its own idle timeout scales the
+    /// declared touch interval in proportion.
     #[must_use]
     pub fn touch_due(&self, metadata: &Metadata, now: Timestamp) -> bool {
         let interval = metadata.idle_timeout.map_or(self.touch_interval, |own| {
@@ -74,8 +73,8 @@ impl Lifetime {
         now.since(metadata.touched_at) >= interval
     }
 
-    /// How long the cookie of the session with this metadata lives: until the absolute deadline, or
-    /// `None`, until the browser's session ends.
+    /// How long the cookie lives: until the absolute deadline, or, if `None`, until the browser's session
+    /// ends.
     #[must_use]
     pub(crate) fn cookie_max_age(&self, metadata: &Metadata, now: Timestamp) -> Option<Duration> {
         let persistent = metadata.persistent.unwrap_or(self.persistent);

@@ -32,7 +32,7 @@ pub struct Field<T: 'static> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "generated code names each")]
 pub enum OnUnreadable {
-    /// The field has its default. What is stored stays until the field is written.
+    /// The field gets its default. The stored value stays until the field is written.
     Default,
     /// The session counts as absent.
     DropSession,
@@ -41,11 +41,11 @@ pub enum OnUnreadable {
 }
 
 impl<T> Field<T> {
-    /// How many bytes the field, or each of its entries, may take by default: 64 KiB.
+    /// The default limit in bytes of a field, or of each of its entries: 64 KiB.
     const MAX_SIZE: usize = 64 << 10;
 
-    /// A field stored under `name`, or entries each stored under `name`, `:` and its key. The last
-    /// writer wins.
+    /// A field stored under `name`, or entries stored under `name`, `:` and their key. The last writer
+    /// wins.
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -68,26 +68,26 @@ impl<T> Field<T> {
         }
     }
 
-    /// The same field, which older builds may have stored under these names. They are read before
-    /// the present name.
+    /// The same field, which older builds may have stored under these names. They are read before the
+    /// present name.
     #[must_use]
     pub const fn aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }
 
-    /// The same field as a counter: differences are added up.
+    /// The same field as a counter: differences add up.
     #[must_use]
     pub const fn counter<V: CounterValue>(self) -> Self {
         self.merging(Rule::Counter(Counter::new(V::RANGE)))
     }
 
-    /// The same field, whose largest value stays.
+    /// The same field, which keeps its largest value.
     #[must_use]
     pub const fn max<V: OrderedValue>(self) -> Self {
         self.merging(Rule::Extreme(Extreme::Max))
     }
 
-    /// The same field, whose smallest value stays.
+    /// The same field, which keeps its smallest value.
     #[must_use]
     pub const fn min<V: OrderedValue>(self) -> Self {
         self.merging(Rule::Extreme(Extreme::Min))
@@ -130,13 +130,13 @@ impl<T> Field<T> {
         Self { keep: true, ..self }
     }
 
-    /// The same field with another limit in bytes; in a map, for each entry. Default: 64 KiB.
+    /// The same field with another limit in bytes; for a map, of each entry. Default: 64 KiB.
     #[must_use]
     pub const fn max_size(self, max_size: usize) -> Self {
         Self { max_size, ..self }
     }
 
-    /// The same field with a deadline of its own, counted from its last change.
+    /// The same field with its own deadline, counted from its last change.
     #[must_use]
     pub const fn ttl(self, ttl: Duration) -> Self {
         Self {
@@ -145,7 +145,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// The same field, which does this if it cannot be read. Default: [`OnUnreadable::Default`].
+    /// The same field, with what to do if it cannot be read. Default: [`OnUnreadable::Default`].
     #[must_use]
     pub const fn on_unreadable(self, on_unreadable: OnUnreadable) -> Self {
         Self {
@@ -154,15 +154,13 @@ impl<T> Field<T> {
         }
     }
 
-    /// All names under which the field may be stored, the newest value first. Each change removes
-    /// the old names, so a value under one of them was stored later than one under the present
-    /// name.
+    /// All names that may store the field, the newest value first. Each change removes the old names, so
+    /// a value under one of them is newer than one under the present name.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.aliases.iter().copied().chain([self.name])
     }
 
-    /// Whether the field owns this stored name: its own, an older one, an entry's or its
-    /// deadline's.
+    /// Whether the field owns this stored name: its own, an older one, an entry's or its deadline's.
     pub(crate) fn owns(&self, stored: &str) -> bool {
         let is_of = |name: &str| {
             let rest = stored.strip_prefix(name);
@@ -172,7 +170,7 @@ impl<T> Field<T> {
         names.any(is_of) || self.deadline_name().is_some_and(|name| name == stored)
     }
 
-    /// Whether a value of the field is stored under this name, now or by an older build.
+    /// Whether this name stores a value of the field, in this build or an older one.
     pub(crate) fn stores(&self, stored: &str) -> bool {
         let mut names = self.names();
         names.any(
@@ -184,18 +182,18 @@ impl<T> Field<T> {
         )
     }
 
-    /// The name under which its deadline is stored, if it has one.
+    /// The name that stores its deadline, if it has one.
     pub(crate) fn deadline_name(&self) -> Option<Name> {
         self.ttl?;
         Some(format!("{DEADLINE_PREFIX}{}", self.name).into())
     }
 
-    /// Whether the field is a map with one stored field for each of its entries.
+    /// Whether the field is a map that stores each entry under its own name.
     pub(crate) fn is_entries(&self) -> bool {
         self.codec.is_entries()
     }
 
-    /// The name under which a key of the field is stored; only entries have keys.
+    /// The stored name of one of its keys; only entries have keys.
     fn stored_name(&self, key: &str) -> Name {
         match self.is_entries() {
             true => format!("{}:{key}", self.name).into(),
@@ -203,20 +201,20 @@ impl<T> Field<T> {
         }
     }
 
-    /// Adds what the store holds for the field.
+    /// Adds the field's stored form.
     pub(crate) fn encode(&self, data: &T, fields: &mut Unsorted) -> Result<(), Error> {
         let encoded = self.codec.encode(self.name, data, fields);
         encoded.map_err(|error| Error::encode(self.name, error))
     }
 
-    /// What the store holds for the field alone.
+    /// The stored form of this field alone.
     pub(crate) fn encoded(&self, data: &T) -> Result<Fields, Error> {
         let mut fields = Unsorted::default();
         self.encode(data, &mut fields)?;
         Ok(fields.sorted())
     }
 
-    /// Sets the field to what is stored, if anything is. Reports the stored names that cannot be
+    /// Sets the field from its stored form, if there is one. Reports the stored names that cannot be
     /// read.
     pub(crate) fn decode(
         &self,
@@ -240,7 +238,7 @@ impl<T> Field<T> {
             }
             return;
         }
-        // The newest last, so that its entries stay.
+        // The newest last, so that its entries win.
         for name in std::iter::once(&self.name).chain(self.aliases) {
             for (key, value) in stored.with_prefix(&format!("{name}:")) {
                 if !self.codec.decode(data, key, value) {
@@ -250,14 +248,14 @@ impl<T> Field<T> {
         }
     }
 
-    /// Whether the field's value equals the one that was encoded so.
+    /// Whether the field's value equals the encoded one.
     pub(crate) fn is_same(&self, data: &T, encoded: Option<&[u8]>) -> bool {
         encoded.is_some_and(|bytes| self.codec.is_same(data, bytes))
     }
 
-    /// Refuses what could not be read back once it is stored. `written` says what is about to be
-    /// stored under the name of the field, or of an entry: only that is read back. What is written as
-    /// `null` is looked for everywhere, since it may look unchanged by that.
+    /// Refuses values that could not be read back. `written` gives the bytes to be stored under the name
+    /// of the field or of an entry: only those are read back. It looks for `null` everywhere, because a
+    /// value that encodes to `null` may look unchanged.
     pub(crate) fn check_storable<'w>(
         &self,
         data: &T,

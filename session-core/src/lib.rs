@@ -1,15 +1,15 @@
-//! The engine of [`rocket_typed_session`](https://docs.rs/rocket_typed_session), which is probably
-//! the crate you want.
+//! The engine of [`rocket_typed_session`](https://docs.rs/rocket_typed_session), which is probably the
+//! crate you want.
 //!
-//! Depend on this one to write a [`Store`](store::Store) of your own. It holds what a session is,
-//! apart from any web framework: the [record] of its [fields] and their [merge rules](merge), the
-//! [token], the [lifetimes](expiry), what a request does to its session, and two [stores](store).
+//! Depend on this one to write your own [`Store`](store::Store). It defines sessions without any web
+//! framework: the [record] with its [fields] and their [merge rules](merge), the [token], the
+//! [lifetimes](expiry), the steps of a request, and two [stores](store).
 //!
 //! # What this crate does not do
 //!
-//! It knows no Rocket, no HTTP and no cookie; the feature `rocket` only lets a
-//! [`SessionId`](token::SessionId) stand in a path and in a form. It has no global state and starts no task except the
-//! one that connects to Redis. It reads the wall clock in one place only, the [`clock`].
+//! It knows nothing of Rocket, HTTP or cookies; the feature `rocket` only lets a
+//! [`SessionId`](token::SessionId) appear in a path or a form. It has no global state. It starts only one
+//! kind of task, which connects to Redis. Only the [`clock`] reads the wall clock.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(test)]
@@ -22,7 +22,7 @@ mod rocket;
 mod storable;
 mod update;
 
-// For stores of your own:
+// For your own stores:
 pub mod changes;
 pub mod clock;
 pub mod error;
@@ -37,7 +37,7 @@ pub mod testing;
 pub mod token;
 pub mod users;
 
-// For `rocket_typed_session` and `session-macros` alone; they change without notice:
+// Only for `rocket_typed_session` and `session-macros`. They change without notice:
 #[doc(hidden)]
 pub mod engine;
 #[doc(hidden)]

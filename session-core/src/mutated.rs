@@ -1,6 +1,6 @@
-//! Whatever comes from a browser or a store: mutated inputs make no parser panic, and none takes long.
+//! Mutated inputs from browsers and stores: no parser panics, and none takes long.
 //!
-//! `INPUTS=10000000 cargo test --release -p session-core mutated -- --nocapture` tries as many.
+//! `INPUTS=10000000 cargo test --release -p session-core mutated -- --nocapture` tries that many.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::testing::mutations::Mutations;
 use crate::token::{SessionId, Token};
 use crate::users::{Roster, UserKey};
 
-/// A parser's name, an input that it reads, and the parser.
+/// A parser's name, an input that it accepts, and the parser.
 type Parser = (&'static str, Vec<u8>, fn(&[u8]));
 
 fn ring() -> Keyring {
@@ -34,7 +34,7 @@ fn parsers() -> Vec<Parser> {
         r#"{{"members":{{"{id}":{{"entered_at":1,"remove_at":2,"is_doomed":false,"label":"x"}}}},"ended_at":3,"ended_until":4}}"#
     );
 
-    // What it is sealed for is another field: no mutation makes it that.
+    // Sealed for another field, so no mutation may open.
     let sealed = ring().seal(Key::new("visit", id), "b", b"1").unwrap();
 
     vec![
@@ -45,7 +45,7 @@ fn parsers() -> Vec<Parser> {
             let _ = SessionId::parse(&String::from_utf8_lossy(bytes));
         }),
         ("metadata", metadata.pack(), |bytes| {
-            // What was read is written as it was.
+            // Packing writes back what it read.
             if let Some(metadata) = Metadata::unpack(bytes) {
                 assert!(metadata.pack().starts_with(&bytes[..bytes.len().min(51)]));
             }

@@ -1,16 +1,16 @@
-//! Which known word somebody meant.
+//! Guesses the word behind a typo.
 
-/// The known word that `word` was most probably meant to be, if any is close.
+/// The known word closest to `word`, if one is close enough.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distances = known.iter().map(|known| (distance(word, known), *known));
     let (distance, known) = distances.min_by_key(|(distance, _)| *distance)?;
-    // A third of the letters may be wrong; more is another word.
+    // Up to a third of the letters may be wrong; beyond that it is another word.
     (distance <= known.len().max(3) / 3).then_some(known)
 }
 
-/// How many letters to insert, remove, replace or swap with their neighbour (the optimal string
-/// alignment distance).
+/// How many letters to insert, remove, replace or swap with a neighbour (the optimal string alignment
+/// distance).
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().collect();
     let b: Vec<char> = b.chars().collect();

@@ -1,8 +1,8 @@
-//! The only source of randomness: the operating system's (OWASP ASVS 11.5.1).
+//! The only source of randomness: the operating system (OWASP ASVS 11.5.1).
 
 use crate::error::Error;
 
-/// A random number below `bound`, even enough for a back-off.
+/// A random number below `bound`, uniform enough for a back-off.
 ///
 /// # Errors
 ///

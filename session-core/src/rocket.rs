@@ -1,11 +1,11 @@
-//! What of Rocket only the crate of a type can implement: ids in paths and forms.
+//! Ids in Rocket's paths and forms. The orphan rule keeps these impls in this crate.
 
 use rocket::form::{self, FromFormField, ValueField};
 use rocket::request::FromParam;
 
 use crate::token::{InvalidSessionId, SessionId};
 
-/// `/devices/<id>`: anything else than an id forwards.
+/// `/devices/<id>`: forwards if it is not an id.
 impl FromParam<'_> for SessionId {
     type Error = InvalidSessionId;
 
@@ -14,7 +14,7 @@ impl FromParam<'_> for SessionId {
     }
 }
 
-/// A field of a form, or a query parameter.
+/// A form field or a query parameter.
 impl<'v> FromFormField<'v> for SessionId {
     fn from_value(field: ValueField<'v>) -> form::Result<'v, Self> {
         let id = field.value.parse();

@@ -1,5 +1,5 @@
-//! What the engine tells: each event to the log, the application and its metrics, and how long the store
-//! took.
+//! What the engine reports: events to the log, the application and its metrics, and how long store calls
+//! take.
 
 use tokio::time::Instant;
 use tracing::trace;
@@ -12,14 +12,13 @@ use crate::store::Key;
 use crate::token::SessionId;
 
 impl<T: SessionData> Engine<T> {
-    /// Tells that something happened, in the log too.
+    /// Reports an event, in the log too.
     pub(crate) fn tell(&self, kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) {
         Self::event(kind, reason, id).log();
         self.notify(kind, reason, id);
     }
 
-    /// Tells the application and its metrics that something happened. The log has a line of its own for
-    /// it.
+    /// Reports an event to the application and its metrics. Another line of the log covers it.
     pub fn notify(&self, kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) {
         let event = Self::event(kind, reason, id);
         event.count();
@@ -35,14 +34,14 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Counts a load that was not needed.
+    /// Counts a load that a copy in this process saved.
     pub(super) fn count_near(&self) {
         #[cfg(feature = "metrics")]
         metrics::counter!(crate::event::NEAR, "session" => T::SCHEMA.name()).increment(1);
     }
 
-    /// Calls the store, within the deadline. The log of an outage is the request's: one line for each
-    /// interval, and not one for each call.
+    /// Calls the store, within the deadline. It does not log an outage: the request does, with one line
+    /// for each interval instead of one for each call.
     pub(super) async fn call<R>(
         &self,
         verb: &'static str,

@@ -1,5 +1,5 @@
-//! Encrypted fields: only the store sees them sealed. Everything else works on the plain values, so
-//! changes are found, merged and checked as those of any field.
+//! Encrypted fields. Only the store sees them sealed; everything else works on plain values, so their
+//! changes are found, merged and checked like those of any field.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::seal::Keyring;
 use crate::store::{Expected, Key, Update};
 
 impl<T: SessionData> Engine<T> {
-    /// Loads a record with its encrypted fields opened, and these as they are stored. What does not open
-    /// is not in the record.
+    /// Loads a record and opens its encrypted fields. Also returns these fields as stored. Fields that do
+    /// not open are missing from the record.
     pub(super) async fn fetch(
         &self,
         key: Key,
@@ -30,7 +30,7 @@ impl<T: SessionData> Engine<T> {
         Ok(record.map(|record| self.opened_record(key, record)))
     }
 
-    /// A record as the engine reads it, and its encrypted fields as they are stored.
+    /// Opens a record's encrypted fields. Also returns these fields as stored.
     pub(super) fn opened_record(&self, key: Key, record: Arc<Record>) -> (Arc<Record>, Fields) {
         let sealed = Self::sealed_in(&record.fields);
         if sealed.is_empty() {
@@ -51,7 +51,7 @@ impl<T: SessionData> Engine<T> {
         sealed.map(|(name, value)| (name.clone(), value)).collect()
     }
 
-    /// These fields as the engine reads them, answered to these changes. What does not open is left out.
+    /// Opens the encrypted fields in the answer to these changes. Leaves out fields that do not open.
     pub(super) fn opened(&self, key: Key, fields: Fields, changes: &Changes) -> Fields {
         if T::SCHEMA.encrypted().next().is_none() {
             return fields;
@@ -59,7 +59,7 @@ impl<T: SessionData> Engine<T> {
         let opened = fields.iter().filter_map(|(name, value)| {
             let value = match T::SCHEMA.is_encrypted(name) {
                 true => {
-                    // What was taken has the field's name, and may have been stored under an older one.
+                    // A taken value has the field's name, but it may have been sealed under an older one.
                     let aliases = match changes.get(name) {
                         Some(Change::Take { aliases }) => *aliases,
                         _ => &[],
@@ -76,7 +76,7 @@ impl<T: SessionData> Engine<T> {
         opened.collect()
     }
 
-    /// The record as it is stored.
+    /// Seals a record's encrypted fields.
     pub(super) fn sealed_record(&self, key: Key, record: &Record) -> Result<Record, Error> {
         let mut record = record.clone();
         let plain = Self::sealed_in(&record.fields);
@@ -85,14 +85,14 @@ impl<T: SessionData> Engine<T> {
             Ok((name.clone(), sealed))
         });
         let sealed = sealed.collect::<Result<Vec<_>, Error>>()?;
-        // At once: each is longer than before, and there may be many.
+        // All at once: each value gets longer, and there may be many.
         if !sealed.is_empty() {
             record.fields.extend(sealed);
         }
         Ok(record)
     }
 
-    /// The update as it is stored; `None`: as it is.
+    /// Seals an update's encrypted fields; `None` if the type has no encrypted fields.
     pub(super) fn sealed_update(&self, key: Key, update: &Update) -> Result<Option<Update>, Error> {
         if T::SCHEMA.encrypted().next().is_none() {
             return Ok(None);
@@ -109,7 +109,7 @@ impl<T: SessionData> Engine<T> {
         Ok(Some(sealed))
     }
 
-    /// What a transaction expects to be stored still: everything that was read, as it was stored.
+    /// What a transaction expects the store to hold still: everything that it read, as stored.
     pub(crate) fn expected(live: &Live) -> Expected {
         if live.sealed.is_empty() {
             return T::SCHEMA.expected(&live.record.fields);

@@ -1,11 +1,11 @@
 //! Which sessions a user has: keeps the store's index in step with the sessions themselves.
 //!
-//! The order of the calls is what makes it hold, and a crash between two of them does no harm:
+//! The order of the calls guarantees it, and a crash between two of them does no harm:
 //!
-//! - a login enters the index before its session says who is logged in, and only an update says so,
-//!   never a create;
-//! - what is to end is doomed in the index, then deleted, then forgotten;
-//! - a session is extended in the index first, and ends if the index does not know it.
+//! - A login enters the index before its session says who is logged in. Only an update says so, never a
+//!   create.
+//! - A session to end is doomed in the index, then deleted, then forgotten.
+//! - A session is extended in the index first. If the index does not know it, it ends.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::store::{Key, UserIndex, Wanted, async_trait};
 use crate::token::SessionId;
 use crate::users::{Mark, Step, Stepped, UserKey, What, Whom};
 
-/// How many sessions are ended before they are forgotten together.
+/// How many sessions end before the index forgets them together.
 const AT_ONCE: usize = 32;
 
 /// A session of a user, as a list shows it.
@@ -35,13 +35,13 @@ const AT_ONCE: usize = 32;
 pub struct Found {
     /// Its public handle.
     pub id: SessionId,
-    /// What its record says.
+    /// The metadata in its record.
     pub metadata: Metadata,
-    /// What the application calls it.
+    /// The application's label for it.
     pub label: String,
 }
 
-/// A login that is about to be committed.
+/// A login about to be committed.
 pub(crate) struct Login {
     pub(crate) key: Key,
     pub(crate) user: UserKey,
@@ -53,32 +53,32 @@ pub(crate) struct Login {
 }
 
 impl<T: SessionData> Engine<T> {
-    /// Where it says which sessions a user has, if users are known and their sessions are indexed.
+    /// The store's index of users, if the type has an identity and its sessions are indexed.
     pub(crate) fn index(&self) -> Option<&dyn UserIndex> {
         let is_indexed = self.is_indexed && T::SCHEMA.identity().is_some();
         is_indexed.then(|| self.store().user_index()).flatten()
     }
 
-    /// Whether it is known which sessions a user has.
+    /// Whether the store indexes which sessions a user has.
     #[must_use]
     pub fn is_indexed(&self) -> bool {
         self.index().is_some()
     }
 
-    /// Whether it should be known which sessions a user has, and the store does not know.
+    /// Whether the type wants an index that the store does not have.
     #[must_use]
     pub fn lacks_index(&self) -> bool {
         self.is_indexed && T::SCHEMA.identity().is_some() && !self.is_indexed()
     }
 
-    /// The present point in the order of what is done to users.
+    /// The present point in the order of the index's steps.
     #[must_use]
     pub fn present(&self) -> Mark {
         self.index().map(UserIndex::present).unwrap_or_default()
     }
 
-    /// Lets a login in, and ends the sessions that make room for it; `false`: its own session is to
-    /// end.
+    /// Admits a login to the index, and ends the sessions that make room for it; `false` if the login's
+    /// own session must end.
     pub(crate) async fn admit(&self, login: &Login, deadline: Instant) -> Result<bool, Error> {
         if self.limit.is_some() && self.parent.is_some() {
             self.end_orphans_of(login.user, deadline).await?;
@@ -92,7 +92,7 @@ impl<T: SessionData> Engine<T> {
         };
         match self.step(login.user, what, deadline).await? {
             Stepped::Done(doomed) => {
-                // Without a limit, it is what an end of all left behind.
+                // Without a limit, these are left over from an interrupted end of the user's sessions.
                 let reason = self.limit.map_or(Reason::Revoked, |_| Reason::MaxSessions);
                 self.end_doomed(login.user, &doomed, reason, Some(deadline))
                     .await?;
@@ -110,8 +110,8 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Ends the sessions of a user that open for nobody, since their parents have ended: they keep nobody
-    /// out, and no other one must end for them.
+    /// Ends the user's sessions whose parents have ended. They open for nobody, so they must not keep a
+    /// login out or make another session end.
     async fn end_orphans_of(&self, user: UserKey, deadline: Instant) -> Result<(), Error> {
         for (id, _, record) in self.stored_of(user, Some(deadline)).await? {
             if !self.has_living_parent(&record.fields).await? {
@@ -122,14 +122,14 @@ impl<T: SessionData> Engine<T> {
         Ok(())
     }
 
-    /// Whether the index can be told of a longer life. It cannot if it is unreadable whose session it
-    /// is: then the session ends when the index thinks that it does.
+    /// Whether the index can learn of a longer life. It cannot if the session's user is unreadable. Then
+    /// the session ends when the index expects it to.
     pub(crate) fn may_extend(&self, live: &Live) -> bool {
         let is_listed = live.is_identified && self.index().is_some();
         !is_listed || T::SCHEMA.user_of(&live.record.fields).is_some()
     }
 
-    /// Extends a session in the index; `false`: it is to end.
+    /// Extends a session in the index; `false` if the session must end.
     pub(crate) async fn renew(
         &self,
         live: &Live,
@@ -155,7 +155,8 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Forgets a session that has ended. If that fails, it is forgotten when it would be over.
+    /// Forgets a session that has ended. If that fails, the index forgets it when the session would have
+    /// expired.
     pub(crate) async fn forget(&self, end: &End, deadline: Instant) {
         let record = end.record.as_ref().filter(|_| self.index().is_some());
         let user = record.and_then(|record| T::SCHEMA.user_of(&record.fields));
@@ -164,7 +165,7 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Removes a session that was begun for a login, which then failed: nobody has its token.
+    /// Removes a session that was begun for a login that then failed: nobody has its token.
     pub(crate) async fn abandon(&self, user: UserKey, fresh: &Live, deadline: Instant) {
         if let Err(error) = self.end(&[fresh.end()], None, deadline).await {
             let key = fresh.key;
@@ -173,8 +174,8 @@ impl<T: SessionData> Engine<T> {
         self.forget_of(user, vec![fresh.key.id], deadline).await;
     }
 
-    /// Forgets a session whose login was let in and not stored, if it is gone for good: another request
-    /// may have logged the same user in to it.
+    /// Forgets a session whose login was admitted but not stored, if its record is gone. If the record is
+    /// still there, another request may have logged the same user in to it.
     pub(crate) async fn leave_index(&self, user: UserKey, live: &Live, deadline: Instant) {
         let nothing = Wanted::Fields([].into());
         let loading = self.store().load(live.key, &nothing);
@@ -193,12 +194,12 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Ends sessions of a user. When it returns, they have ended, and where it says all, nobody is
-    /// logged in whose login began before. Answers how many it ended, and when.
+    /// Ends sessions of a user. When it returns, they have ended. For [`Whom::All`] and [`Whom::AllBut`],
+    /// no login that began before succeeds any more. Returns how many sessions it ended, and when.
     ///
     /// # Errors
     ///
-    /// If the store fails: some of them may have ended. Do it again.
+    /// If the store fails. Some of them may have ended: call it again.
     pub async fn end_sessions(&self, user: UserKey, whom: Whom) -> Result<(usize, Mark), Error> {
         let deadline = self.deadline();
         match self.step(user, What::Doom(whom), deadline).await? {
@@ -211,7 +212,7 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// The sessions of a user that are alive, the one that was used last first. It asks for each.
+    /// The living sessions of a user, last used first. Loads each.
     ///
     /// # Errors
     ///
@@ -233,8 +234,8 @@ impl<T: SessionData> Engine<T> {
         Ok(found)
     }
 
-    /// The records of a user, each with what the application calls it. It asks for each. Without a
-    /// deadline, each call has one.
+    /// The records of a user's sessions, each with its label. Loads each. Without a deadline, each call
+    /// gets its own.
     async fn stored_of(
         &self,
         user: UserKey,
@@ -251,7 +252,7 @@ impl<T: SessionData> Engine<T> {
             let Some((record, _)) = self.fetch(key, next()).await? else {
                 continue;
             };
-            // It may be nobody's still, or became another user's after a login that was cut off.
+            // It may still have no user, or have another one after an interrupted login.
             if T::SCHEMA.user_of(&record.fields) == Some(user) {
                 stored.push((id, member.label, record));
             }
@@ -259,7 +260,8 @@ impl<T: SessionData> Engine<T> {
         Ok(stored)
     }
 
-    /// Whether the session with which one with these fields ends goes on; yes, if it ends with none.
+    /// Whether the parent of a session with these fields is still alive; `true` if the type has no
+    /// parent.
     async fn has_living_parent(&self, fields: &Fields) -> Result<bool, Error> {
         let Some(parent) = &self.parent else {
             return Ok(true);
@@ -270,8 +272,8 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Deletes what is doomed, then forgets it, a few at a time, so that what is done stays done if it
-    /// fails. Without a deadline, each of them has one.
+    /// Deletes doomed sessions, then forgets them, a few at a time, so a failure keeps what is already
+    /// done. Without a deadline, each session gets its own.
     async fn end_doomed(
         &self,
         user: UserKey,
@@ -290,8 +292,8 @@ impl<T: SessionData> Engine<T> {
         Ok(())
     }
 
-    /// Ends a session, unless it is another user's: a login that was cut off can have entered it in the
-    /// index of a user to whom it never belonged.
+    /// Ends a session, unless it is another user's: an interrupted login may have entered it in the wrong
+    /// user's index.
     async fn end_one_of(
         &self,
         user: UserKey,
@@ -316,7 +318,7 @@ impl<T: SessionData> Engine<T> {
                 login: Some(record.metadata.digests),
                 record: None,
             };
-            // If somebody logged in to it in the meantime, it is looked at again.
+            // If somebody logged in to it meanwhile, look again.
             if self.end(&[end], Some(reason), deadline).await? {
                 return Ok(());
             }
@@ -326,7 +328,7 @@ impl<T: SessionData> Engine<T> {
         ))
     }
 
-    /// Does a step; again, if the store did not get to it in time.
+    /// Does a step. Repeats it if the store did not get to it in time.
     async fn step(&self, user: UserKey, what: What, deadline: Instant) -> Result<Stepped, Error> {
         let index = self.index().ok_or_else(|| {
             Error::usage(
@@ -342,7 +344,7 @@ impl<T: SessionData> Engine<T> {
                 Ok(Stepped::Late(_)) if Instant::now() < deadline => {}
                 Ok(Stepped::Late(_)) => break,
                 Err(error) if error.is_unknown() => {
-                    // Nothing of it may land after the answer.
+                    // Nothing of it may happen after the answer.
                     sleep_until(deadline).await;
                     return Err(error);
                 }
@@ -353,10 +355,10 @@ impl<T: SessionData> Engine<T> {
     }
 }
 
-/// Sessions with which others end. Without a type, since each type may have a parent in turn.
+/// Sessions that others end with. Without a type parameter, since each type may have a parent in turn.
 #[async_trait]
 pub(super) trait Parents: Send + Sync {
-    /// Whether what a session is linked to goes on.
+    /// Whether the session behind this link is still alive.
     async fn is_alive(&self, link: Link) -> Result<bool, Error>;
 }
 

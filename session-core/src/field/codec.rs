@@ -6,15 +6,15 @@ use crate::fields::{Name, Unsorted};
 use crate::storable;
 use crate::value::{FieldValue, MapValue};
 
-/// Encodes and decodes one field of `T`. An entry of a map has a key; any other field has only the
-/// key `""`.
+/// Encodes and decodes one field of `T`. An entry of a map has a key; any other field has only the key
+/// `""`.
 ///
-/// The encoding is JSON, so integers are decimal, and an operator can read what is stored.
+/// The encoding is JSON, so integers are decimal, and an operator can read them.
 pub trait Codec<T>: Send + Sync {
-    /// Whether it is a map with one stored field for each of its entries.
+    /// Whether it is a map that stores each entry under its own name.
     fn is_entries(&self) -> bool;
 
-    /// Adds what is stored for the field `name`.
+    /// Adds the stored form of the field `name`.
     ///
     /// # Errors
     ///
@@ -26,23 +26,23 @@ pub trait Codec<T>: Send + Sync {
         fields: &mut Unsorted,
     ) -> Result<(), serde_json::Error>;
 
-    /// Sets the value of a key. If the bytes don't parse as its type, it answers `false` and leaves
-    /// the field alone.
+    /// Sets the value of a key. If the bytes don't parse as its type, returns `false` and leaves the
+    /// field alone.
     fn decode(&self, data: &mut T, key: &str, bytes: &[u8]) -> bool;
 
-    /// Checks that the values can be read back; tries it only for those that are about to be stored.
+    /// Checks that values can be read back. It reads back only those about to be stored.
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// The reason why not.
     fn check(&self, data: &T, written: Written<'_>) -> Result<(), &'static str>;
 
-    /// Whether the field's value equals the one that `bytes` encode, though it is encoded in another
-    /// way. Only identities are compared so.
+    /// Whether the field's value equals the one in `bytes`, even if the bytes differ. Only identities
+    /// need this.
     fn is_same(&self, data: &T, bytes: &[u8]) -> bool;
 }
 
-/// What is about to be stored for a key; `None`: nothing.
+/// The bytes to be stored for a key, if any.
 type Written<'w> = &'w dyn Fn(&str) -> Option<&'w [u8]>;
 
 /// Finds a field of type `V` in a `T`: the [`Codec`] of every field except maps of entries.
@@ -58,8 +58,8 @@ pub struct Accessor<T, V> {
 
 /// The field of type `V` that both functions find.
 ///
-/// Only this function asks whether `V` can be stored. So the compiler complains once, and
-/// underlines the type where the user wrote it.
+/// Only this function requires that `V` can be stored. So the compiler complains once, and underlines the
+/// type where the user wrote it.
 #[must_use]
 pub const fn accessor<V: FieldValue, T>(
     get: fn(&T) -> &V,
@@ -77,7 +77,7 @@ pub const fn accessor<V: FieldValue, T>(
 }
 
 impl<T, V> Accessor<T, V> {
-    /// The same field, whose values are compared as values: two sets are equal that iterate in
+    /// The same field, which compares values, not bytes: two sets are equal even if they iterate in
     /// another order.
     #[must_use]
     pub const fn compared(self) -> Self
@@ -90,7 +90,7 @@ impl<T, V> Accessor<T, V> {
         }
     }
 
-    /// The same field, of which `migrate` reads what is stored in an older form.
+    /// The same field, with `migrate` to read an older stored form.
     #[must_use]
     pub const fn migrate(self, migrate: fn(&str) -> Option<V>) -> Self {
         Self {
@@ -156,7 +156,7 @@ pub struct Entries<T, M> {
 
 /// The map of type `M` that both functions find.
 ///
-/// Like [`accessor`], only this function asks whether `M` is one.
+/// Like [`accessor`], only this function requires that `M` is a map.
 #[must_use]
 pub const fn entries<M: MapValue, T>(
     get: fn(&T) -> &M,
