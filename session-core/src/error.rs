@@ -209,7 +209,7 @@ impl Error {
     }
 
     /// Whether a logout was refused, because its cookies do not say which session to end; or a login,
-    /// because all sessions of the user were ended meanwhile.
+    /// because all sessions of the user were ended meanwhile, or its parent's token was just replaced.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(

@@ -5,22 +5,22 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
-/// The name under which a field is stored.
+/// The stored name of a field.
 pub type Name = Cow<'static, str>;
 
-/// The prefix of the names under which the deadlines of fields are stored. No field has another
-/// name that begins with `@` than these and [`PARENT`], so a store may use the others for itself.
+/// The prefix of the names that store deadlines of fields. Apart from these and [`PARENT`], no field has
+/// a name that begins with `@`, so a store may use such names for itself.
 pub const DEADLINE_PREFIX: &str = "@until:";
 
-/// The name under which a session says with which other session it ends.
+/// The name that stores which other session a session ends with.
 pub const PARENT: &str = "@parent";
 
 /// Stored names and their encoded values, sorted by name.
 ///
-/// All values are in one buffer, so that many small ones are made, copied and dropped at once.
+/// One buffer holds all values, so many small ones are created, copied and dropped at once.
 #[derive(Clone, Default)]
 pub struct Fields {
-    /// Each name, and where its value is.
+    /// Each name, and the position of its value.
     spans: Vec<(Name, Range<usize>)>,
     /// The values in any order, without gaps.
     bytes: Vec<u8>,
@@ -43,7 +43,8 @@ impl Fields {
         Some(&self.bytes[self.spans[index].1.clone()])
     }
 
-    /// Sets the encoded value of a field. It costs as much as there are fields; for many, `extend`.
+    /// Sets the encoded value of a field. The cost grows with the number of fields; for many, use
+    /// `extend`.
     pub fn insert(&mut self, name: Name, value: &[u8]) {
         match self.position(&name) {
             Ok(index) => {
@@ -89,7 +90,7 @@ impl Fields {
         names.sum::<usize>() + self.bytes.len()
     }
 
-    /// How many bytes of memory they take.
+    /// How many bytes of memory they use.
     #[cfg(feature = "redis")]
     pub(crate) fn footprint(&self) -> usize {
         let names = self.spans.iter().map(|(name, _)| name.len());
@@ -97,8 +98,8 @@ impl Fields {
         spans + names.sum::<usize>() + self.bytes.capacity()
     }
 
-    /// Removes fields, then sets others: one by one if they are few, otherwise in one pass over
-    /// all, so that 50,000 entries cost milliseconds.
+    /// Removes fields, then sets others: a few one by one, many in one pass, so that 50,000 entries cost
+    /// milliseconds.
     pub(crate) fn edit(&mut self, mut removed: Vec<&str>, written: Vec<(&Name, Cow<'_, [u8]>)>) {
         const FEW: usize = 8;
         if removed.len() < FEW {
@@ -156,7 +157,7 @@ impl Fields {
         self.bytes.drain(gone);
     }
 
-    /// Drops the bytes that are no field's.
+    /// Drops the bytes that belong to no field.
     fn close_gaps(&mut self) {
         let old = std::mem::take(&mut self.bytes);
         for (_, span) in &mut self.spans {
@@ -167,14 +168,14 @@ impl Fields {
     }
 }
 
-/// Fields that come in any order.
+/// Fields in any order.
 #[derive(Debug, Default)]
 pub struct Unsorted(Fields);
 
 impl Unsorted {
     /// Room for this many fields.
     pub(crate) fn with_capacity(fields: usize) -> Self {
-        /// What most values fit into.
+        /// Most values fit into this many bytes.
         const VALUE: usize = 16;
         Self(Fields {
             spans: Vec::with_capacity(fields),
@@ -182,7 +183,7 @@ impl Unsorted {
         })
     }
 
-    /// Adds a field whose value is written in place. Of two of one name, the later one counts.
+    /// Adds a field and writes its value in place. If a name occurs twice, the later value counts.
     pub(crate) fn write<E>(
         &mut self,
         name: Name,
@@ -201,18 +202,18 @@ impl Unsorted {
         self.0.spans.push((name, span));
     }
 
-    /// How many came so far.
+    /// How many fields it has so far.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The values that came after this many.
+    /// The values after the first `start` fields.
     pub(crate) fn values_from(&self, start: usize) -> impl Iterator<Item = &[u8]> {
         let fields = self.0.spans[start..].iter();
         fields.map(|field| self.0.pair(field).1)
     }
 
-    /// Takes back what came after this many.
+    /// Drops all but the first `len` fields.
     pub(crate) fn truncate(&mut self, len: usize) {
         if let Some((_, first)) = self.0.spans.get(len) {
             self.0.bytes.truncate(first.start);
@@ -223,11 +224,11 @@ impl Unsorted {
     /// The fields, by name.
     pub(crate) fn sorted(mut self) -> Fields {
         let spans = &mut self.0.spans;
-        // Most come so.
+        // Most arrive sorted.
         if spans.is_sorted_by(|a, b| a.0 < b.0) {
             return self.0;
         }
-        // Stable, so that of two of one name the last one stays.
+        // Stable, so the last of two equal names stays.
         spans.sort_by(|a, b| a.0.cmp(&b.0));
         let came = spans.len();
         spans.dedup_by(|later, kept| {
@@ -278,7 +279,7 @@ impl Hash for Fields {
     }
 }
 
-/// Names and sizes only: the values are somebody's data.
+/// Names and sizes only: the values are private data.
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
@@ -323,7 +324,7 @@ mod tests {
     }
 
     proptest! {
-        /// The buffer has no gaps and no leftovers, whatever was done to it.
+        /// After any sequence of edits, the buffer has no gaps and no leftovers.
         #[test]
         fn they_are_a_sorted_map(first in pairs(), set in pairs(), removed in pairs(), edited in pairs()) {
             let named = |pairs: &Pairs| -> Vec<(Name, Vec<u8>)> {

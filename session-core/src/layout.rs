@@ -1,4 +1,4 @@
-//! The stored form of a session type, in words, so that a test can pin it.
+//! The stored form of a session type, in words, so a test can pin it.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -9,8 +9,8 @@ use crate::field::Field;
 use crate::schema::Schema;
 
 impl<T> Schema<T> {
-    /// A line for each field: its name, its type, the shapes of its default and of its values in
-    /// these samples, and the options that say how it is stored.
+    /// One line for each field: its name, its type, the shapes of its default and of its values in these
+    /// samples, and the options that affect how it is stored.
     #[must_use]
     pub fn layout(&self, samples: &[T]) -> String {
         let defaults = self.defaults();
@@ -21,11 +21,10 @@ impl<T> Schema<T> {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// Compares the layout with a pinned one. White space around the lines and their order do not
+    /// Compares the layout with a pinned one. White space around lines and the order of lines do not
     /// matter.
     ///
-    /// The inside of a map, of an `Option` and of an enum's variant has a shape only if a sample
-    /// shows it.
+    /// The inside of a map, an `Option` or an enum's variant has a shape only if a sample shows it.
     ///
     /// # Errors
     ///
@@ -85,7 +84,7 @@ fn layout_of<'s, T: 's>(field: &Field<T>, values: impl Iterator<Item = &'s T>) -
     let mut line = format!("{}: {}", field.name, field.type_name.replace(' ', ""));
     let mut shape = Shape::default();
     for value in values {
-        // What cannot be encoded has no shape.
+        // Values that cannot be encoded have no shape.
         if let Ok(encoded) = field.encoded(value) {
             for (_, value) in encoded.iter() {
                 shape.add(&serde_json::from_slice(value).unwrap_or_default());
@@ -144,7 +143,7 @@ struct Shape {
 struct Object {
     /// How many objects there were.
     count: usize,
-    /// In how many of them each key is, and what it holds.
+    /// For each key, how many objects have it, and what it holds.
     keys: BTreeMap<String, (usize, Shape)>,
 }
 

@@ -1,4 +1,4 @@
-//! How concurrent changes of one field merge: one file a rule.
+//! How concurrent changes of one field merge: one file per rule.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -33,7 +33,7 @@ pub enum Change {
     Add {
         /// By how much.
         delta: i64,
-        /// Where it starts if the store has no value for it.
+        /// Where it starts if nothing is stored.
         base: i64,
         /// Its range and its old names.
         counter: Counter,
@@ -42,10 +42,10 @@ pub enum Change {
     Extreme(Extreme, Vec<u8>),
     /// It now has this encoded value.
     Set(Vec<u8>),
-    /// It is absent now, and the update answers the value that it had.
+    /// It is absent now, and the update returns the value that it had.
     Take {
-        /// The names under which an older build may have stored it. They are read before the
-        /// field's own name, and removed with it.
+        /// The names that an older build may have stored it under. They are read before the field's own
+        /// name, and removed with it.
         aliases: &'static [&'static str],
     },
     /// It is absent now.
@@ -66,7 +66,7 @@ impl Rule {
         }
     }
 
-    /// The value of a field when several of its names hold one; the newest comes first.
+    /// The value of a field when several of its names store one; the newest comes first.
     pub(crate) fn combined<'s>(self, values: &[&'s [u8]]) -> Option<Cow<'s, [u8]>> {
         let (&newest, older) = values.split_first()?;
         let integers =
@@ -93,7 +93,7 @@ impl Rule {
 }
 
 impl Change {
-    /// Both, this one first. `None`: they cancel each other.
+    /// Both changes, this one first; `None` if they cancel out.
     pub(crate) fn then(&self, later: Self) -> Result<Option<Self>, Overflow> {
         match (self, later) {
             (
@@ -112,7 +112,7 @@ impl Change {
                 Ok(Some(Self::Extreme(same, value)))
             }
             (_, later @ (Self::Set(_) | Self::Unset | Self::Take { .. })) => Ok(Some(later)),
-            // This one says everything that is stored, so the later one can be applied at once.
+            // This change determines the stored value, so the later one can be applied now.
             (earlier, later) => {
                 let mut stored = Fields::new();
                 if let Self::Set(value) | Self::Extreme(_, value) = earlier {
@@ -126,8 +126,7 @@ impl Change {
         }
     }
 
-    /// What is stored for the field `name` afterwards; `get` reads what is stored before. `None`:
-    /// nothing.
+    /// The stored value of the field `name` after the change, if any; `get` reads the values from before.
     pub(crate) fn applied<'s>(
         &self,
         name: &str,
@@ -148,7 +147,7 @@ impl Change {
         })
     }
 
-    /// What an update answers for the field; `after` is what is stored after the change.
+    /// What an update returns for the field; `after` is the stored value after the change.
     pub(crate) fn answer<'a, 's: 'a>(
         &self,
         name: &str,
@@ -162,7 +161,7 @@ impl Change {
         }
     }
 
-    /// The other names that become absent with it.
+    /// Other names that it makes absent too.
     pub(crate) fn removes(&self) -> &'static [&'static str] {
         match self {
             Self::Add { counter, .. } => counter.aliases,
@@ -172,7 +171,7 @@ impl Change {
     }
 }
 
-/// What happened, without the values: they are somebody's data.
+/// The kind of change, without the values: they are private data.
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -185,7 +184,7 @@ impl fmt::Debug for Change {
     }
 }
 
-/// How one encoded integer compares to another; `None` if either is not an integer.
+/// Compares two encoded integers; `None` if either is not an integer.
 fn compare(a: &[u8], b: &[u8]) -> Option<Ordering> {
     let ((a_is_negative, a), (b_is_negative, b)) = (integer(a)?, integer(b)?);
     let by_size = a.len().cmp(&b.len()).then(a.cmp(b));
@@ -197,14 +196,14 @@ fn compare(a: &[u8], b: &[u8]) -> Option<Ordering> {
     })
 }
 
-/// Reads an integer as it is encoded.
+/// Reads an integer in its canonical encoding.
 fn parse<N: std::str::FromStr>(encoded: &[u8]) -> Option<N> {
     integer(encoded)?;
     str::from_utf8(encoded).ok()?.parse().ok()
 }
 
-/// Whether an encoded integer is negative, and its digits: no sign but `-`, no leading zeros, no
-/// white space.
+/// Whether an encoded integer is negative, and its digits: no sign but `-`, no leading zeros, no white
+/// space.
 fn integer(encoded: &[u8]) -> Option<(bool, &str)> {
     let text = str::from_utf8(encoded).ok()?;
     let (is_negative, digits) = match text.strip_prefix('-') {

@@ -1,6 +1,6 @@
-//! What a session type declares about lifetimes, size and cookie, and all rules about that.
+//! What a session type declares about lifetimes, size and cookie, with all rules for these options.
 //!
-//! The macro and the configuration both call [`Options::check`], so each rule stands here once.
+//! The macro and the configuration both call [`Options::check`], so each rule is written once.
 
 use std::panic::catch_unwind;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub use crate::users::WhenFull;
 
 macro_rules! options {
     ($($(#[$docs:meta])* $name:ident: $type:ty),* $(,)?) => {
-        /// What a session type declares about lifetimes, size and cookie; `None`: the default.
+        /// What a session type declares about lifetimes, size and cookie; `None` is the default.
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
         #[non_exhaustive]
         pub struct Options<'a> {
@@ -39,7 +39,7 @@ macro_rules! options {
                 }
             )*
 
-            /// The same options; where they are undeclared, these others apply.
+            /// The same options, with `others` where they are undeclared.
             #[must_use]
             pub fn or(self, others: Self) -> Self {
                 Self { $($name: self.$name.or(others.$name)),* }
@@ -53,7 +53,7 @@ options! {
     cookie: &'a str,
     /// The longest silence allowed. Default: 30 minutes.
     idle: Duration,
-    /// The longest life allowed, from the creation or the last login. Default: 12 hours.
+    /// The longest life allowed, from creation or the last login. Default: 12 hours.
     absolute: Duration,
     /// How much idle time may pass before a request extends it. Default: a tenth of `idle`.
     touch: Duration,
@@ -73,11 +73,11 @@ options! {
     persistent: bool,
     /// Whether the store knows which sessions a user has. Default: yes.
     indexed: bool,
-    /// Whether a user's sessions are listed with the browser that they are in. Default: no.
+    /// Whether a list of a user's sessions shows their browsers. Default: no.
     devices: bool,
     /// How many sessions a user may have. Default: any number.
     max_sessions: usize,
-    /// What happens if there are as many. Default: the oldest ends.
+    /// What happens at the limit. Default: the oldest session ends.
     when_full: WhenFull,
 }
 
@@ -87,7 +87,7 @@ options! {
 pub struct Fault {
     /// The option's name.
     pub option: &'static str,
-    /// The option whose default it contradicts, if that option is not declared.
+    /// The undeclared option whose default it contradicts, if any.
     pub undeclared: Option<&'static str>,
     /// What is wrong, and what to write instead.
     pub message: String,
@@ -102,7 +102,7 @@ impl Fault {
         }
     }
 
-    /// The same fault, which depends on this other option.
+    /// The same fault, caused together with this other option.
     fn beside(self, name: &'static str, other: Option<impl Copy>) -> Self {
         let undeclared = other.is_none().then_some(name);
         Self { undeclared, ..self }
@@ -116,7 +116,7 @@ impl Options<'_> {
     /// The default of `max_size`: 1 MiB.
     pub const MAX_SIZE: usize = 1 << 20;
 
-    /// What is wrong with these options. An undeclared option has its default.
+    /// What is wrong with these options. Undeclared options have their defaults.
     #[must_use]
     pub fn check(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
@@ -134,7 +134,7 @@ impl Options<'_> {
         faults
     }
 
-    /// How many sessions a user may have; `None`: any number.
+    /// How many sessions a user may have; `None` for any number.
     #[must_use]
     pub fn limit(&self) -> Option<Limit> {
         let when_full = self.when_full.unwrap_or(WhenFull::EndOldest);
@@ -142,7 +142,7 @@ impl Options<'_> {
         Some(Limit::new(max, when_full))
     }
 
-    /// The declared lifetime. An undeclared option has its default.
+    /// The declared lifetime. Undeclared options have their defaults.
     #[must_use]
     pub fn lifetime(&self) -> Lifetime {
         let default = Lifetime::default();
@@ -155,8 +155,8 @@ impl Options<'_> {
         lifetime
     }
 
-    /// A cookie's name is a token (RFC 6265, 4.1.1). It must be one that Rocket does not
-    /// percent-encode, because that comes back as another name.
+    /// A cookie's name is a token (RFC 6265, 4.1.1). Rocket must not percent-encode it, because it would
+    /// come back as another name.
     fn check_name(&self) -> Option<Fault> {
         let survives = |byte: u8| byte.is_ascii_alphanumeric() || b"!$&'*+-._~".contains(&byte);
         let name = self.cookie?;
@@ -173,7 +173,7 @@ impl Options<'_> {
         Some(Fault::new("cookie", message))
     }
 
-    /// Browsers drop a cookie that does not keep what its prefix promises (RFC 6265bis, 4.1.3).
+    /// Browsers drop a cookie that breaks the promise of its prefix (RFC 6265bis, 4.1.3).
     fn check_prefix(&self) -> Vec<Fault> {
         let name = self.cookie.unwrap_or_default();
         let prefix = Prefix::of(name);
@@ -202,8 +202,8 @@ impl Options<'_> {
         broken.map(fault).collect()
     }
 
-    /// `secure` must be declared. By default it is off in the debug profile without TLS; a browser
-    /// would drop the cookie there, and the session would work only in production.
+    /// `secure` must be declared. By default it is off in the debug profile without TLS. A browser would
+    /// drop the cookie there, and the session would work only in production.
     fn check_same_site(&self) -> Option<Fault> {
         let is_refused = self.same_site == Some(SameSite::None) && self.secure != Some(true);
         let message = "browsers refuse `SameSite=None` without `Secure`, also while you develop; \
@@ -324,8 +324,7 @@ impl Options<'_> {
     }
 }
 
-/// A prefix of a cookie's name that promises something. Browsers ignore its case (RFC 6265bis,
-/// 5.7).
+/// A cookie name prefix that makes a promise. Browsers ignore its case (RFC 6265bis, 5.7).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "RFC 6265bis defines exactly these")]
 pub enum Prefix {
@@ -351,7 +350,7 @@ impl Prefix {
         &name[Self::of(name).map_or(0, |prefix| prefix.text().len())..]
     }
 
-    /// The prefix as it is written.
+    /// The prefix as written.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -361,15 +360,15 @@ impl Prefix {
     }
 }
 
-/// With which requests from other sites a browser sends the cookie (RFC 6265bis, 5.6.7).
+/// Which requests from other sites carry the cookie (RFC 6265bis, 5.6.7).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "RFC 6265bis defines exactly these")]
 pub enum SameSite {
     /// Only when the visitor follows a link to this site.
     Lax,
-    /// With all of them; needs `Secure`.
+    /// All of them. Requires `Secure`.
     None,
-    /// With none of them.
+    /// None of them.
     Strict,
 }
 
@@ -410,8 +409,8 @@ pub fn parse_same_site(text: &str) -> Result<SameSite, String> {
 ///
 /// Why it cannot be read, and what to write instead.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    // humantime 2.4 panics on "18446744073709551615s 1000ms": it adds the second after its check
-    // for overflow.
+    // humantime 2.4 panics on "18446744073709551615s 1000ms": it adds the second after its overflow
+    // check.
     let reason = match catch_unwind(|| humantime::parse_duration(text)) {
         Ok(Ok(duration)) => return Ok(duration),
         Ok(Err(DurationError::NumberOverflow)) | Err(_) => "out of range".into(),

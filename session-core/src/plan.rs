@@ -1,4 +1,4 @@
-//! The decision what a request commits: one pure function, `plan`, whose tests try all inputs.
+//! The decision about what a request commits: one pure function, `plan`, whose tests try all inputs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::record::Record;
 use crate::store::Key;
 use crate::token::{Digests, Token};
 
-/// What a request's tokens open.
+/// The session that a request's tokens open.
 #[derive(Clone, Debug)]
 pub(crate) enum Loaded {
     /// A living session.
@@ -27,8 +27,7 @@ pub(crate) struct Live {
     pub(crate) key: Key,
     /// What the store holds, as far as this request knows.
     pub(crate) record: Arc<Record>,
-    /// What the store holds of encrypted fields, as it was loaded. What is not in `record` too does not
-    /// open.
+    /// The encrypted fields as stored at the load. Those missing from `record` do not open.
     pub(crate) sealed: Fields,
     /// Whether somebody is logged in.
     pub(crate) is_identified: bool,
@@ -44,30 +43,29 @@ impl Live {
     }
 }
 
-/// A session that a request may end, as long as it is of this login, if one is named.
+/// A session that a request may end; with a `login`, only while the session still belongs to it.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
     pub(crate) key: Key,
     pub(crate) login: Option<Digests>,
-    /// What was loaded of it; `None`: who was logged in to it is known otherwise.
+    /// The loaded record; `None` if its user is known otherwise.
     pub(crate) record: Option<Arc<Record>>,
 }
 
-/// What is known where no token opened a session. The default: there was no token, or none that
-/// a record knows.
+/// What is known when no token opened a session. The default: there was no token, or no record knows it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NoSession {
     /// The records that the request's tokens may end: those of the same login.
     pub(crate) ends: Vec<End>,
-    /// Whether nothing may be stored, unless somebody logs in: its cookie could overwrite that of a
-    /// login or a rotation beside it.
+    /// Whether nothing may be stored, unless somebody logs in: a new cookie could overwrite that of a
+    /// concurrent login or rotation.
     pub(crate) stores_nothing: bool,
-    /// Whether a logout is refused, because nobody knows which session it means. What it may mean
-    /// ends all the same.
+    /// Whether a logout is refused, because nobody knows which session it means. Sessions that it may
+    /// mean end nevertheless.
     pub(crate) refuses_end: bool,
-    /// What the next session begins with: what was kept of the one that this request ended.
+    /// The kept fields of the session that this request ended. The next session begins with them.
     pub(crate) kept: Fields,
-    /// Whether this request itself ended the session, so that it is over for sure.
+    /// Whether this request itself ended the session, so it has certainly ended.
     pub(crate) has_ended: bool,
 }
 
@@ -81,7 +79,7 @@ impl NoSession {
         }
     }
 
-    /// Whether there is nothing to know: no token, or none that a record knows.
+    /// Whether nothing is known: no token, or none that a record knows.
     pub(crate) fn is_default(&self) -> bool {
         self.ends.is_empty() && !self.stores_nothing && !self.refuses_end
     }
@@ -119,10 +117,10 @@ impl Loaded {
     }
 }
 
-/// What a request did to who is logged in.
+/// How a request changed who is logged in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Identity {
-    /// Nobody is logged in after it.
+    /// Nobody is logged in afterwards.
     Nobody,
     /// Another user logged in.
     Other,
@@ -130,7 +128,7 @@ pub(crate) enum Identity {
     Same,
 }
 
-/// What a request did to its session and did not commit yet.
+/// What a request did to its session but has not committed yet.
 #[derive(Clone, Debug, Default)]
 pub struct Pending {
     pub(crate) changes: Changes,
@@ -146,7 +144,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Adds what the same request did later. After the end of a session, nothing is added.
+    /// Adds what the same request did later. After the session has ended, it adds nothing.
     pub(crate) fn merge(&mut self, later: Self) -> Result<(), Error> {
         if self.destroyed {
             return Ok(());
@@ -163,7 +161,7 @@ impl Pending {
         Ok(())
     }
 
-    /// The same, without what was done to the data.
+    /// The same, without the changes to the data.
     pub(crate) fn without_data(self) -> Self {
         Self {
             rotate: self.rotate,
@@ -183,22 +181,22 @@ impl Pending {
     }
 }
 
-/// What to do in the store, and what happens to the cookie.
+/// What to do in the store, and how the cookie changes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Commit {
-    /// Store a new session with what this request wrote, and set the cookie. `ends_others`: first
-    /// end what this request may end.
+    /// Store a new session with what this request wrote, and set the cookie. `ends_others`: first end the
+    /// sessions that this request may end.
     Begin { ends_others: bool },
-    /// End what this request may end, and remove the cookie.
+    /// End the sessions that this request may end, and remove the cookie.
     End,
-    /// Nothing. `drops`: the request's changes are lost, because its session is over for it.
+    /// Nothing. `drops`: the request's changes are lost, because the session is over for this request.
     Nothing { drops: bool },
     /// Fail: nobody knows which session the request wanted to end.
     Refuse,
     /// Extend the session.
     Touch,
-    /// Write to the session, and set the cookie if the token or the lifetime changes. Without
-    /// `data`, the changes are dropped.
+    /// Write to the session, and set the cookie if the token or the lifetime changes. Without `data`,
+    /// drop the changes.
     Write { renews: Renews, data: bool },
 }
 
@@ -208,11 +206,11 @@ pub(crate) enum Renews {
     /// Both halves: a login.
     Login,
     Nothing,
-    /// A rotation.
+    /// Only the verifier: a rotation.
     Verifier,
 }
 
-/// Decides what a request commits. The first row that matches counts:
+/// Decides what a request commits. The first matching row counts:
 ///
 /// | the request has | and | commit |
 /// |---|---|---|
@@ -223,14 +221,14 @@ pub(crate) enum Renews {
 /// | a living session | asked for a new token | write data and a new verifier |
 /// | a living session | changed data or lifetime | write the data |
 /// | a living session | did none of these, and a touch is due | touch |
-/// | no session, but tokens of some login | destroyed it | end them; fail if nobody knows whether these are all that it means |
+/// | no session, but tokens of some login | destroyed it | end them; fail if it may mean other sessions too |
 /// | no session, and nobody knows which it means | destroyed it | refuse |
-/// | no session | destroyed it | end nothing: the cookie goes |
+/// | no session | destroyed it | end nothing, remove the cookie |
 /// | no session | logged somebody in | end what its tokens may end, begin |
-/// | no session, and its token changed a moment ago | changed data | drop it |
+/// | no session, and its token just changed | changed data | drop it |
 /// | no session | changed data | begin |
 ///
-/// In all other cases it does nothing. A failed request drops its data, a login included. It still
+/// In all other cases it does nothing. A failed request drops its data, and a login with it. It still
 /// ends a session and rotates a token, because these are for safety.
 pub(crate) fn plan(loaded: &Loaded, pending: &Pending, touch_due: bool) -> Commit {
     match loaded {
@@ -301,7 +299,7 @@ pub enum CookieChange {
     Set {
         /// The token in it.
         token: Token,
-        /// How long the browser keeps it; `None`: until the browser's session ends.
+        /// How long the browser keeps it; `None` until the browser's session ends.
         max_age: Option<Duration>,
     },
 }

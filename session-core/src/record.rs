@@ -16,8 +16,8 @@ pub struct Record {
     pub metadata: Metadata,
     /// The session's data.
     pub fields: Fields,
-    /// When the store may remove the record, in the store's time. From then on the record counts as
-    /// absent, removed or not. In the answer of a load, this has no meaning.
+    /// When the store may remove the record, by the store's clock. From then on the record counts as
+    /// absent, removed or not. In the answer to a load, this has no meaning.
     pub remove_at: Timestamp,
 }
 
@@ -38,8 +38,8 @@ impl Record {
         now >= self.remove_at
     }
 
-    /// The record as bytes, for a store that keeps bytes. The form is stable: every later version
-    /// of the library reads it.
+    /// The record as bytes, for a store that keeps bytes. The form is stable: every later version of the
+    /// library reads it.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![Self::VERSION];
@@ -52,7 +52,7 @@ impl Record {
         bytes
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote; `None` for anything else.
+    /// Reads the output of [`to_bytes`](Self::to_bytes); `None` for anything else.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
@@ -68,8 +68,8 @@ impl Record {
         (*version == Self::VERSION).then(|| Self::new(metadata, fields.sorted(), remove_at))
     }
 
-    /// What a create makes of the bytes under its key, for a store that keeps bytes: it writes where
-    /// nothing is, or what is over. What cannot be read is left alone.
+    /// Creates the record in the bytes under its key, for a store that keeps bytes. It replaces only an
+    /// absent or expired record, and leaves unreadable bytes alone.
     pub fn create_in(&self, bytes: &mut Option<Vec<u8>>, now: Timestamp) -> Created {
         if let Some(bytes) = bytes
             && !Self::from_bytes(bytes).is_some_and(|record| record.is_over(now))
@@ -83,7 +83,7 @@ impl Record {
     const VERSION: u8 = 1;
 }
 
-/// Appends a text after its length, 4 bytes, big-endian.
+/// Appends a text after its length in 4 bytes, big-endian.
 fn push(bytes: &mut Vec<u8>, text: &[u8]) {
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
     bytes.extend(length.to_be_bytes());
@@ -109,17 +109,17 @@ pub struct Metadata {
     pub touched_at: Timestamp,
     /// When the session ends, however busy it is.
     pub absolute_deadline: Timestamp,
-    /// When somebody logged in, in whole seconds; `None`: nobody has.
+    /// When somebody logged in, in whole seconds; `None` if nobody has.
     pub authenticated_at: Option<Timestamp>,
-    /// When the token last changed, in whole seconds; `None`: never.
+    /// When the token last changed, in whole seconds; `None` if never.
     pub rotated_at: Option<Timestamp>,
-    /// The session's own idle timeout, in whole seconds; `None`: the type's.
+    /// The session's own idle timeout, in whole seconds; `None` for the type's.
     pub idle_timeout: Option<Duration>,
-    /// Whether this session's cookie outlives the browser's session; `None`: as the type says.
+    /// Whether this session's cookie outlives the browser's session; `None` for the type's choice.
     pub persistent: Option<bool>,
     /// The version that wrote the metadata.
     pub(crate) version: u8,
-    /// What a later version appended, which this one does not know.
+    /// Bytes that a later version appended and this one does not know.
     pub(crate) unknown: Box<[u8]>,
 }
 
@@ -135,7 +135,7 @@ impl Metadata {
         }
     }
 
-    /// Gives the session a lifetime of its own from now on.
+    /// Gives the session its own lifetime from now on.
     pub(crate) fn set_lifetime(&mut self, lifetime: &Lifetime) {
         let seconds = lifetime.idle_timeout.as_secs();
         let seconds = seconds.clamp(1, IDLE_SECONDS.into());
@@ -144,7 +144,7 @@ impl Metadata {
     }
 }
 
-/// For tests and for struct update syntax: nobody's session, which expired in 1970.
+/// For tests and struct update syntax: nobody's session, which expired in 1970.
 impl Default for Metadata {
     fn default() -> Self {
         Self {
@@ -162,16 +162,16 @@ impl Default for Metadata {
     }
 }
 
-/// The packed form: a version, then parts of fixed length. A later version may only append. So this
-/// one reads the parts that it knows, keeps the rest, and takes what an older form lacks for zero.
-/// 64 bytes are the longest value that Redis keeps in its compact encoding of small hashes
+/// The packed form: a version, then parts of fixed length. A later version may only append. So this one
+/// reads the parts that it knows, keeps the rest, and reads parts that an older form lacks as zero. 64
+/// bytes is the longest value that Redis keeps in its compact encoding of small hashes
 /// (`hash-max-listpack-value 64`).
 ///
 /// A script replaces parts by offset, without knowing what they mean.
 impl Metadata {
     const VERSION: u8 = 1;
     const FIRST_VERSION: u8 = 1;
-    /// Version and digests: what a commit must find as it was loaded.
+    /// The offset of the digests. A commit must find them as its request loaded them.
     pub(crate) const DIGESTS: usize = 1;
     const CREATED: usize = Self::DIGESTS + Digests::LEN;
     pub(crate) const TOUCHED: usize = Self::CREATED + MILLIS_LEN;
@@ -197,7 +197,7 @@ impl Metadata {
         packed
     }
 
-    /// Two bits of "persistent", then 30 bits of idle seconds (34 years); 0 seconds: the type's.
+    /// Two bits of "persistent", then 30 bits of idle seconds (34 years); 0 seconds for the type's.
     pub(crate) fn pack_lifetime(&self) -> [u8; 4] {
         let seconds = self.idle_timeout.map_or(0, |idle| {
             let seconds = u32::try_from(idle.as_secs()).unwrap_or(IDLE_SECONDS);
@@ -211,10 +211,10 @@ impl Metadata {
         (persistent | seconds).to_be_bytes()
     }
 
-    /// Reads the packed form, of older and later versions too; `None` if the bytes are not one.
+    /// Reads the packed form of any version; `None` for other bytes.
     #[must_use]
     pub fn unpack(packed: &[u8]) -> Option<Self> {
-        // What no version lacks.
+        // Every version has these parts.
         if packed.len() < Self::AUTHENTICATED || packed[0] < Self::FIRST_VERSION {
             return None;
         }
@@ -240,7 +240,7 @@ impl Metadata {
 
 const MILLIS_LEN: usize = 6;
 
-/// 48 bits of milliseconds reach to the year 10889; later times are packed as that.
+/// 48 bits of milliseconds reach to the year 10889. Later times are capped there.
 pub(crate) fn pack_millis(at: Timestamp) -> [u8; MILLIS_LEN] {
     let millis = at.as_millis().min((1 << 48) - 1).to_be_bytes();
     let mut packed = [0; MILLIS_LEN];
@@ -248,7 +248,7 @@ pub(crate) fn pack_millis(at: Timestamp) -> [u8; MILLIS_LEN] {
     packed
 }
 
-/// Whole seconds; 0 says that there is no time.
+/// Whole seconds; 0 for no time.
 pub(crate) fn pack_seconds(at: Option<Timestamp>) -> [u8; 4] {
     let seconds = at.map_or(0, |at| (at.as_millis() / 1000).max(1));
     u32::try_from(seconds).unwrap_or(u32::MAX).to_be_bytes()
@@ -271,7 +271,7 @@ fn number(packed: &[u8]) -> u64 {
 
 const PERSISTENT_KNOWN: u32 = 1 << 31;
 const PERSISTENT: u32 = 1 << 30;
-/// The longest own idle timeout that a session can have: 34 years.
+/// A session's longest own idle timeout: 34 years.
 const IDLE_SECONDS: u32 = (1 << 30) - 1;
 
 #[cfg(test)]

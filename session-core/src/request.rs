@@ -1,5 +1,5 @@
-//! What all guards of one request share: the session that was loaded, what was done to it, and the
-//! commits that store it.
+//! What all guards of one request share: the loaded session, what was done to it, and the commits that
+//! store it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,27 +32,27 @@ pub use csrf::CsrfMask;
 pub(crate) use parent::Link;
 use parent::{Parent, is_beside};
 
-/// The session of one request. Each guard has its own copy of the data and hands over what it
-/// changed; no lock is held while an application's code runs.
+/// The session of one request. Each guard has its own copy of the data and hands over its changes. No
+/// lock is held while application code runs.
 pub struct RequestSession<T: SessionData> {
     engine: Arc<Engine<T>>,
-    /// The session with which this one ends.
+    /// The session that this one ends with.
     parent: Option<Arc<dyn Parent>>,
-    /// What sessions that end with this one were linked to when the request opened it.
+    /// The link for child sessions, as it was when the request opened this one.
     opened_as: OnceLock<Option<Link>>,
-    /// Whether the request may open its session as it was a moment ago, by a copy in this process.
+    /// Whether the request may use a copy in this process, which may be slightly old.
     may_be_near: bool,
     /// When the request first asked for its session.
     opened_at: Timestamp,
-    /// When the request began, in the order of what is done to users.
+    /// When the request began, in the order of the index's steps.
     began_at: Mark,
     opening: OnceCell<Result<(), Error>>,
-    /// Counts how often the request went over to another session: what a guard read before is not
-    /// for the next one.
+    /// Counts how often the request switched to another session. Data read before a switch is not for the
+    /// session after it.
     epoch: AtomicU64,
-    /// Counts how often somebody logged in.
+    /// Counts the logins.
     logins: AtomicU64,
-    /// Held during a commit, so that two of them do not send the same changes.
+    /// Held during a commit, so two commits do not send the same changes.
     committing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
@@ -66,24 +66,24 @@ struct State {
     failure: Option<Error>,
     /// Whether a guard was dropped by a panic.
     panicked: bool,
-    /// Whether the response has been decided, so that no header can be added.
+    /// Whether the response has been decided, so no header can be added.
     answered: bool,
     doubt: Option<Doubt>,
-    /// How often guards handed over changes, and when each field was last assigned.
+    /// How often guards have handed over changes, and when each field was last assigned.
     handed_over: u64,
     assigned: Vec<(String, u64)>,
-    /// What the application calls the session that a login begins.
+    /// The application's label for the session that a login begins.
     label: String,
-    /// Of whom the request itself ended the sessions, and when: a login that follows may go on.
+    /// The users whose sessions the request itself ended, and when: a later login of them may go on.
     ended: Vec<(UserKey, Mark)>,
 }
 
 /// A commit of this request whose outcome is unknown.
 #[derive(Clone, Copy)]
 struct Doubt {
-    /// Until then it may still land.
+    /// It may still happen until then.
     until: Instant,
-    /// Whether the application was told.
+    /// Whether the application got an error about it.
     told: bool,
 }
 
@@ -91,25 +91,25 @@ struct Doubt {
 #[derive(Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "the caller fills it in")]
 pub struct Candidates {
-    /// Well-formed tokens, no two alike.
+    /// Well-formed tokens, without duplicates.
     pub tokens: Vec<Token>,
-    /// Whether there were several cookies where a browser sends one, or more than are looked up.
+    /// Whether there were several cookies where a browser sends one, or too many to look up.
     pub tampered: bool,
 }
 
-/// The session as a guard begins with it.
+/// The session as a guard starts with it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct View<T> {
     /// The data.
     pub data: T,
-    /// What the store held when the session was read; `None`: there is none.
+    /// What the store held when the request read the session; `None` if nothing.
     pub record: Option<Arc<Record>>,
-    /// How often guards of this request had handed over changes by then.
+    /// How many times guards of this request had handed over changes by then.
     pub seen: u64,
-    /// The [`epoch`](RequestSession::epoch) of that.
+    /// The [`epoch`](RequestSession::epoch) then.
     pub epoch: u64,
-    /// The [`logins`](RequestSession::logins) by then.
+    /// The [`logins`](RequestSession::logins) then.
     pub logins: u64,
 }
 
@@ -117,9 +117,9 @@ pub struct View<T> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Committed {
-    /// The values that merged fields have now, and the values that were taken.
+    /// The new values of merged fields, and the taken values.
     pub answer: Fields,
-    /// Whether another session began, or this one ended, so that guards must start over.
+    /// Whether another session began, or this one ended, so guards must start over.
     pub began: bool,
 }
 
@@ -127,7 +127,8 @@ pub struct Committed {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Answer {
-    /// How the response changes the cookie, error or not, because the store has done this.
+    /// How the response changes the cookie. It applies even with an error, because the store has done
+    /// this.
     pub cookie: CookieChange,
     /// Why the response must become an error.
     pub result: Result<(), Error>,
@@ -164,8 +165,8 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// The same session, of a request that changes nothing by itself, GET or HEAD: if the store keeps copies
-    /// in this process, it may open one. Default: it asks the store.
+    /// The same session, for a request that changes nothing by itself, GET or HEAD. It may use a copy if
+    /// the store keeps copies in this process. Default: it asks the store.
     #[must_use]
     pub fn reading_copies(self) -> Self {
         Self {
@@ -174,8 +175,8 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// The same session, of a request that began then, in the order of what is done to users. Default:
-    /// now.
+    /// The same session, of a request that began at this point in the order of the index's steps.
+    /// Default: now.
     #[must_use]
     pub fn begun_at(self, began_at: Mark) -> Self {
         Self { began_at, ..self }
@@ -190,13 +191,13 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Calls the session that a login of this request begins so, in lists. Default: nothing.
+    /// Sets the label, for lists, of the session that a login of this request begins. Default: empty.
     pub fn set_label(&self, label: String) {
         self.state().label = label;
     }
 
-    /// Says that this request itself ended all sessions of a user: it knows what it does if it logs
-    /// the user in afterwards.
+    /// Records that this request itself ended all sessions of a user. If it logs the user in afterwards,
+    /// that is on purpose.
     pub fn has_ended_all(&self, user: UserKey, at: Mark) {
         self.state().ended.push((user, at));
     }
@@ -208,28 +209,28 @@ impl<T: SessionData> RequestSession<T> {
         ended.fold(self.began_at, Mark::max)
     }
 
-    /// The sessions of this type, to keep.
+    /// A shared handle on the engine.
     #[must_use]
     pub fn shared_engine(&self) -> Arc<Engine<T>> {
         Arc::clone(&self.engine)
     }
 
-    /// The sessions of this type.
+    /// The engine of this session type.
     #[must_use]
     pub fn engine(&self) -> &Engine<T> {
         &self.engine
     }
 
-    /// Loads the session the first time; later calls get the same answer. Its parent must be open.
+    /// Loads the session on the first call; later calls get the same answer. Its parent must be open.
     ///
     /// # Errors
     ///
-    /// If the store fails. No session is no error.
+    /// If the store fails. A missing session is no error.
     pub async fn open(&self, candidates: impl FnOnce() -> Candidates) -> Result<(), Error> {
         self.open_beside(self.parent_link(), candidates).await
     }
 
-    /// Loads the session, if it is linked so.
+    /// Loads the session, if it has this link to a parent.
     async fn open_beside(
         &self,
         parent: Option<Link>,
@@ -248,8 +249,8 @@ impl<T: SessionData> RequestSession<T> {
         opening.await.clone()
     }
 
-    /// Loads the session that exactly one of these tokens opens. If two do, somebody may have
-    /// planted one: neither is believed, but a logout ends both.
+    /// Loads the session that exactly one of these tokens opens. If two tokens open sessions, somebody
+    /// may have planted one: the request gets neither, but a logout ends both.
     async fn load_one_of(
         &self,
         candidates: &Candidates,
@@ -265,7 +266,7 @@ impl<T: SessionData> RequestSession<T> {
         }
         let mut living: Vec<Live> = Vec::new();
         let mut others = Vec::new();
-        // Nobody acts with them here, but who has their token may end them.
+        // No guard gets these, but the bearer of their token may end them.
         let mut elsewhere = Vec::new();
         for token in &candidates.tokens {
             let loaded = match self.near(candidates, parent) {
@@ -279,7 +280,7 @@ impl<T: SessionData> RequestSession<T> {
             }
         }
         if let [live] = &living[..] {
-            // An older token of the same session is what another path or domain was left with.
+            // Cookies for other paths or domains may still hold older tokens of the same session.
             others.retain(|(id, none)| *id != live.key.id && !none.is_default());
         }
         if living.len() == 1 && others.is_empty() {
@@ -296,8 +297,8 @@ impl<T: SessionData> RequestSession<T> {
         Ok(Loaded::None(none))
     }
 
-    /// The session by a copy in this process, if a request of such a kind may open it. Which of several
-    /// tokens counts, and that a session is of another parent, only the store says.
+    /// The session from a copy in this process, if this kind of request may use one. Only the store
+    /// decides which of several tokens counts, and whether a session has another parent.
     fn near(&self, candidates: &Candidates, parent: Option<Link>) -> Option<Live> {
         let [token] = &candidates.tokens[..] else {
             return None;
@@ -311,13 +312,13 @@ impl<T: SessionData> RequestSession<T> {
         self.engine.tell(EventKind::Refused, reason, None);
     }
 
-    /// Whether this request used its session.
+    /// Whether this request opened its session.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self.opening.get(), Some(Ok(())))
     }
 
-    /// The public handle of the session that the request has now.
+    /// The public handle of the request's present session.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
         self.live().map(|live| live.key.id)
@@ -335,8 +336,8 @@ impl<T: SessionData> RequestSession<T> {
         live.filter(|_| !state.pending.destroyed).cloned()
     }
 
-    /// Whether these changes, or what waits to be committed, must be stored before the value of the
-    /// field `name` is taken, because they change that field or who is logged in.
+    /// Whether these or other uncommitted changes must be stored before taking the value of the field
+    /// `name`, because they change that field or who is logged in.
     #[must_use]
     pub fn is_before_take(&self, changes: &Changes, name: &str) -> bool {
         let pending = &self.state().pending;
@@ -346,7 +347,7 @@ impl<T: SessionData> RequestSession<T> {
         concerns(changes) || concerns(&pending.changes)
     }
 
-    /// The metadata of the session if it were committed now, with these changes.
+    /// The session's metadata after a commit now, with these changes.
     #[must_use]
     pub fn metadata_after(&self, changes: Changes) -> Metadata {
         let (loaded, mut pending) = {
@@ -374,7 +375,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// The metadata of the session. If it is not stored yet, as if it began with the request.
+    /// The session's metadata. If it is not stored yet, as if it began with the request.
     #[must_use]
     pub fn metadata(&self) -> Metadata {
         self.record().map_or_else(
@@ -386,7 +387,7 @@ impl<T: SessionData> RequestSession<T> {
         )
     }
 
-    /// What these changes are to a commit.
+    /// These changes, to commit.
     fn pending(changes: Changes) -> Pending {
         Pending {
             identity: T::SCHEMA.identity_change(&changes),
@@ -395,14 +396,14 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Which session the guards of this request are about. It changes when the request ends its
-    /// session or goes over to another user's, and when another request has ended it.
+    /// Numbers the session that this request's guards are about. It changes when the request ends its
+    /// session or switches to another user's, and when another request has ended it.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::SeqCst)
     }
 
-    /// How often somebody logged in during this request. A guard that read the session before that
+    /// How often somebody logged in during this request. A guard that read the session before a login
     /// must read it again before it can tell who is logged in.
     #[must_use]
     pub fn logins(&self) -> u64 {
@@ -428,12 +429,12 @@ impl<T: SessionData> RequestSession<T> {
         Ok(())
     }
 
-    /// Adds a guard's changes to what the request commits. Answers the fields that it assigned
-    /// without seeing that another guard had assigned them.
+    /// Adds a guard's changes to what the request commits. Returns the fields that it assigned without
+    /// having seen another guard's assignment.
     ///
     /// # Errors
     ///
-    /// If a counter would leave its range; then nothing is added.
+    /// If a counter would leave its range. Then nothing is added.
     pub fn hand_over(&self, changes: Changes, seen: u64) -> Result<Vec<String>, Error> {
         if self.state().answered && !changes.is_empty() {
             error!(
@@ -461,11 +462,12 @@ impl<T: SessionData> RequestSession<T> {
                 T::SCHEMA.name()
             );
         }
-        // What is done after the response was decided waits for a `save`, which says if it is late.
+        // What comes after the response was decided waits for a `save`, which reports whether it is too
+        // late.
         self.add_to(&mut self.state(), later)
     }
 
-    /// Logs in the user in `data`; `changes` are what the guard did to get there.
+    /// Logs in the user in `data`; `changes` are the guard's changes up to then.
     ///
     /// # Errors
     ///
@@ -474,7 +476,7 @@ impl<T: SessionData> RequestSession<T> {
         let field = T::SCHEMA.identity();
         let field = field.ok_or_else(|| Error::usage("the session type has no identity"))?;
         let is_same = changes.get(field.name).is_none();
-        // A session that begins with this needs it too.
+        // A session that begins with this login needs the field too.
         for (name, value) in field.encoded(data)?.iter() {
             changes.insert(name.clone(), Change::Set(value.to_vec()));
         }
@@ -524,15 +526,15 @@ impl<T: SessionData> RequestSession<T> {
         self.state().panicked = true;
     }
 
-    /// No code of others runs while the lock is held, so what a panic left is whole.
+    /// No application code runs under the lock, so the state is intact even after a panic.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// What becomes of the session that was loaded, if it does not go on: it ends, or that of this
-    /// user begins.
+    /// How the loaded session ends, if it does: without a successor (`Some(None)`), or with a change of
+    /// user, with which another session begins.
     fn next<T: SessionData>(&self) -> Option<Option<Change>> {
         if self.pending.destroyed {
             return Some(None);
@@ -545,7 +547,7 @@ impl State {
     }
 }
 
-/// How many assigned fields of a request are watched.
+/// How many assigned fields of a request are tracked.
 const MAX_ASSIGNED: usize = 64;
 
 impl<T: SessionData> fmt::Debug for RequestSession<T> {

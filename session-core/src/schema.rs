@@ -23,10 +23,10 @@ use crate::value::IdentityValue;
     note = "put `#[session]` on the struct: `#[session] struct {Self} {{ … }}`"
 )]
 pub trait SessionData: Default + Sized + Send + Sync + 'static {
-    /// The type with whose sessions these end, or [`NoParent`].
+    /// The type whose sessions these end with, or [`NoParent`].
     type Parent: SessionData;
 
-    /// Everything that was declared.
+    /// Everything that the type declares.
     const SCHEMA: &'static Schema<Self>;
 
     /// Whether these sessions end with those of another type.
@@ -36,7 +36,7 @@ pub trait SessionData: Default + Sized + Send + Sync + 'static {
     }
 }
 
-/// Stands for no session type: what declares no `parent` ends with no other session.
+/// Stands for no parent: a type without `parent` ends with no other session.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct NoParent;
@@ -80,7 +80,7 @@ pub struct Decoded<T> {
 }
 
 impl<T> Schema<T> {
-    /// The session type `name` with these fields. They start as its `Default` says.
+    /// The session type `name` with these fields. They start as in its `Default`.
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -135,7 +135,7 @@ impl<T> Schema<T> {
         Wanted::Fields(names.into())
     }
 
-    /// Decodes stored fields at this instant, which decides about fields with a `ttl`.
+    /// Decodes stored fields at this time, which matters for fields with a `ttl`.
     #[must_use]
     pub fn decode(&self, stored: &Fields, now: Timestamp) -> Decoded<T> {
         let mut data = self.defaults();
@@ -143,7 +143,7 @@ impl<T> Schema<T> {
         Decoded { data, faults }
     }
 
-    /// Sets the fields that are stored here. Answers which of them could not be read.
+    /// Sets the fields that are stored here. Returns those that could not be read.
     pub fn decode_into(
         &self,
         data: &mut T,
@@ -169,7 +169,7 @@ impl<T> Schema<T> {
     /// If the `Serialize` of a field fails.
     pub fn encode(&self, data: &T) -> Result<Fields, Error> {
         let mut encoded = Unsorted::with_capacity(self.fields.len());
-        // Made for the first `None`, and once for all of them.
+        // Made for the first `None`, then reused.
         let mut defaults = None;
         for field in self.fields {
             let start = encoded.len();
@@ -183,12 +183,12 @@ impl<T> Schema<T> {
         Ok(encoded.sorted())
     }
 
-    /// The changes that turn the session encoded as `before` into the one encoded as `after`.
-    /// `stored` is what the store held when the session was read.
+    /// The changes that turn the session encoded as `before` into the one encoded as `after`. `stored` is
+    /// what the store held when the request read the session.
     ///
     /// # Errors
     ///
-    /// If a counter moved further than it can count.
+    /// If a counter moves further than it can count.
     pub(crate) fn changes(
         &self,
         stored: &Fields,
@@ -212,7 +212,7 @@ impl<T> Schema<T> {
         Ok(changes)
     }
 
-    /// Checks that no field is larger than its limit.
+    /// Checks that no field exceeds its limit.
     pub(crate) fn check_sizes(&self, changes: &Changes) -> Result<(), Error> {
         for field in self.fields {
             for (name, change) in changes.iter().filter(|(name, _)| field.owns(name)) {
@@ -227,8 +227,8 @@ impl<T> Schema<T> {
         Ok(())
     }
 
-    /// What a session begins with if another one ends in this request: what the request wrote, and
-    /// the fields of the other one that are marked `keep`. Counters start at their default.
+    /// The fields of a session that begins when another one ends in this request: what the request wrote,
+    /// and the other session's fields marked `keep`. Counters start from their default.
     pub(crate) fn begin(&self, other: &Fields, changes: &Changes) -> Result<Fields, Error> {
         let mut fields = self.kept(other);
         let defaults = self.encode(&self.defaults())?;
@@ -249,7 +249,7 @@ impl<T> Schema<T> {
                         base,
                         counter,
                     },
-                    // Set back to its default: what it was is not the next user's to know.
+                    // Back at its default: the next user must not learn its old value.
                     false if read.saturating_add(delta) == base => Change::Unset,
                     // A logout must not fail because of a counter.
                     false => {
@@ -286,19 +286,19 @@ impl<T> Schema<T> {
         Ok(changes)
     }
 
-    /// The names of the fields that are stored encrypted.
+    /// The names of the encrypted fields.
     pub fn encrypted(&self) -> impl Iterator<Item = &'static str> {
         let encrypted = self.fields.iter().filter(|field| field.is_encrypted);
         encrypted.map(|field| field.name)
     }
 
-    /// Whether what is stored under this name is encrypted.
+    /// Whether values under this name are encrypted.
     pub(crate) fn is_encrypted(&self, name: &str) -> bool {
         let mut encrypted = self.fields.iter().filter(|field| field.is_encrypted);
         encrypted.any(|field| field.stores(name))
     }
 
-    /// What is sealed and not among the opened fields, and what to do about it.
+    /// The sealed fields that did not open, and what to do about each.
     pub(crate) fn unopened(
         &self,
         sealed: &Fields,
@@ -316,7 +316,7 @@ impl<T> Schema<T> {
         faults.collect()
     }
 
-    /// Whether a value of the field `name` is stored, and not past its deadline.
+    /// Whether a value of the field `name` is stored and its deadline has not passed.
     #[must_use]
     pub fn holds(&self, stored: &Fields, name: &str, now: Timestamp) -> bool {
         let field = self.fields.iter().find(|field| field.name == name);
@@ -326,7 +326,7 @@ impl<T> Schema<T> {
         })
     }
 
-    /// What a transaction expects to be stored still: everything that was read.
+    /// What a transaction expects the store to hold still: everything that it read.
     #[must_use]
     pub fn expected(&self, stored: &Fields) -> Expected {
         let mut expected = Expected::default();
@@ -351,7 +351,7 @@ impl<T> Schema<T> {
         expected
     }
 
-    /// What these changes do to who is logged in.
+    /// How these changes affect who is logged in.
     pub(crate) fn identity_change(&self, changes: &Changes) -> Option<Identity> {
         Some(match changes.get(self.identity()?.name)? {
             Change::Unset => Identity::Nobody,
@@ -359,7 +359,7 @@ impl<T> Schema<T> {
         })
     }
 
-    /// Whether somebody is stored as logged in, readable or not.
+    /// Whether a stored value says who is logged in, readable or not.
     pub(crate) fn is_identified(&self, stored: &Fields) -> bool {
         let names = self.identity().into_iter().flat_map(Field::names);
         names.into_iter().any(|name| stored.get(name).is_some())
@@ -370,10 +370,10 @@ impl<T> Schema<T> {
         self.fields.iter().find(|field| field.is_identity)
     }
 
-    /// The key of the user who is logged in; `None`: nobody, or what is stored cannot be read.
+    /// The key of the logged-in user; `None` if there is none, or the stored value cannot be read.
     ///
-    /// It is that of what is stored, under which the user logged in; unless this build writes it in
-    /// another form, not merely in another order.
+    /// It is the key of the stored value, which the user logged in under, unless this build writes the
+    /// value in another form, not merely in another order.
     pub(crate) fn user_of(&self, stored: &Fields) -> Option<UserKey> {
         let field = self.identity()?;
         let mut data = self.defaults();
@@ -385,7 +385,8 @@ impl<T> Schema<T> {
         Some(UserKey::new(self.name, identity))
     }
 
-    /// The same. Somebody whom this build cannot read is not nobody, so it has the key of what is stored.
+    /// Like [`user_of`](Self::user_of), but an unreadable user is still somebody, with the key of the
+    /// stored value.
     pub(crate) fn somebody_of(&self, stored: &Fields) -> Option<UserKey> {
         self.user_of(stored).or_else(|| {
             let mut names = self.identity()?.names();
@@ -394,13 +395,13 @@ impl<T> Schema<T> {
         })
     }
 
-    /// Whether a field that cannot be read makes the session count as absent.
+    /// Whether an unreadable field can make the session count as absent.
     pub(crate) fn may_drop(&self) -> bool {
         let mut fields = self.fields.iter();
         fields.any(|field| field.on_unreadable == OnUnreadable::DropSession)
     }
 
-    /// The key of the user whom this data names.
+    /// The key of the user in this data.
     #[must_use]
     pub fn user_in(&self, data: &T) -> Option<UserKey> {
         Some(UserKey::new(self.name, &self.encoded_identity(data)?))
@@ -412,24 +413,24 @@ impl<T> Schema<T> {
         identity.map(|(_, value)| value.to_vec())
     }
 
-    /// Whether `data` says somebody else is logged in, or nobody, than what was encoded as `before`.
+    /// Whether `data` has another user, or none, than the session encoded as `before`.
     pub(crate) fn changes_identity(&self, before: &Fields, data: &T) -> bool {
         let Some(field) = self.identity() else {
             return false;
         };
         let before = before.get(field.name);
-        // Most have the same user, and to read one is cheaper than to write one.
+        // Most have the same user, and reading one is cheaper than writing one.
         if field.is_same(data, before) {
             return false;
         }
-        // What cannot be encoded is told when it is to be stored.
+        // If it cannot be encoded, storing it reports that.
         field.encoded(data).is_ok_and(|after| {
             let after = after.get(field.name).filter(|value| *value != NULL);
             before != after
         })
     }
 
-    /// An unreadable value is replaced: nothing can be added to it or compared with it.
+    /// A change replaces an unreadable value: nothing can be added to it or compared with it.
     fn rule(&self, name: &str, stored: &Fields) -> Rule {
         let Some(field) = self.fields.iter().find(|field| field.name == name) else {
             return Rule::Last;
@@ -458,7 +459,7 @@ fn defaults_to_null<T>(field: &Field<T>, defaults: &T) -> bool {
     encoded.is_ok_and(|fields| has_null(fields.iter().map(|(_, value)| value)))
 }
 
-/// The field, if it was stored with a deadline that has passed.
+/// The field, if its stored deadline has passed.
 fn expired<T>(field: &Field<T>, stored: &Fields, now: Timestamp) -> Option<Expired> {
     let deadline_name = field.deadline_name()?;
     let deadline = stored.get(&deadline_name)?;
@@ -467,7 +468,7 @@ fn expired<T>(field: &Field<T>, stored: &Fields, now: Timestamp) -> Option<Expir
     is_over.then(|| Expired::new(field.name.into(), deadline_name, deadline.to_vec()))
 }
 
-/// A field that has a deadline gets it with each change, and loses it with its value.
+/// A field with a deadline gets it with each change, and loses it with its value.
 fn set_deadline<T>(field: &Field<T>, name: Name, changes: &mut Changes, now: Timestamp) {
     let deadline = match (changes.get(field.name), field.ttl) {
         (None, _) | (_, None) => return,
@@ -480,14 +481,14 @@ fn set_deadline<T>(field: &Field<T>, name: Name, changes: &mut Changes, now: Tim
     changes.insert(name, deadline);
 }
 
-/// The first change moves a value that an older build stored under an old name. So a value under an
-/// old name is always newer than one under the present name.
+/// The first change moves a value that an older build stored under an old name. So a value under an old
+/// name is always newer than one under the present name.
 fn move_from_aliases<T>(field: &Field<T>, changes: &mut Changes) {
     if field.aliases.is_empty() {
         return;
     }
     let changed = changes.iter().filter_map(|(name, change)| match change {
-        // A counter takes along by itself what is under its old names.
+        // A counter already adds the values under its old names.
         Change::Add { .. } => None,
         _ => Some(name.strip_prefix(field.name)?.to_owned()),
     });

@@ -1,4 +1,4 @@
-//! Values at rest: sealed before they are stored, and opened after they were loaded.
+//! Encryption at rest: values are sealed before they are stored, and opened after they are loaded.
 
 use std::fmt;
 
@@ -13,22 +13,21 @@ use crate::error::Error;
 use crate::random;
 use crate::store::Key;
 
-/// What comes before a sealed value. No JSON begins like this.
+/// The first byte of a sealed value. No JSON begins with it.
 const VERSION: u8 = 1;
 
-/// XChaCha20-Poly1305's: long enough to be drawn at random.
+/// XChaCha20-Poly1305's: long enough for random nonces.
 const NONCE_LEN: usize = 24;
 
-/// The keys with which values are sealed: the first one seals, all of them open.
+/// The keys that seal values: the first one seals, all of them open.
 ///
-/// A sealed value is the version, a random nonce, and what XChaCha20-Poly1305 makes of the value. It is
-/// bound to the session type, the session's id, and the name of the field: anywhere else it does not
-/// open.
+/// A sealed value is the version, a random nonce, and the XChaCha20-Poly1305 ciphertext. It is bound to
+/// the session type, the session's id and the field's name: it does not open anywhere else.
 pub struct Keyring(Vec<XChaCha20Poly1305>);
 
 impl Keyring {
-    /// The ring of these keys, in this order. Each is the output of HKDF-SHA256 over what is given, so
-    /// that a secret which has other uses too may be given; `None`: there are no keys.
+    /// The ring of these keys, in this order; `None` if there are none. Each key goes through
+    /// HKDF-SHA256, so you may give a secret that has other uses too.
     #[must_use]
     pub fn new<'m>(materials: impl IntoIterator<Item = &'m [u8]>) -> Option<Self> {
         let ciphers = materials.into_iter().map(|material| {
@@ -41,7 +40,7 @@ impl Keyring {
         (!ciphers.is_empty()).then_some(Self(ciphers))
     }
 
-    /// A ring of one random key.
+    /// A ring with one random key.
     ///
     /// # Errors
     ///
@@ -64,7 +63,7 @@ impl Keyring {
         self.0.is_empty()
     }
 
-    /// Seals a value that is to be stored under this name.
+    /// Seals a value to be stored under this name.
     ///
     /// # Errors
     ///
@@ -79,8 +78,8 @@ impl Keyring {
         Ok([&[VERSION], &nonce[..], &sealed].concat())
     }
 
-    /// Opens what was stored under this name; `None`: it was not sealed for it, or with none of these
-    /// keys.
+    /// Opens a value stored under this name; `None` if it was sealed for another place or with another
+    /// key.
     #[must_use]
     pub fn open(&self, key: Key, name: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         let (&VERSION, rest) = sealed.split_first()? else {
@@ -93,8 +92,8 @@ impl Keyring {
     }
 }
 
-/// Where a value belongs. No two places are written alike: the session type has no colon, and all ids
-/// are of one length.
+/// Where a value belongs. No two places give the same text: the session type has no colon, and all ids
+/// have the same length.
 fn place(key: Key, name: &str) -> Vec<u8> {
     format!("{key}:{name}").into_bytes()
 }

@@ -1,4 +1,4 @@
-//! Whether a value survives being written as JSON.
+//! Whether a value survives the round trip through JSON.
 
 use std::fmt::{self, Display};
 
@@ -14,8 +14,8 @@ pub(crate) const NOT_READ_BACK: &str =
 pub(crate) const KEY_NOT_READ_BACK: &str =
     "the `FromStr` of a key makes another key of what its `Display` wrote";
 
-/// Finds what JSON writes as `null` although it is no `None`. The rest is checked by reading it
-/// back.
+/// Finds values that JSON writes as `null` although they are not `None`. Reading values back checks the
+/// rest.
 pub(crate) fn check(value: &impl Serialize) -> Result<(), &'static str> {
     match value.serialize(Check) {
         Ok(_) => Ok(()),
@@ -23,7 +23,7 @@ pub(crate) fn check(value: &impl Serialize) -> Result<(), &'static str> {
     }
 }
 
-/// Writes nothing; says whether the value would be `null`.
+/// Writes nothing; returns whether the value would be `null`.
 struct Check;
 
 #[derive(Debug)]

@@ -17,13 +17,13 @@ const ID_LEN: usize = 16;
 const HALF_LEN: usize = 16;
 const TOKEN_LEN: usize = ID_LEN + 2 * HALF_LEN;
 
-/// What a cookie carries: base64url of `id ‖ login half ‖ verifier`, 16 bytes each, all from the
-/// operating system's random source (OWASP ASVS 7.2.3, 11.5.1).
+/// The cookie's value: base64url of `id ‖ login half ‖ verifier`, 16 bytes each, all from the operating
+/// system's random source (OWASP ASVS 7.2.3, 11.5.1).
 ///
-/// The id finds the record and may be shown. The two halves are secret; a store keeps 16 bytes of
+/// The id finds the record and may be shown. The two halves are secret; a store keeps 16 bytes of the
 /// SHA-256 of each. The token opens its session only if both match. A login replaces both halves, a
-/// rotation only the verifier. So a token whose login half still matches belongs to the same login,
-/// and may end it.
+/// rotation only the verifier. So a token whose login half still matches belongs to the same login, and
+/// may end it.
 ///
 /// `Debug` is redacted, and there is no `Display`: only [`Token::expose`] shows the text.
 #[derive(Clone)]
@@ -74,8 +74,8 @@ impl Token {
         Ok(Self { verifier, ..*self })
     }
 
-    /// Reads a token's text. Strict: exact length and base64url alphabet. Anything else is `None`,
-    /// so junk never costs a store call.
+    /// Reads a token's text. Strict: exact length and base64url alphabet. Returns `None` for anything
+    /// else, so junk never costs a store call.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() != Self::TEXT_LEN {
@@ -104,7 +104,7 @@ impl Token {
         self.id
     }
 
-    /// What a store keeps of the secret halves.
+    /// The digests that a store keeps of the secret halves.
     #[must_use]
     pub fn digests(&self) -> Digests {
         let mut digests = Digests::default();
@@ -132,8 +132,8 @@ impl fmt::Debug for Token {
 
 /// The public handle of a session, for logs and lists: it opens nothing.
 ///
-/// It belongs to one user for life. It stays the same when the token changes; when the user
-/// changes, another session begins, with another id.
+/// It belongs to one user for life. It stays the same when the token changes. When the user changes,
+/// another session begins, with another id.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId([u8; ID_LEN]);
 
@@ -141,10 +141,10 @@ impl SessionId {
     /// The length of every id's text.
     pub const TEXT_LEN: usize = (ID_LEN * 8).div_ceil(6);
 
-    /// The first id in order.
+    /// The smallest id.
     pub(crate) const MIN: Self = Self([0; ID_LEN]);
 
-    /// Reads what [`Display`](fmt::Display) wrote; `None` for anything else.
+    /// Reads the output of [`Display`](fmt::Display); `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != Self::TEXT_LEN {
@@ -155,7 +155,7 @@ impl SessionId {
         (written == ID_LEN).then_some(Self(bytes))
     }
 
-    /// A number to find the id by: ids are random, so these are too.
+    /// A number for picking a slot: ids are random, so these numbers are too.
     #[cfg(feature = "redis")]
     pub(crate) fn spread(self) -> usize {
         let (bytes, _) = self.0.split_first_chunk().unwrap_or((&[0; 4], &[]));
@@ -163,7 +163,7 @@ impl SessionId {
     }
 }
 
-/// What [`Display`](fmt::Display) wrote.
+/// Reads the output of [`Display`](fmt::Display).
 impl FromStr for SessionId {
     type Err = InvalidSessionId;
 
@@ -185,7 +185,7 @@ impl<'de> Deserialize<'de> for SessionId {
     }
 }
 
-/// A text that is no [`SessionId`].
+/// The error for a text that is not a [`SessionId`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(
     clippy::exhaustive_structs,
@@ -221,10 +221,10 @@ impl fmt::Debug for SessionId {
 
 const DIGEST_LEN: usize = 16;
 
-/// What a store keeps of a token's secret halves: the first 16 bytes of SHA-256 of each. Nobody can
-/// open a session with them.
+/// The digests that a store keeps of a token's secret halves: the first 16 bytes of the SHA-256 of each.
+/// They open no session.
 ///
-/// There is no `PartialEq`, because they are compared in constant time (OWASP ASVS 11.2.4).
+/// There is no `PartialEq`, because digests are compared in constant time (OWASP ASVS 11.2.4).
 #[derive(Clone, Copy, Default)]
 pub struct Digests {
     login: [u8; DIGEST_LEN],
@@ -254,13 +254,13 @@ impl Digests {
         &self.login
     }
 
-    /// Whether both are of one token.
+    /// Whether both belong to one token.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
         (self.login.ct_eq(&other.login) & self.verifier.ct_eq(&other.verifier)).into()
     }
 
-    /// Whether both belong to one login, whatever was rotated since.
+    /// Whether both belong to one login, even if the verifier was rotated since.
     #[must_use]
     pub fn login_matches(&self, other: &Self) -> bool {
         self.login.ct_eq(&other.login).into()

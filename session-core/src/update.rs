@@ -13,44 +13,44 @@ use crate::token::Digests;
 
 /// What [`Store::update`](crate::store::Store::update) does, in one atomic step.
 ///
-/// It is sent once. A store makes [`apply_to`](Self::apply_to) atomic: with a lock, a transaction,
-/// or get, apply and compare-and-swap.
+/// It is sent once. A store makes [`apply_to`](Self::apply_to) atomic: with a lock, a transaction, or
+/// get, apply and compare-and-swap.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Update {
     /// The digests that the request loaded. The record must still have both.
     pub loaded: Digests,
-    /// The last instant, in the store's time, at which the update may be done.
+    /// The last time, by the store's clock, when the update may be done.
     pub not_after: Timestamp,
-    /// What must still be stored as it was read, for a transaction; `None`: anything may be stored.
+    /// What must still be stored unchanged, for a transaction; `None` if anything may be stored.
     pub expected: Option<Expected>,
     /// What changed in the session's fields.
     pub changes: Changes,
-    /// When the request extended the idle deadline, if it did. The stored time never moves
-    /// backwards.
+    /// When the request extended the idle deadline, if it did. The stored time never moves backwards.
     pub touched_at: Option<Timestamp>,
     /// The new token, if it changes.
     pub rotation: Option<Rotation>,
-    /// The new absolute deadline, if it changes. Without a [`lifetime`](Self::lifetime), it never
-    /// moves backwards.
+    /// The new absolute deadline, if it changes. Without a [`lifetime`](Self::lifetime), the stored one
+    /// never moves backwards.
     pub absolute_deadline: Option<Timestamp>,
     /// The session's own lifetime, if it changes.
     pub lifetime: Option<Lifetime>,
     /// The record lives at least this long from now, and never shorter than without the update.
     pub ttl: Duration,
-    /// The packed lifetime that the request loaded: a login counts on it.
+    /// The packed lifetime that the request loaded, for a login: it must be unchanged.
     pub(crate) loaded_lifetime: Option<[u8; 4]>,
-    /// Whether the session ends with it: another user's session is to begin. It answers all fields.
+    /// Whether the update ends the session, because another user's session will begin. Then it returns
+    /// all fields.
     pub ends: bool,
 }
 
-/// What a store keeps of a new token.
+/// The new token, as a store keeps it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Rotation {
     /// The digests of both halves.
     pub digests: Digests,
-    /// When it happens, in the store's time.
+    /// When it happens, by the store's clock.
     pub at: Timestamp,
     /// Whether it is a login: a user just proved who they are.
     pub is_login: bool,
@@ -68,14 +68,14 @@ impl Rotation {
     }
 }
 
-/// What became of an update.
+/// The result of an update.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
 pub enum Updated {
     /// Something differs from [`Update::expected`]. Nothing was written.
     Conflict,
-    /// It is stored. These are the values that merged fields have now, and the values that were
-    /// taken; of a session that it [ended](Update::ends), all.
+    /// It is stored. These are the new values of merged fields, and the taken values; if it
+    /// [ended](Update::ends) the session, all its fields.
     Done(Fields),
     /// The session is absent, over, or has another token. Nothing was written.
     Gone,
@@ -104,8 +104,8 @@ impl Update {
         }
     }
 
-    /// Applies the update to a record; `now` is the store's time. It checks, merges and answers. If
-    /// it refuses, the record is unchanged.
+    /// Applies the update to a record; `now` is the store's time. It checks, merges and returns the
+    /// result. If it refuses, the record is unchanged.
     pub fn apply_to(&self, record: &mut Record, now: Timestamp) -> Updated {
         if now > self.not_after {
             return Updated::Late(now);
@@ -137,8 +137,8 @@ impl Update {
         Updated::Done(answer)
     }
 
-    /// Does it to the bytes under its key, for a store that keeps bytes: as
-    /// [`apply_to`](Self::apply_to), where nothing and what cannot be read is gone.
+    /// Applies the update to the bytes under its key, for a store that keeps bytes, like
+    /// [`apply_to`](Self::apply_to). Absent and unreadable records count as gone.
     pub fn apply_to_bytes(&self, bytes: &mut Option<Vec<u8>>, now: Timestamp) -> Updated {
         let Some(mut record) = bytes.as_deref().and_then(Record::from_bytes) else {
             return Updated::Gone;
@@ -150,7 +150,7 @@ impl Update {
         updated
     }
 
-    /// The metadata of the session after it.
+    /// The session's metadata after the update.
     #[must_use]
     pub fn metadata_after(&self, before: &Metadata) -> Metadata {
         let mut after = before.clone();
@@ -164,7 +164,7 @@ impl Update {
             }
         }
         if let Some(deadline) = self.absolute_deadline {
-            // Only a lifetime of its own may shorten it.
+            // Only the session's own lifetime may shorten it.
             after.absolute_deadline = match self.lifetime {
                 Some(_) => deadline,
                 None => before.absolute_deadline.max(deadline),
@@ -177,38 +177,39 @@ impl Update {
     }
 }
 
-/// What [`Store::delete`](crate::store::Store::delete) is to do, in one atomic step.
+/// What [`Store::delete`](crate::store::Store::delete) does, in one atomic step.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Delete {
-    /// The digests of a token whose [login half](Digests::login_matches) the session must still have,
-    /// so that a request that loaded it before somebody logged in does not log them out; `None`:
-    /// whichever.
+    /// The digests of a token whose [login half](Digests::login_matches) the session must still have;
+    /// `None` deletes any session. So a request that loaded the session before a login does not log that
+    /// user out.
     pub login: Option<Digests>,
-    /// The last instant, in the store's time, at which it may be done.
+    /// The last time, by the store's clock, when the delete may be done.
     pub not_after: Timestamp,
 }
 
-/// What became of a delete.
+/// The result of a delete.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
 pub enum Deleted {
     /// No session exists under that key.
     Done,
-    /// It came after [`Delete::not_after`]: the store's time was this. Nothing was done.
+    /// It came after [`Delete::not_after`], at this time of the store. Nothing was done.
     Late(Timestamp),
-    /// The session is of another login, and was left alone.
+    /// The session belongs to another login. It was left alone.
     Other,
 }
 
 impl Delete {
-    /// The end of a session of this login, or of whichever.
+    /// The delete of a session of this login, or of any.
     #[must_use]
     pub const fn new(login: Option<Digests>, not_after: Timestamp) -> Self {
         Self { login, not_after }
     }
 
-    /// Does it to what is stored, where `now` is the store's time: `None` afterwards, if it is done.
+    /// Applies the delete to a record; `now` is the store's time. If it is done, the record is `None`
+    /// afterwards.
     pub fn apply_to<R: Borrow<Record>>(&self, record: &mut Option<R>, now: Timestamp) -> Deleted {
         if now > self.not_after {
             return Deleted::Late(now);
@@ -224,8 +225,8 @@ impl Delete {
         Deleted::Done
     }
 
-    /// Does it to the bytes under its key, for a store that keeps bytes. What cannot be read is no
-    /// session, and left alone.
+    /// Applies the delete to the bytes under its key, for a store that keeps bytes. Unreadable bytes are
+    /// no session, and stay.
     pub fn apply_to_bytes(&self, bytes: &mut Option<Vec<u8>>, now: Timestamp) -> Deleted {
         let mut record = bytes.as_deref().and_then(Record::from_bytes);
         let was_session = record.is_some();
@@ -237,11 +238,11 @@ impl Delete {
     }
 }
 
-/// What must be stored as it was read, or an update is not done.
+/// What must still be stored unchanged, or the update is not done.
 #[derive(Clone, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Expected {
-    /// Each of these fields has this value; `None`: the field is absent.
+    /// Each of these fields has this value; `None` if the field is absent.
     pub fields: Vec<(Name, Option<Vec<u8>>)>,
     /// This many fields have a name with this prefix.
     pub counts: Vec<(String, usize)>,
@@ -258,7 +259,7 @@ impl Expected {
     }
 }
 
-/// Names only: the values are somebody's data.
+/// Names only: the values are private data.
 impl fmt::Debug for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.fields.iter().map(|(name, _)| name);

@@ -1,5 +1,5 @@
-//! Which sessions a user has, so that all of them can be ended: what a store keeps for one user, and
-//! what each step does to it. All pure.
+//! Which sessions a user has, so that all of them can be ended: what a store keeps for one user, and what
+//! each step does to it. All pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +14,12 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::Timestamp;
 use crate::token::SessionId;
 
-/// For this long after all sessions of a user were ended, a login is refused that began before:
-/// longer than any request takes.
+/// For this long after all sessions of a user were ended, a login that began before is refused. No
+/// request takes longer.
 pub(crate) const ENDED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a store finds a user's [`Roster`] by: the session type, and a digest of the identity. Its
-/// `Display` may be logged.
+/// The key of a user's [`Roster`] in a store: the session type, and a digest of the identity. You may log
+/// its `Display`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub struct UserKey {
@@ -29,11 +29,11 @@ pub struct UserKey {
 }
 
 impl UserKey {
-    /// The key of the user whose identity is this JSON. The order of an object's members does not
-    /// matter, that of a list's items does.
+    /// The key of the user with this identity in JSON. The order of an object's members does not matter,
+    /// but the order of a list's items does.
     #[must_use]
     pub fn new(name: &'static str, identity: &[u8]) -> Self {
-        // An integer of 128 bits is rounded when it is read, and two users would be one.
+        // Reading rounds an integer of 128 bits, which would make two users one.
         let value = serde_json::from_slice(identity).ok();
         let value = value.filter(|value| !has_float(value));
         let canonical = value.map(|value| canonical(&value, false).into_bytes());
@@ -59,7 +59,8 @@ fn has_float(value: &Value) -> bool {
     }
 }
 
-/// Whether two identities are written alike, but for the order of items: a set writes them in any.
+/// Whether two identities are the same JSON apart from the order of items: a set writes them in any
+/// order.
 pub(crate) fn is_written_alike(one: &[u8], other: &[u8]) -> bool {
     let unordered = |json: &[u8]| {
         let value: Value = serde_json::from_slice(json).ok()?;
@@ -68,7 +69,7 @@ pub(crate) fn is_written_alike(one: &[u8], other: &[u8]) -> bool {
     one == other || unordered(one).is_some_and(|one| Some(one) == unordered(other))
 }
 
-/// The same text for the same value, in whichever order its members are, or its items too.
+/// The same text for the same value, whatever the order of members, and also of items if `is_unordered`.
 fn canonical(value: &Value, is_unordered: bool) -> String {
     let sorted = |mut parts: Vec<String>| {
         parts.sort_unstable();
@@ -95,9 +96,9 @@ fn canonical(value: &Value, is_unordered: bool) -> String {
     }
 }
 
-/// A point in the order of a store's steps. Only a store makes it and compares it.
+/// A point in the order of a store's steps. Only a store makes and compares these.
 ///
-/// A store with a clock takes its time in microseconds, estimated from below; one in a single process
+/// A store with a clock uses its time in microseconds, estimated from below. A store in a single process
 /// counts its steps.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
@@ -125,8 +126,7 @@ impl Mark {
     }
 }
 
-/// What a store keeps for one user. serde writes and reads it, in a form that every later version
-/// reads.
+/// What a store keeps for one user. serde writes and reads it, in a form that every later version reads.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -145,11 +145,11 @@ pub struct Roster {
 pub struct Member {
     /// When it last logged in.
     pub entered_at: Mark,
-    /// When its record may be removed, and it is forgotten.
+    /// When its record may be removed. Then the roster forgets it.
     pub remove_at: Timestamp,
     /// Whether it is being ended.
     pub is_doomed: bool,
-    /// What the application calls it.
+    /// The application's label for it.
     pub label: String,
 }
 
@@ -159,7 +159,7 @@ pub struct Member {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Step {
-    /// The last instant, in the store's time, at which it may be done.
+    /// The last time, by the store's clock, when the step may be done.
     pub not_after: Timestamp,
     /// What it does.
     pub what: What,
@@ -175,20 +175,20 @@ pub enum What {
         id: SessionId,
         /// When its record may be removed.
         remove_at: Timestamp,
-        /// What the application calls it.
+        /// The application's label for it.
         label: String,
         /// When its request began.
         began_at: Mark,
         /// How many sessions a user may have.
         limit: Option<Limit>,
     },
-    /// These sessions are to end. It answers all that are.
+    /// These sessions must end. It returns all that must.
     Doom(Whom),
     /// These sessions have ended.
     Forget(Vec<SessionId>),
-    /// Nothing. It answers the sessions.
+    /// No change. It returns the sessions.
     List,
-    /// The life of a session is extended.
+    /// A session's life is extended.
     Renew {
         /// Its id.
         id: SessionId,
@@ -228,7 +228,7 @@ impl Limit {
     }
 }
 
-/// What happens when a user logs in who has as many sessions as are allowed.
+/// What happens when a user with the maximum number of sessions logs in again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "generated code names each")]
 pub enum WhenFull {
@@ -238,7 +238,7 @@ pub enum WhenFull {
     Refuse,
 }
 
-/// Which sessions of a user are to end.
+/// Which sessions of a user must end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "every store does each")]
 pub enum Whom {
@@ -250,35 +250,35 @@ pub enum Whom {
     One(SessionId),
 }
 
-/// What became of a step.
+/// The result of a step.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
 pub enum Stepped {
-    /// It is done. These sessions are to end now: delete their records, then forget them.
+    /// It is done. These sessions must end now: delete their records, then forget them.
     Done(Vec<SessionId>),
-    /// It is done. These sessions are to end now; and this is when all were last ended.
+    /// It is done. These sessions must end now, and this is when all were last ended.
     Doomed(Vec<SessionId>, Mark),
     /// A login is refused: all sessions were ended after its request began.
     Ended,
-    /// A login is refused, since the user has as many sessions as are allowed.
+    /// A login is refused: the user already has as many sessions as allowed.
     Full,
     /// It came after [`Step::not_after`], at this time of the store. Nothing was done.
     Late(Timestamp),
     /// The user's sessions.
     Listed(Vec<(SessionId, Member)>),
-    /// The session is to end, or the one to renew is not the user's.
+    /// The session must end, or the one to renew is not the user's.
     Unknown,
 }
 
 impl Step {
-    /// A step that may be done until this instant.
+    /// A step that may be done until this time.
     #[must_use]
     pub const fn new(what: What, not_after: Timestamp) -> Self {
         Self { not_after, what }
     }
 
-    /// Applies it to a roster; `now` is the store's time, and `present` the present point in the
-    /// order of its steps.
+    /// Applies it to a roster; `now` is the store's time, and `present` the present point in the order of
+    /// its steps.
     pub fn apply_to(&self, roster: &mut Roster, now: Timestamp, present: Mark) -> Stepped {
         if now > self.not_after {
             return Stepped::Late(now);
@@ -353,7 +353,7 @@ impl Step {
 }
 
 impl Roster {
-    /// When the store may remove it; `None`: now, as there is nothing in it.
+    /// When the store may remove it; `None` means now, because it is empty.
     #[must_use]
     pub fn remove_at(&self) -> Option<Timestamp> {
         let members = self.members.values().map(|member| member.remove_at);
@@ -362,13 +362,13 @@ impl Roster {
         members.chain(ended).max()
     }
 
-    /// Says when all sessions were last ended.
+    /// Sets when all sessions were last ended.
     #[cfg(test)]
     pub(crate) fn set_ended(&mut self, ended_at: Option<Mark>, until: Timestamp) {
         (self.ended_at, self.ended_until) = (ended_at, until.as_millis());
     }
 
-    /// Forgets what is over.
+    /// Forgets everything that is over.
     fn sweep(&mut self, now: Timestamp) {
         self.members.retain(|_, member| member.remove_at > now);
         if self.ended_until <= now.as_millis() {
@@ -376,7 +376,7 @@ impl Roster {
         }
     }
 
-    /// Sees to it that there is room for this session; `false`: there is none.
+    /// Makes room for this session, if need be by dooming others; `false` if there is none.
     fn make_room(&mut self, id: SessionId, limit: &Limit) -> bool {
         let is_other = |other: &SessionId, member: &Member| *other != id && !member.is_doomed;
         let members = self.members.iter();

@@ -1,5 +1,4 @@
-//! What a field may hold, depending on what it is declared as; and what the compiler says
-//! otherwise.
+//! What each kind of field may hold, and the compiler's messages for other types.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -21,7 +20,7 @@ pub trait FieldValue: Serialize + DeserializeOwned {}
 
 impl<V: Serialize + DeserializeOwned> FieldValue for V {}
 
-/// What a field may hold that starts as its type's default.
+/// What a field may hold if it starts as its type's default.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no default",
     label = "a new session has no value for this field",
@@ -85,7 +84,7 @@ pub trait OnceValue: FieldValue {}
 
 impl<V> OnceValue for Option<V> where Self: FieldValue {}
 
-/// What a field marked `entries` may hold: a map, whose entries are stored one by one.
+/// What a field marked `entries` may hold: a map that stores its entries one by one.
 #[diagnostic::on_unimplemented(
     message = "`entries` requires a map; `{Self}` is not one",
     label = "neither a `BTreeMap` nor a `HashMap`",
@@ -104,7 +103,7 @@ pub trait MapValue {
     fn insert(&mut self, key: Self::Key, value: Self::Value);
 }
 
-/// What a key of a field marked `entries` may be: its `Display` writes it, its `FromStr` reads it.
+/// The keys of a field marked `entries`: `Display` writes them, `FromStr` reads them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key of `entries`: it must implement `Display` and `FromStr`",
     label = "the key `{Self}` is neither written as text nor read back",

@@ -1,4 +1,4 @@
-//! `counter`: differences are added up.
+//! `counter`: differences add up.
 
 use super::{Change, Overflow, parse};
 
@@ -8,7 +8,7 @@ use super::{Change, Overflow, parse};
 pub struct Counter {
     /// The range that it must stay within.
     pub range: CounterRange,
-    /// Old names under which older builds may go on counting. Their values are added.
+    /// Old names that older builds may still count under. Their values are added.
     pub aliases: &'static [&'static str],
 }
 
@@ -47,7 +47,7 @@ impl Counter {
         })
     }
 
-    /// Its value after it moves by `delta` from the sum of what is stored, or from `base`.
+    /// Its value after it moves by `delta` from the sum of the stored values, or from `base`.
     pub(super) fn moved<'s>(
         &self,
         name: &str,
@@ -56,7 +56,7 @@ impl Counter {
         base: i64,
     ) -> Result<Vec<u8>, Overflow> {
         let names = std::iter::once(name).chain(self.aliases.iter().copied());
-        // The sum counts, not what it goes through.
+        // Only the sum must fit, not what it passes through.
         let start = names
             .filter_map(get)
             .try_fold(None, |sum: Option<i128>, value| {
@@ -71,7 +71,7 @@ impl Counter {
     }
 }
 
-/// Two moves in one request. If they cancel, there is no move.
+/// Two moves in one request. If they cancel out, there is no change.
 pub(super) fn joined(
     delta: i64,
     more: i64,
@@ -86,7 +86,7 @@ pub(super) fn joined(
     }))
 }
 
-/// The value of a counter as it is stored: a decimal integer of 64 bits.
+/// Reads a counter's stored value: a decimal integer of 64 bits.
 fn read(encoded: &[u8]) -> Result<i64, Overflow> {
     parse(encoded).ok_or(Overflow)
 }

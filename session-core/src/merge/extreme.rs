@@ -15,7 +15,7 @@ pub enum Extreme {
 }
 
 impl Extreme {
-    /// How a value that wins compares to the other.
+    /// How a winning value compares to the other.
     fn wins(self) -> Ordering {
         match self {
             Self::Max => Ordering::Greater,
@@ -23,7 +23,7 @@ impl Extreme {
         }
     }
 
-    /// A value against the rule is a reset; so is one that replaces what is not an integer.
+    /// A value against the rule is a reset. So is one that replaces a non-integer.
     pub(super) fn difference(self, old: &[u8], value: &[u8]) -> Change {
         match compare(value, old) {
             Some(order) if order == self.wins() => Change::Extreme(self, value.to_vec()),
@@ -31,7 +31,7 @@ impl Extreme {
         }
     }
 
-    /// Whether what is stored stays. If it is not an integer, it is replaced.
+    /// Whether the stored value stays. A non-integer is replaced.
     pub(super) fn keeps(self, stored: &[u8], value: &[u8]) -> bool {
         compare(stored, value).is_some_and(|order| order == self.wins())
     }

@@ -4,7 +4,7 @@ use crate::fields::Fields;
 use crate::merge::Change;
 use crate::record::Metadata;
 
-/// What was loaded, what was done, and whether a touch is due: all 2,560 inputs.
+/// Every session state, every set of actions, and whether a touch is due: all 2,560 inputs.
 fn all() -> impl Iterator<Item = (Loaded, Pending, bool)> {
     let identities = [
         None,
@@ -18,7 +18,7 @@ fn all() -> impl Iterator<Item = (Loaded, Pending, bool)> {
             let loaded = loaded.clone();
             (0..64_u8).map(move |bits| {
                 let mut changes = Changes::new();
-                // Whoever changes who is logged in changes a field.
+                // A change of identity always changes a field.
                 if bits & 1 != 0 || identity.is_some() {
                     changes.insert("a".into(), Change::Unset);
                 }

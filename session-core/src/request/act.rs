@@ -17,12 +17,12 @@ use crate::store::Key;
 use crate::update::{Update, Updated};
 use crate::users::UserKey;
 
-/// How often a login that meets another request's commit is tried.
+/// How many times a login is tried when other requests' commits interfere.
 const LOGIN_ATTEMPTS: usize = 3;
 
 impl<T: SessionData> RequestSession<T> {
-    /// Acts on the plan within one deadline, unless an earlier commit of this request may still land.
-    /// Tells what is refused.
+    /// Acts on the plan within one deadline, unless an earlier commit of this request may still happen.
+    /// Reports refusals as events.
     pub(super) async fn execute(
         &self,
         pending: &Pending,
@@ -33,7 +33,7 @@ impl<T: SessionData> RequestSession<T> {
             let id = self.id();
             match error.event() {
                 _ if error.is_conflict() => self.engine.tell(EventKind::Conflict, None, id),
-                // The line in the log is that of the request which fails.
+                // The failing request writes the log line itself.
                 Some((kind @ EventKind::Refused, reason)) => self.engine.notify(kind, reason, id),
                 _ => {}
             }
@@ -58,7 +58,7 @@ impl<T: SessionData> RequestSession<T> {
             return Ok(done(false));
         }
         let deadline = self.engine.deadline();
-        // Boxed, since it is large, and each caller would move it.
+        // Boxed, because it is large and each caller would move it.
         let acting = Box::pin(self.act(pending, expects, deadline));
         match pending.is_empty() {
             true => acting.await,
@@ -77,7 +77,7 @@ impl<T: SessionData> RequestSession<T> {
         plan(loaded, pending, touch_due)
     }
 
-    /// Acts on the plan. A login that meets another request's commit begins again.
+    /// Acts on the plan. If another request's commit interferes, a login starts again.
     async fn act(
         &self,
         pending: &Pending,
@@ -111,7 +111,7 @@ impl<T: SessionData> RequestSession<T> {
                     return Ok(done(true));
                 }
                 (Commit::Begin { ends_others }, loaded) => {
-                    // What is refused ends nothing: the data first, then the user.
+                    // A refused login must end nothing, so check the data first, then admit the user.
                     let fields = self.linked(self.begin_with(&loaded, pending)?)?;
                     let entered = match T::SCHEMA.user_of(&fields).filter(|_| engine.is_indexed()) {
                         Some(user) => Some((user, self.enter_anew(user, pending, deadline).await?)),
@@ -194,8 +194,8 @@ impl<T: SessionData> RequestSession<T> {
     ) -> Result<(), Error> {
         match loaded {
             Loaded::Live(live) if ends_others => self.leave(live, pending, expects, deadline).await,
-            // Where there is nothing to end, the cookie stays until there is another one: it may be
-            // that of a login beside this one.
+            // With nothing to end, the cookie stays until a new one replaces it: it may belong to a
+            // concurrent login.
             _ if ends_others && !loaded.ends().is_empty() => {
                 self.end(loaded, pending, deadline).await
             }
@@ -203,8 +203,8 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// An empty session that the index knows as this user's, before it says who is logged in. Only an
-    /// update may say so: a create that comes late would bring back what was ended.
+    /// An empty session that the index lists for this user before its record says who is logged in. Only
+    /// an update may say so: a late create would bring back an ended session.
     async fn enter_anew(
         &self,
         user: UserKey,
@@ -227,7 +227,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// What a login commits to an empty session: all of these fields.
+    /// The commit of a login to an empty session: it sets all these fields.
     fn login_with(fields: &Fields, pending: &Pending) -> Pending {
         let mut login = Pending {
             identity: Some(Identity::Other),
@@ -251,7 +251,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Lets the index know of a login, and of a longer life; `false`: the session is to end.
+    /// Tells the index of a login, and of a longer life; `false` if the session must end.
     async fn enter(
         &self,
         live: &Live,
@@ -274,8 +274,8 @@ impl<T: SessionData> RequestSession<T> {
         Ok((is_let_in, Some(user)))
     }
 
-    /// Ends the session of a user, so that another one can begin with what is kept of it: as it is
-    /// stored then, by one update that checks what a transaction read. If another request has ended the
+    /// Ends a user's session, so that another can begin with its kept fields as they are stored now. One
+    /// update does it, which also checks what a transaction read. If another request has ended the
     /// session, only a login goes on.
     async fn leave(
         &self,
@@ -308,7 +308,7 @@ impl<T: SessionData> RequestSession<T> {
                 Err(Error::gone())
             }
             Updated::Gone => {
-                // Its token may have been replaced, and whoever leaves it wants it to end.
+                // Its token may have been replaced. The request leaves the session and wants it to end.
                 let loaded = Loaded::Live(live.clone());
                 self.end(&loaded, pending, deadline).await?;
                 if pending.logs_in() {
@@ -322,7 +322,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// The session is over for this request.
+    /// Marks the session as over for this request.
     pub(super) fn over(&self, live: &Live) {
         self.state().loaded = Loaded::None(NoSession::over(live.end()));
         self.begin_epoch();
@@ -346,8 +346,8 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Ends what this request may end; its cookie goes. Where somebody logged in since it was loaded,
-    /// the browser has another cookie: a logout does not pass for done, and a login goes on.
+    /// Ends what this request may end, and removes its cookie. If somebody has logged in since the load,
+    /// the browser has another cookie. Then a logout fails, and a login goes on.
     async fn end(
         &self,
         loaded: &Loaded,
@@ -379,7 +379,7 @@ impl<T: SessionData> RequestSession<T> {
         Ok(())
     }
 
-    /// Writes to the living session; `None`: it is gone.
+    /// Writes to the living session; `None` if it is gone.
     async fn write(
         &self,
         live: Live,
@@ -443,8 +443,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Waits for a commit. Until it answers, its outcome is unknown, even if the caller stops
-    /// waiting.
+    /// Waits for a commit. Until it answers, its outcome is unknown, even if the caller stops waiting.
     async fn in_doubt<R>(
         &self,
         until: Instant,
@@ -462,13 +461,13 @@ impl<T: SessionData> RequestSession<T> {
     }
 }
 
-/// How a living session is written to.
+/// How to write to a living session.
 struct Write {
     renews: Renews,
     data: bool,
-    /// Only if everything that was read is still stored as it was.
+    /// Only if everything that was read is still stored unchanged.
     expects: bool,
-    /// The index knows the session as this user's already.
+    /// The user, if the index already lists the session for them.
     entered: Option<UserKey>,
 }
 

@@ -1,4 +1,4 @@
-//! When a request commits: at the end, or when it is asked to.
+//! When a request commits: at its end, or on demand.
 
 use tokio::time::sleep_until;
 use tracing::error;
@@ -11,12 +11,12 @@ use crate::plan::{Commit, Loaded, Pending, Renews, plan};
 use crate::schema::SessionData;
 
 impl<T: SessionData> RequestSession<T> {
-    /// Keeps a guard's changes for a later commit, even after the response was decided. Answers
-    /// [`epoch`](Self::epoch) and [`logins`](Self::logins) as they are then.
+    /// Keeps a guard's changes for a later commit, even after the response was decided. Returns the
+    /// current [`epoch`](Self::epoch) and [`logins`](Self::logins).
     ///
     /// # Errors
     ///
-    /// As [`hand_over`](Self::hand_over); and if the response has begun, and its cookie would have to
+    /// As [`hand_over`](Self::hand_over), and if the response has begun but its cookie would have to
     /// change.
     pub fn keep(&self, changes: Changes) -> Result<(u64, u64), Error> {
         let mut state = self.state();
@@ -33,7 +33,7 @@ impl<T: SessionData> RequestSession<T> {
     /// # Errors
     ///
     /// [`Error::is_gone`] if another request ended the session or replaced its token;
-    /// [`Error::is_unknown`] if nobody knows whether the commit was done; otherwise it was not.
+    /// [`Error::is_unknown`] if the outcome is unknown. After any other error, nothing was committed.
     pub async fn save(&self) -> Result<Committed, Error> {
         let _committing = self.committing.lock().await;
         self.commit(false).await
@@ -47,13 +47,12 @@ impl<T: SessionData> RequestSession<T> {
             state.answered = true;
             (state.failure.take(), state.panicked)
         };
-        // If a guard could not hand over its changes, only what is for safety is done.
+        // If a guard could not hand over its changes, do only what is for safety.
         let mut result = self
             .commit(failed || panicked || failure.is_some())
             .await
             .map(drop);
-        // The same if the data was refused. A store that is down, or a refused logout, would answer as
-        // before.
+        // Likewise if the data was refused. A store that is down, or a refused logout, would fail again.
         let is_pending = !self.state().pending.is_empty();
         if let Err(error) = &result
             && !(error.is_store() || error.is_refused())
@@ -64,12 +63,11 @@ impl<T: SessionData> RequestSession<T> {
             error!("session type {name}: not stored either: {error}");
         }
         if result.is_err() {
-            // A login that failed must not look like one to the catcher that answers for it.
+            // The catcher that answers for a failed login must not see one.
             let mut state = self.state();
             state.pending = std::mem::take(&mut state.pending).without_data();
         }
-        // The log says what was dropped. A 409 would let a login break the pages that load beside
-        // it.
+        // The log says what was dropped. An error would let a login break the pages that load beside it.
         if result.as_ref().is_err_and(Error::is_gone) {
             result = Ok(());
         }
@@ -78,8 +76,8 @@ impl<T: SessionData> RequestSession<T> {
         }
         let untold = self.state().doubt.filter(|doubt| !doubt.told);
         if let Some(doubt) = untold {
-            // A commit that the application gave up waiting for. Whatever the response says, nothing
-            // of it may land after that.
+            // The application stopped waiting for a commit. Nothing of it may happen after the response,
+            // whatever that says.
             sleep_until(doubt.until).await;
             result = result.and_then(|()| Err(in_doubt()));
         }
@@ -106,10 +104,10 @@ impl<T: SessionData> RequestSession<T> {
             self.put_back(pending)?;
         } else if !error.is_gone() {
             if pending.identity.is_some() {
-                // The next user, whom the guards show, does not come.
+                // The guards already show the next user, but that change has failed.
                 self.begin_epoch();
             }
-            // Data that was refused would be refused again.
+            // Refused data would be refused again.
             self.put_back(pending.without_data())?;
         }
         result
@@ -121,7 +119,7 @@ impl<T: SessionData> RequestSession<T> {
         state.pending.merge(later)
     }
 
-    /// Takes the value of a field out of the store, so that no other request gets it too.
+    /// Takes the value of a field out of the store, so no other request gets it too.
     ///
     /// # Errors
     ///
@@ -136,9 +134,9 @@ impl<T: SessionData> RequestSession<T> {
         Ok(committed.answer.get(name).map(<[u8]>::to_vec))
     }
 
-    /// Tries a transaction once: reads the session again, asks `change` for the changes, and
-    /// commits them with what is pending, if everything that was read is still stored like that.
-    /// `None` if `change` gives up.
+    /// Tries a transaction once: reads the session again, asks `change` for the changes, and commits them
+    /// with what is pending, if everything that it read is still stored unchanged. `None` if `change`
+    /// gives up.
     ///
     /// # Errors
     ///
@@ -183,7 +181,7 @@ impl<T: SessionData> RequestSession<T> {
     async fn read_afresh(&self) -> Result<(), Error> {
         let doubt = self.state().doubt;
         if let Some(doubt) = doubt {
-            // Nothing can land after that, so the load sees the outcome.
+            // Nothing can happen after that, so the load sees the outcome.
             sleep_until(doubt.until).await;
         }
         let loaded = self.state().loaded.clone();
@@ -207,7 +205,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Refuses what would change the cookie of a response that is under way.
+    /// Refuses to change the cookie of a response that has begun.
     fn check_answered(&self, state: &State, pending: &Pending) -> Result<(), Error> {
         let changes_cookie = match plan(&state.loaded, pending, false) {
             Commit::Begin { .. } | Commit::End => true,

@@ -1,6 +1,5 @@
-//! The token that a form of a session carries, so that a client that does not say where its requests
-//! come from can prove that it has read a page of this session (OWASP, "Cross-Site Request Forgery
-//! Prevention").
+//! The CSRF token in a session's forms. A client that does not say where its requests come from proves
+//! with it that it has read a page of this session (OWASP, "Cross-Site Request Forgery Prevention").
 
 use std::fmt;
 
@@ -17,16 +16,16 @@ use crate::token::Token;
 
 const LEN: usize = 16;
 
-/// Sets this digest apart from those that a store keeps of the same token.
+/// Separates this digest from those that a store keeps of the same token.
 const DOMAIN: &[u8] = b"rocket_typed_session csrf 1\0";
 
-/// What hides a form's token in a page. Each page has another one, so that compressed pages do not
-/// give the token away byte by byte (BREACH).
+/// Hides a form's token in a page. Each page gets another mask, so compressed pages do not leak the token
+/// byte by byte (BREACH).
 #[derive(Clone)]
 pub struct CsrfMask([u8; LEN]);
 
 impl CsrfMask {
-    /// The length of every text that a mask hides a token in.
+    /// The length of every masked token's text.
     pub const TEXT_LEN: usize = (2 * LEN * 8).div_ceil(6);
 
     /// A mask for one page.
@@ -52,15 +51,15 @@ impl fmt::Debug for CsrfMask {
 }
 
 impl<T: SessionData> RequestSession<T> {
-    /// The token of this session's forms, hidden by a mask; `None`: nothing is stored, or the request
-    /// ended the session.
+    /// The masked token for this session's forms; `None` if nothing is stored, or the request ended the
+    /// session.
     #[must_use]
     pub fn csrf_token(&self, mask: &CsrfMask) -> Option<String> {
         let live = self.live()?;
         Some(mask.hide(digest(&live.token, T::SCHEMA.name())))
     }
 
-    /// Whether this is a token of the living session's forms, whatever its mask.
+    /// Whether this is a token for the living session's forms, under any mask.
     #[must_use]
     pub fn accepts_csrf(&self, text: &str) -> bool {
         let live = self.live();
@@ -68,8 +67,8 @@ impl<T: SessionData> RequestSession<T> {
     }
 }
 
-/// Of the whole token, so that it changes when any part of it does, and nothing has to be stored. 16
-/// bytes are enough: nobody can guess the token, or find another one with this digest.
+/// Of the whole token, so it changes with any part of it, and nothing needs storing. 16 bytes are enough:
+/// nobody can guess the token, or find another one with this digest.
 fn digest(token: &Token, name: &str) -> [u8; LEN] {
     let hash = Sha256::new()
         .chain_update(DOMAIN)
@@ -162,7 +161,7 @@ mod tests {
         }
     }
 
-    /// What a store keeps is of no use for a form, and what a form shows none for the store.
+    /// A form cannot use what a store keeps, and a store cannot use what a form shows.
     #[test]
     fn it_is_not_a_digest_that_a_store_keeps() {
         let token = Token::generate().unwrap();

@@ -1,8 +1,8 @@
-//! Sessions that end with another one: how they are linked, and when they have ended.
+//! Sessions that end with another one: how they link to it, and when they have ended.
 //!
-//! A session names its parent and the parent's user from its first byte on, and opens only beside
-//! that parent. So nothing must be done to it when the parent ends, and nothing can fail or come late.
-//! What this deletes all the same is tidied up, no more.
+//! A session names its parent and the parent's user from the start, and opens only beside that parent. So
+//! when the parent ends, nothing needs to be done to it, and nothing can fail or come late. This module
+//! still deletes such sessions, but only to tidy up.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,25 +17,25 @@ use crate::schema::SessionData;
 use crate::store::async_trait;
 use crate::token::{SessionId, Token};
 
-/// A session of a request, with which another one ends. Without a type, since each type may have a
-/// parent in turn.
+/// A session of a request that another one ends with. Without a type parameter, since each type may have
+/// a parent in turn.
 #[async_trait]
 pub(super) trait Parent: Send + Sync {
-    /// What sessions that end with this one are linked to; `None`: there is none now.
+    /// The link that its children must store; `None` if there is no session now.
     fn link(&self) -> Option<Link>;
 
-    /// The same, as it was when the request opened it.
+    /// The same, as it was when the request opened the session.
     fn opened_as(&self) -> Option<Link>;
 
-    /// Whether what the request does to it is dropped, since its token changed a moment ago.
+    /// Whether the request's changes to it are dropped, since its token just changed.
     fn stores_nothing(&self) -> bool;
 
-    /// Whether the request itself ended it. If another one did, or replaced its token, nobody knows
-    /// here which of the two it was.
+    /// Whether the request itself ended it. If another request ended it or replaced its token, nothing
+    /// here can tell which.
     fn has_ended(&self) -> bool;
 
-    /// Whether the request is about to end it, or to change its user, and has not stored that yet: what
-    /// begins beside it now would end with that.
+    /// Whether the request will end it or change its user, but has not stored that yet. A child that
+    /// begins now would end with that.
     fn is_leaving(&self) -> bool;
 
     /// Reads it again.
@@ -70,7 +70,7 @@ impl<T: SessionData> Parent for RequestSession<T> {
     async fn reload(&self) -> Result<(), Error> {
         let doubt = self.state().doubt;
         let reloaded = Self::reload(self).await;
-        // Nobody who gave up a commit of this session has asked what became of it.
+        // The request stopped waiting for a commit of this session, and has not learned its outcome.
         let untold = doubt.filter(|doubt| !doubt.told);
         if let Some(doubt) = untold {
             self.state().doubt.get_or_insert(doubt);
@@ -79,16 +79,16 @@ impl<T: SessionData> Parent for RequestSession<T> {
     }
 }
 
-/// What a session ends with: a session of its parent type, or a change of its user.
+/// What a session ends with: the end of its parent session, or a change of its user.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Link {
     pub(crate) id: SessionId,
-    /// The digest of the user; `None`: nobody is logged in.
+    /// The digest of the user; `None` if nobody is logged in.
     pub(crate) user: Option<[u8; 16]>,
 }
 
 impl Link {
-    /// The link of a session that holds these fields.
+    /// The link to a session with this id and these fields.
     pub(crate) fn of<T: SessionData>(id: SessionId, fields: &Fields) -> Self {
         let user = T::SCHEMA.somebody_of(fields).map(|user| user.digest);
         Self { id, user }
@@ -100,7 +100,7 @@ impl Link {
         format!("{}{user}", self.id).into_bytes()
     }
 
-    /// The link that these fields hold; `None`: none that this build can read.
+    /// The link stored in these fields; `None` if this build can read none.
     pub(crate) fn stored_in(fields: &Fields) -> Option<Self> {
         let text = str::from_utf8(fields.get(PARENT)?).ok()?;
         let (id, user) = match text.split_once('@') {
@@ -117,12 +117,12 @@ impl Link {
 }
 
 impl<T: SessionData> RequestSession<T> {
-    /// What this session must be linked to.
+    /// The link that this session must store.
     pub(super) fn parent_link(&self) -> Option<Link> {
         self.parent.as_ref()?.link()
     }
 
-    /// Loads the session that a token opens. One that is linked to anything else is over.
+    /// Loads the session that a token opens. A session with any other link is over.
     pub(super) async fn load(&self, token: &Token) -> Result<Loaded, Error> {
         let loaded = self.engine.load(token).await?;
         let parent = self.parent_link();
@@ -132,7 +132,7 @@ impl<T: SessionData> RequestSession<T> {
         })
     }
 
-    /// What was loaded, as it counts now: where the parent stores nothing, no session begins.
+    /// The loaded state as it counts now: while the parent stores nothing, no session begins.
     pub(super) fn beside_parent(&self, mut loaded: Loaded) -> Loaded {
         if let Loaded::None(none) = &mut loaded
             && let Some(parent) = &self.parent
@@ -142,7 +142,7 @@ impl<T: SessionData> RequestSession<T> {
         loaded
     }
 
-    /// Reads the parent again, before the session itself. That it has ended is told by the session.
+    /// Reads the parent again, before the session itself. If the parent has ended, the session shows it.
     pub(super) async fn reload_parent(&self) -> Result<(), Error> {
         let Some(parent) = &self.parent else {
             return Ok(());
@@ -153,8 +153,8 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Loads the session of a request that did not use it, if the request ended its parent: so that
-    /// its record and its cookie go too.
+    /// Loads the session of a request that did not use it but ended its parent, so its record and its
+    /// cookie go too.
     ///
     /// # Errors
     ///
@@ -167,17 +167,17 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Takes the session for absent, before another one opens beside it, if a guard would: a field that
-    /// cannot be read says so.
+    /// Treats the session as absent before another one opens beside it, if a guard would: when an
+    /// unreadable field says so.
     pub fn settle(&self) {
         if T::SCHEMA.may_drop() {
-            // What else a guard would say is for guards of this session.
+            // A guard of this session reports any error itself.
             drop(self.view());
         }
     }
 
-    /// Whether the request itself ended the parent that was linked so, or changed the parent's user. What
-    /// another request did to it may have been to replace its token: then its children go on.
+    /// Whether the request itself ended the parent with this link, or changed the parent's user. Another
+    /// request may only have replaced the parent's token. Then its children go on.
     fn has_left(&self, before: Link) -> bool {
         self.parent
             .as_ref()
@@ -187,7 +187,7 @@ impl<T: SessionData> RequestSession<T> {
             })
     }
 
-    /// The session that the request has, if the request has left its parent.
+    /// The request's session, if the request has left its parent.
     fn orphan(&self) -> Option<Live> {
         if !T::has_parent() {
             return None;
@@ -197,8 +197,8 @@ impl<T: SessionData> RequestSession<T> {
         self.has_left(link).then_some(live)
     }
 
-    /// Ends the session if its parent has ended. Answers whether there is nothing else to do, and
-    /// fails if what the request did is lost with it. A login goes on, in a session of its own.
+    /// Ends the session if its parent has ended. Returns whether there is nothing else to do, and fails
+    /// if the request's changes are lost with it. A login goes on, in a new session.
     pub(super) async fn end_orphan(&self, pending: &Pending) -> Result<bool, Error> {
         let Some(live) = self.orphan() else {
             return Ok(false);
@@ -225,7 +225,7 @@ impl<T: SessionData> RequestSession<T> {
         Err(Error::gone())
     }
 
-    /// What a session begins with: its link too, if it ends with another.
+    /// The fields that a session begins with, plus its link if its type has a parent.
     pub(super) fn linked(&self, mut fields: Fields) -> Result<Fields, Error> {
         if T::has_parent() && !fields.is_empty() {
             let parent = self.parent.as_ref();
@@ -243,7 +243,7 @@ impl<T: SessionData> RequestSession<T> {
     }
 }
 
-/// Whether a session opens where its parent is linked so; it does anywhere if its type has none.
+/// Whether a session opens beside this parent link. Without a parent type, it opens anywhere.
 pub(super) fn is_beside<T: SessionData>(live: &Live, parent: Option<Link>) -> bool {
     !T::has_parent() || is_linked(live, parent)
 }

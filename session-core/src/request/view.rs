@@ -12,12 +12,11 @@ use crate::plan::{Commit, Live, Loaded, NoSession, Pending, plan};
 use crate::schema::SessionData;
 
 impl<T: SessionData> RequestSession<T> {
-    /// The data as it is now: what was read, and over it what this request changed so far.
+    /// The data as it is now: what was read, changed by what this request did so far.
     ///
     /// # Errors
     ///
-    /// If a field with `on_unreadable = "error"` cannot be read, or a counter would leave its
-    /// range.
+    /// If a field with `on_unreadable = "error"` cannot be read, or a counter would leave its range.
     pub fn view(&self) -> Result<View<T>, Error> {
         let (loaded, pending, seen, epoch, logins) = {
             let state = self.state();
@@ -78,8 +77,8 @@ impl<T: SessionData> RequestSession<T> {
         })
     }
 
-    /// Whether a guard whose data was encoded as `before` has logged the session's user out, or
-    /// somebody else in: what it read is not the next user's to see.
+    /// Whether a guard that encoded its data as `before` has changed the session's user, to somebody else
+    /// or nobody. The next user must not see what it read.
     #[must_use]
     pub fn changes_user(&self, before: &Fields, data: &T) -> bool {
         let is_identified = {
@@ -90,7 +89,8 @@ impl<T: SessionData> RequestSession<T> {
         is_identified && T::SCHEMA.changes_identity(before, data)
     }
 
-    /// The data of the session that begins with these changes of a guard, and what they are to it.
+    /// The data of the session that begins with a guard's changes, and these changes as that session sees
+    /// them.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl<T: SessionData> RequestSession<T> {
         let mut begun = changes.clone();
         for (name, change) in changes.iter() {
             if matches!(change, Change::Add { .. }) {
-                // It moves on from where it begins, not from where it was.
+                // It continues from where the new session begins, not from its old value.
                 let value = fields.get(name).map(<[u8]>::to_vec);
                 begun.insert(name.clone(), value.map_or(Change::Unset, Change::Set));
             }
@@ -122,7 +122,7 @@ impl<T: SessionData> RequestSession<T> {
         T::SCHEMA.begin(other, &pending.changes)
     }
 
-    /// Acts on fields that could not be read. Answers whether the session counts as absent.
+    /// Handles fields that could not be read. Returns whether the session counts as absent.
     fn handle_unreadable(
         &self,
         faults: &[(String, OnUnreadable)],

@@ -59,7 +59,7 @@ fn stored(fields: &[(&'static str, &str)]) -> Fields {
         .collect()
 }
 
-/// What `change` does to the session that is stored like this.
+/// What `change` does to a session with these stored fields.
 fn changes(fields: &Fields, change: impl FnOnce(&mut Visit)) -> Changes {
     let mut data = SCHEMA.decode(fields, NOW).data;
     let before = SCHEMA.encode(&data).unwrap();
@@ -108,7 +108,7 @@ fn only_what_differs_is_a_change() {
 
 #[test]
 fn an_old_name_is_read_and_moved_by_the_next_write() {
-    // An older build has written it again after it was moved.
+    // An older build wrote it again after the move.
     let both = stored(&[("color", "\"red\""), ("theme", "\"blue\"")]);
     assert_eq!(SCHEMA.decode(&both, NOW).data.theme, "red");
     let fields = stored(&[("color", "\"red\"")]);
@@ -137,7 +137,7 @@ fn what_cannot_be_read_has_its_default_and_stays_until_it_is_written() {
             .count(),
         1
     );
-    // Nothing can be added to what is no number.
+    // Nothing can be added to a non-number.
     assert_eq!(
         changes(&fields, |visit| visit.views = 1)
             .get("views")

@@ -179,7 +179,7 @@ fn nothing_that_is_nested_too_deeply() {
     refused(NOT_READ_BACK, stored_entries(BTreeMap::from([(1, value)])));
 }
 
-/// Is written as a number and read as a text.
+/// Serializes as a number, deserializes from a text.
 #[derive(Serialize)]
 struct OneWay(u8);
 
@@ -204,7 +204,7 @@ fn nothing_that_its_own_type_refuses() {
     assert_eq!(checked(&field, &Holds(OneWay(1))), Ok(()));
 }
 
-/// Keys that differ in case only are written alike.
+/// Keys that differ only in case are written alike.
 #[derive(Eq, Ord, PartialEq, PartialOrd)]
 struct Folded(String);
 
