@@ -1,4 +1,4 @@
-//! Answers with the application's own catcher where Rocket would not call it any more.
+//! Answers with the application's own catcher when Rocket would no longer call it.
 
 use std::panic::AssertUnwindSafe;
 
@@ -8,14 +8,14 @@ use rocket::http::Status;
 use rocket::{Request, Response};
 use tracing::error;
 
-/// The response of the catcher that Rocket would call for this status. Where it fails or panics, the
-/// one for 500, and at last Rocket's own.
+/// The response of the catcher that Rocket would call for this status. If it fails or panics, that of the
+/// catcher for 500, and at last Rocket's own.
 pub(crate) async fn catch<'r>(request: &'r Request<'_>, status: Status) -> Response<'r> {
     for status in [status, Status::InternalServerError] {
         let Some(catcher) = catcher(request, status) else {
             break;
         };
-        // A handler may panic before it gives its future.
+        // A handler may panic before it returns its future.
         let response = AssertUnwindSafe(async { catcher.handler.handle(status, request).await });
         match response.catch_unwind().await {
             Ok(Ok(response)) => return response,

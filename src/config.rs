@@ -1,4 +1,4 @@
-//! The configuration and the declaration make one checked, immutable [`Settings`].
+//! Merges configuration and declaration into checked, immutable [`Settings`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,36 +24,36 @@ use crate::cookie::CookieSettings;
 #[cfg(feature = "redis")]
 use crate::database::config::RedisConfig;
 
-/// How the sessions of one type are kept, and how their cookie looks. Valid by construction.
+/// How the sessions of one type are stored, and what their cookie looks like. Valid by construction.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) cookie: CookieSettings,
     pub(crate) lifetime: Lifetime,
-    /// The lifetime of a session that is remembered.
+    /// The lifetime of a remembered session.
     pub(crate) remember: Duration,
     /// How many bytes all fields of a session may take.
     pub(crate) max_size: usize,
     /// Whether the store knows which sessions a user has.
     pub(crate) indexed: bool,
-    /// Whether they are listed with their browser.
+    /// Whether lists of a user's sessions show their browsers.
     pub(crate) devices: bool,
     pub(crate) limit: Option<Limit>,
-    /// How many sessions the memory store holds; `None`: its default.
+    /// How many sessions the memory store holds; `None` for its default.
     pub(crate) capacity: Option<usize>,
-    /// The prefix of all keys in Redis; `None`: the store's default.
+    /// The prefix of all keys in Redis; `None` for the store's default.
     pub(crate) prefix: Option<String>,
-    /// The deadline of an operation of the Redis store; `None`: the store's default.
+    /// The deadline of a Redis operation; `None` for the store's default.
     pub(crate) timeout: Option<Duration>,
-    /// Whether a Redis server that does not answer, or is not fit for sessions, stops the launch.
+    /// Whether a Redis server that does not answer, or is unfit for sessions, stops the launch.
     pub(crate) fails_on_start: bool,
-    /// By how much a GET may miss what another process stored; `None`: by nothing.
+    /// For how long a GET may miss what another process stored; `None` for not at all.
     pub(crate) near: Option<Duration>,
 }
 
-/// The key of the database that sessions use by default.
+/// The key of the sessions' default database.
 pub(crate) const DATABASE: &str = "databases.sessions";
 
-/// The keys that no struct declares: those for the store that the fairing makes, and secrets.
+/// Keys that no struct declares: for the store that the fairing makes, and secrets.
 const OF_CONFIGURATION: &[&str] = &[
     "capacity",
     "prefix",
@@ -65,7 +65,8 @@ const OF_CONFIGURATION: &[&str] = &[
 
 const ENCRYPTION_KEYS: &str = "encryption_keys";
 
-/// The keys that may also stand in `[default.sessions]`, for all types. No two types have one cookie.
+/// The keys that `[default.sessions]` may set for all types. `cookie` is missing: no two types may share
+/// one.
 const OF_ALL: &[&str] = &[
     "idle",
     "absolute",
@@ -84,14 +85,14 @@ const OF_ALL: &[&str] = &[
 /// Nobody waits longer for a page.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// Half of it must be longer than a round trip.
+/// Half of it must exceed a round trip.
 const MIN_NEAR: Duration = Duration::from_millis(10);
 
-/// For longer, no logout may be missed.
+/// A logout must not go unnoticed for longer.
 const MAX_NEAR: Duration = Duration::from_secs(60);
 
 impl Settings {
-    /// The sessions that are kept so in this store.
+    /// The engine with these settings and this store.
     pub(crate) fn engine<T: SessionData>(&self, store: Arc<dyn Store>) -> Engine<T> {
         let engine = Engine::new(store, self.lifetime)
             .remember(self.remember)
@@ -119,12 +120,12 @@ impl Settings {
         Ok(store)
     }
 
-    /// The settings of the session type `name`: its own table wins over what is configured for all
-    /// types, and both win over the declaration.
+    /// The settings of the session type `name`. Its own table overrides the table for all types; both
+    /// override the declaration.
     ///
     /// # Errors
     ///
-    /// What is wrong in words that name the key and the fix.
+    /// What is wrong, in words that name the key and the fix.
     pub(crate) fn read(
         figment: &Figment,
         name: &str,
@@ -186,8 +187,8 @@ impl Settings {
             "warn" => Ok(false),
             _ => Err("must be \"fail\" or \"warn\"; \"warn\" is the default".into()),
         })?;
-        // Browsers drop `Secure` cookies that come over plain HTTP, so while debugging without TLS
-        // no session would be kept. Decided by configuration, never by a request's headers.
+        // Browsers drop `Secure` cookies that come over plain HTTP, so debugging without TLS would keep
+        // no session. The configuration decides this, never a request's headers.
         let tls = Config::try_from(figment).is_ok_and(|config| config.tls_enabled());
         let debugging = figment.profile() == Config::DEBUG_PROFILE && !tls;
         Ok(Self {
@@ -207,12 +208,12 @@ impl Settings {
     }
 }
 
-/// The keys with which the session type `name` encrypts its fields: its own, those for all types, or
-/// Rocket's `secret_key`. In the debug profile without any, they are random.
+/// The keys that encrypt the fields of the session type `name`: its own, those for all types, or Rocket's
+/// `secret_key`. The debug profile falls back to random keys.
 ///
 /// # Errors
 ///
-/// What is wrong in words that name the key and the fix. They do not repeat a secret.
+/// What is wrong, in words that name the key and the fix. They do not repeat a secret.
 pub(crate) fn keyring(figment: &Figment, name: &str) -> Result<Option<Keyring>, String> {
     let keys = Keys { figment, name };
     let configured = keys.read(ENCRYPTION_KEYS, |texts: Vec<String>| {
@@ -238,7 +239,7 @@ pub(crate) fn keyring(figment: &Figment, name: &str) -> Result<Option<Keyring>, 
     Keyring::random().map_err(|error| error.to_string())
 }
 
-/// Rocket's own secret, if one is configured: text, or the bytes that Rocket made of it.
+/// Rocket's own secret, if configured: text, or the bytes that Rocket made of it.
 fn secret_key(figment: &Figment) -> Result<Option<Vec<u8>>, String> {
     let Ok(value) = figment.find_value(SECRET_KEY) else {
         return Ok(None);
@@ -247,22 +248,22 @@ fn secret_key(figment: &Figment) -> Result<Option<Vec<u8>>, String> {
         Some(text) => parse_key(text).map_err(|fault| format!("`{SECRET_KEY}`: {fault}"))?,
         None => {
             let bytes = value.deserialize::<Vec<u8>>();
-            bytes.map_err(|_| format!("`{SECRET_KEY}` is no key; write it in base64 or hex"))?
+            bytes.map_err(|_| format!("`{SECRET_KEY}` is not a key; write it in base64 or hex"))?
         }
     };
-    // Rocket's way to say that there is none.
+    // All zeros is how Rocket says that there is none.
     let is_none = bytes.iter().all(|byte| *byte == 0);
     Ok((!is_none).then_some(bytes))
 }
 
-/// Rocket has a name for it only with its feature `secrets`.
+/// Rocket has a constant for it only with its feature `secrets`.
 const SECRET_KEY: &str = "secret_key";
 
 fn cookie_settings(options: &Options<'_>, debugging: bool) -> CookieSettings {
     let path = options.path.unwrap_or("/");
     let secure = options.secure.unwrap_or(!debugging);
     let name = match options.cookie {
-        // Not declared to be insecure, just debugging: browsers would refuse such a name.
+        // Not declared insecure, just debugging: browsers would refuse the prefix.
         Some(name) if !secure => Prefix::strip(name).to_owned(),
         Some(name) => name.to_owned(),
         None if !secure => "id".to_owned(),
@@ -285,7 +286,7 @@ struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// Refuses a table that is none, and keys that nobody knows.
+    /// Refuses a non-table, and unknown keys.
     fn check(&self) -> Result<(), String> {
         let table = format!("sessions.{}", self.name);
         let Ok(value) = self.figment.find_value(&table) else {
@@ -306,7 +307,7 @@ impl Keys<'_> {
         }
     }
 
-    /// The value of a key: this type's, or that for all types.
+    /// The value of a key: this type's own, or the one for all types.
     fn read<V: DeserializeOwned, R>(
         &self,
         option: &str,
@@ -327,7 +328,7 @@ impl Keys<'_> {
             return Ok(None);
         };
         let value = self.figment.extract_inner(&key);
-        // An error shows the value that it found.
+        // The error would show the value.
         let value = value.map_err(|error| match option {
             ENCRYPTION_KEYS => format!("`{key}` must be a list of keys: `[\"…\"]`"),
             _ => error.to_string(),
@@ -341,7 +342,7 @@ impl Keys<'_> {
     }
 }
 
-/// What stands under `sessions` and configures none of the session types with these names.
+/// Entries under `sessions` that configure none of the session types with these names.
 pub(crate) fn unknown_tables(figment: &Figment, names: &[&str]) -> Vec<String> {
     let tables = dict(figment, "sessions");
     let tables = tables.iter();

@@ -1,4 +1,4 @@
-//! Between HTTP headers and tokens. All pure.
+//! Converts between HTTP headers and tokens. All pure.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use session_core::token::Token;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 
-/// How many different tokens of one request are looked up, at most. More than one appear when a
+/// The maximum number of different tokens to look up for one request. There is more than one when a
 /// cookie of the same name was also set for another path or by another subdomain.
 const MAX_CANDIDATES: usize = 4;
 
@@ -36,7 +36,7 @@ impl CookieSettings {
         cookie
     }
 
-    /// The cookie that makes a browser forget it: with the same attributes, or it would not.
+    /// The cookie that makes a browser forget it. It works only with the same attributes.
     pub(crate) fn removal(&self) -> Cookie<'static> {
         let mut cookie = self.cookie(String::new());
         cookie.make_removal();
@@ -69,12 +69,12 @@ impl CookieSettings {
         })
     }
 
-    /// The tokens that a request's `Cookie` headers carry under this name, no two alike.
+    /// The tokens that a request's `Cookie` headers carry under this name, without duplicates.
     ///
-    /// The headers are read byte for byte: Rocket's jar decodes names, so that `%5F%5FHost-id`
-    /// would pass for `__Host-id`. A browser sends just one cookie with a `__Host-` name, so if
-    /// there are two, somebody tampers, and none is believed. Nor is any if there are more than can
-    /// be looked up: the right one may be among the others.
+    /// It reads the headers byte for byte: Rocket's jar decodes names, so `%5F%5FHost-id` would pass for
+    /// `__Host-id`. A browser sends only one cookie with a `__Host-` name, so two mean tampering, and it
+    /// returns none. It also returns none if there are too many to look up: the right one may be among
+    /// the rest.
     pub(crate) fn candidates(&self, headers: &[impl AsRef<str>]) -> Candidates {
         let mut candidates = Candidates::default();
         let is_host = Prefix::of(&self.name) == Some(Prefix::Host);
@@ -108,7 +108,7 @@ impl CookieSettings {
     }
 }
 
-/// The values of all cookies of this very name in a `Cookie` header (RFC 6265, 5.4).
+/// The values of all cookies with exactly this name in a `Cookie` header (RFC 6265, 5.4).
 fn values<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
     header.split(';').filter_map(move |pair| {
         let pair = pair.trim_matches([' ', '\t']);
@@ -186,7 +186,7 @@ mod tests {
         );
     }
 
-    /// Rocket percent-encodes a cookie's name, and what is read byte for byte is another name then.
+    /// Rocket percent-encodes a cookie's name, and a byte for byte reader sees another name then.
     #[test]
     fn a_name_is_allowed_if_it_is_written_as_it_is() {
         for letter in (0..=u8::MAX).map(char::from) {

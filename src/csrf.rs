@@ -1,5 +1,5 @@
-//! The fairing against cross-site request forgery: it makes a session's guards refuse what may come
-//! from another site.
+//! The fairing against cross-site request forgery: with it, a session's guards refuse requests that may
+//! come from another site.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -46,21 +46,20 @@ pub use token::CsrfToken;
 ///     .mount("/", routes![change]);
 /// # use rocket::http::{Header, Status};
 /// # let client = rocket::local::blocking::Client::untracked(rocket).unwrap();
-/// // What a browser says of a form in another site's page.
+/// What a browser sends with a form in another site's page.
 /// let request = client.post("/email/mallory").header(Header::new("Sec-Fetch-Site", "cross-site"));
 /// assert_eq!(request.dispatch().status(), Status::Forbidden);
 /// ```
 ///
 /// The guard [`Session<T>`](crate::Session) then fails with 403 and
-/// [`Error::is_csrf`](crate::Error::is_csrf), whoever asks for it, and your own catcher answers. So a
-/// request that may not act gets no session, and a route without one is not affected. A refused
-/// request stores nothing and changes no cookie; the log has a warning, at most one a second.
+/// [`Error::is_csrf`](crate::Error::is_csrf) wherever it is used, and your own catcher answers. A refused
+/// request gets no session, stores nothing and changes no cookie; a route without a session is not
+/// affected. The log gets a warning, at most one a second.
 ///
 /// # Which requests are refused
 ///
-/// Requests with the methods `GET`, `HEAD`, `OPTIONS` and `TRACE` only read, so they pass: change
-/// nothing in them. For all others, and for a `GET` that opens a WebSocket, the first row that matches
-/// counts:
+/// Requests with the methods `GET`, `HEAD`, `OPTIONS` and `TRACE` only read, so they pass: change nothing
+/// in them. For all others, and for a `GET` that opens a WebSocket, the first matching row counts:
 ///
 /// | the request | is |
 /// |---|---|
@@ -74,12 +73,12 @@ pub use token::CsrfToken;
 /// | has a [`CsrfToken`] of the session that its cookie opens | accepted |
 /// | has none | refused |
 ///
-/// So the forms and scripts of your own pages need nothing: all browsers since 2023 send
-/// `Sec-Fetch-Site` over TLS and to `localhost`, and all since 2020 an `Origin`. Only a client without
-/// both needs the token. A script of yours may as well send `Sec-Fetch-Site: same-origin`.
+/// So the forms and scripts of your own pages need nothing: all browsers since 2023 send `Sec-Fetch-Site`
+/// over TLS and to `localhost`, and all since 2020 send `Origin`. Only a client that sends neither needs
+/// the token. Your own scripts may send `Sec-Fetch-Site: same-origin` instead.
 ///
-/// The rules are those of [Go's `CrossOriginProtection`] and of OWASP's [cheat sheet], and stricter
-/// than Go's for a request with a cookie and without either header.
+/// The rules follow [Go's `CrossOriginProtection`] and OWASP's [cheat sheet]. They are stricter than Go's
+/// for a request with a cookie but neither header.
 ///
 /// [Go's `CrossOriginProtection`]: https://pkg.go.dev/net/http#CrossOriginProtection
 /// [cheat sheet]: https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
@@ -101,14 +100,14 @@ impl<T: SessionData> CsrfFairing<T> {
         }
     }
 
-    /// Accepts the requests of this origin's pages, on top of your own. Default: none. May be called
-    /// several times.
+    /// Accepts requests from this origin's pages, in addition to your own. Default: none. Call it several
+    /// times for several origins.
     ///
-    /// Write scheme and host, and the port unless it is the scheme's own; anything else stops the
-    /// launch. The origin can do whatever your own pages can do.
+    /// Write the scheme and the host, and the port unless it is the scheme's default. Anything else stops
+    /// the launch. The origin can do whatever your own pages can do.
     ///
-    /// Trust your own public origin if a proxy replaces `Host` and browsers reach you without TLS:
-    /// they send no `Sec-Fetch-Site` then.
+    /// Trust your own public origin if a proxy replaces `Host` and browsers reach you without TLS: then
+    /// they send no `Sec-Fetch-Site`.
     ///
     /// ```rust
     /// # use rocket_typed_session::session;
@@ -122,15 +121,14 @@ impl<T: SessionData> CsrfFairing<T> {
         self
     }
 
-    /// Refuses nothing on the routes with this very URI, as it was declared and mounted. Default: none.
-    /// May be called several times.
+    /// Refuses nothing on the routes with exactly this URI, as declared and mounted. Default: none. Call
+    /// it several times for several routes.
     ///
-    /// It is not a pattern: `/hooks/<name>` exempts `#[post("/<name>")]` mounted at `/hooks`, with
-    /// every method, and not the route `/hooks/special` beside it. If no route has this URI, the launch
-    /// stops.
+    /// It is not a pattern: `/hooks/<name>` exempts `#[post("/<name>")]` mounted at `/hooks`, with every
+    /// method, but not the route `/hooks/special` beside it. If no route has this URI, the launch stops.
     ///
-    /// An exempt route must find out by itself who calls it, by a signature for example. A caller
-    /// without a cookie needs no exemption, unless it sends an `Origin`.
+    /// An exempt route must check its callers itself, by a signature for example. A caller without a
+    /// cookie needs no exemption, unless it sends an `Origin`.
     ///
     /// ```rust
     /// # use rocket::{post, routes};
@@ -185,8 +183,8 @@ impl<T: SessionData> Fairing for CsrfFairing<T> {
                 return Err(rocket);
             }
         };
-        // Fairings that are attached after this one may still mount routes, and one of them is perhaps
-        // the session's own. This one runs after them.
+        // Fairings attached after this one may still mount routes or be the session's own. This check
+        // runs after them.
         let check = AdHoc::try_on_ignite(self.info().name, async |rocket| {
             match rocket.state::<Csrf<T>>().map(|csrf| csrf.fault(&rocket)) {
                 Some(Some(fault)) => {
@@ -218,7 +216,7 @@ impl<T: SessionData> Fairing for CsrfFairing<T> {
     }
 }
 
-/// As much of a body as Rocket hands out without consuming it.
+/// As much of a body as Rocket shows without consuming it.
 const LONGEST_PEEK: usize = 512;
 
 fn log_fault<T: SessionData>(fault: &str) {

@@ -1,4 +1,4 @@
-//! A pool of Redis connections for `#[derive(Database)]`, over the current deadpool-redis.
+//! A pool of Redis connections for `#[derive(Database)]`, built on the current deadpool-redis.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,20 +12,21 @@ use self::config::{RedisConfig, Servers};
 
 pub(crate) mod config;
 
-/// How long connecting may take by default.
+/// The default time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many connections a pool has by default, for each of Rocket's workers.
+/// A pool's default number of connections for each of Rocket's workers.
 const CONNECTIONS_PER_WORKER: usize = 4;
 
-/// A pool of connections to a Redis server, for queries of your own.
+/// A pool of connections to a Redis server, for your own queries.
 ///
-/// `rocket_db_pools` brings a pool over a deadpool-redis of years ago; this one is over the current
-/// one. It reads these keys in `[default.databases.<name>]`: `url`, and optionally `username`, `password`
-/// and `tls`, `max_connections` (default: four for each of Rocket's workers) and `connect_timeout` (default:
-/// 5 seconds). A pool leads to one server, so it takes neither `urls` nor `sentinel`; sessions do.
+/// `rocket_db_pools` has a pool built on a deadpool-redis from years ago; this one uses the current
+/// version. It reads these keys in `[default.databases.<name>]`: `url`, and optionally `username`,
+/// `password` and `tls`, `max_connections` (default: four for each of Rocket's workers) and
+/// `connect_timeout` (default: 5 seconds). A pool connects to one server, so it accepts neither `urls`
+/// nor `sentinel`; sessions do.
 ///
-/// Sessions in the same database have a connection of their own to it, which all requests share.
+/// Sessions in the same database have their own connection, which all requests share.
 ///
 /// ```rust
 /// use rocket_db_pools::Database;
@@ -63,7 +64,7 @@ impl RedisPool {
         &self.config
     }
 
-    /// Where the server is: host, port and database, no user and no password.
+    /// The server's host, port and database, without user and password.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
@@ -89,7 +90,7 @@ impl Pool for RedisPool {
         let config = RedisConfig::read(figment);
         let config = config.map_err(|fault| Error::Config(fault.into()))?;
         let Servers::One(info) = &config.servers else {
-            let fault = "a pool leads to one server: write its `url`; `urls` and `sentinel` are for \
+            let fault = "a pool connects to one server: write its `url`; `urls` and `sentinel` are for \
                          `databases.sessions`, which only sessions use";
             return Err(Error::Config(fault.to_owned().into()));
         };
@@ -123,7 +124,7 @@ impl Pool for RedisPool {
         self.pool.get().await.map_err(Error::Get)
     }
 
-    /// Closes nothing: Rocket calls this when a shutdown begins, while requests are still running.
-    /// The connections end with the pool.
+    /// Closes nothing: Rocket calls this when a shutdown begins, while requests are still running. The
+    /// connections end with the pool.
     async fn close(&self) {}
 }

@@ -18,14 +18,19 @@ use tracing::{error, warn};
 
 /// Why a session could not be read or stored.
 ///
-/// It is a responder, so `session.save().await?` works in a handler. Your own catcher answers: with
-/// 503 if trying again may help, because the store or another request is to blame; with 413 if a
-/// value is too large; with 403 if the request may come from another site; with 401 if a session was to
-/// begin without the one with which it ends; as declared if a guard
-/// turned the request away; otherwise with 500.
+/// It is a responder, so `session.save().await?` works in a handler. Your own catcher answers with one of
+/// these statuses:
 ///
-/// Neither its `Display` nor its `Debug` contains a token, session data, or a password, so you can
-/// log it as it is. A visitor without a session is no error.
+/// - 503 if trying again may help, because the store or another request is to blame
+/// - 413 if a value is too large
+/// - 409 if the user already has as many sessions as `max_sessions` allows
+/// - 403 if the request may come from another site
+/// - 401 if the visitor lacks the parent session that a new session needs
+/// - the declared one if a guard turned the request away
+/// - 500 otherwise
+///
+/// Neither `Display` nor `Debug` shows a token, session data, or a password, so you can log it as it is.
+/// A visitor without a session is no error.
 #[derive(Clone)]
 pub struct Error {
     error: EngineError,
@@ -36,30 +41,29 @@ pub struct Error {
 }
 
 impl Error {
-    /// Whether the store is to blame: unreachable, refusing, or too slow. Trying later may help.
-    /// True for an unknown outcome too.
+    /// Whether the store is to blame: unreachable, refusing, or too slow. Trying later may help. Also
+    /// true for an unknown outcome.
     #[must_use]
     pub fn is_store(&self) -> bool {
         self.error.is_store()
     }
 
-    /// Whether nobody knows if a commit was done: the connection broke, or no answer came in time.
-    /// It was done once or not at all, will not happen later, and is not tried again.
+    /// Whether nobody knows if a commit was done: the connection broke, or no answer came in time. It was
+    /// done once or not at all, will not happen later, and is not tried again.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.error.is_unknown()
     }
 
-    /// Whether another request ended the session or replaced its token in the meantime. Nothing was
-    /// stored.
+    /// Whether another request ended the session or replaced its token meanwhile. Nothing was stored.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.error.is_gone()
     }
 
-    /// Whether the guard refused the request, because a page of another site may have sent it:
-    /// cross-site request forgery. Only with [`CsrfFairing`](crate::CsrfFairing), which has the rules.
-    /// Nothing was read or stored.
+    /// Whether the guard refused the request, because a page of another site may have sent it: cross-site
+    /// request forgery. Only with [`CsrfFairing`](crate::CsrfFairing), which documents the rules. Nothing
+    /// was read or stored.
     #[must_use]
     pub fn is_csrf(&self) -> bool {
         self.error.is_csrf()
@@ -71,57 +75,57 @@ impl Error {
         self.error.is_decode()
     }
 
-    /// Whether a field's value cannot be written as JSON, or not be read back from it. Nothing was
-    /// stored.
+    /// Whether a field's value cannot be written as JSON, or not read back from it. Nothing was stored.
     #[must_use]
     pub fn is_encode(&self) -> bool {
         self.error.is_encode()
     }
 
-    /// Whether a counter would have left the range of its type. Nothing was stored.
+    /// Whether a counter would leave the range of its type. Nothing was stored.
     #[must_use]
     pub fn is_overflow(&self) -> bool {
         self.error.is_overflow()
     }
 
-    /// Whether a logout was refused, because its cookies do not say which session to end: somebody
-    /// logged in just now, or there are too many. Nothing was done; sent again, it has the new cookie.
-    /// Or a login, because all sessions of the user were ended while it was under way: log in again.
+    /// Whether a logout was refused, because its cookies do not say which session to end: somebody just
+    /// logged in, or there are too many. Nothing was done; when sent again, it has the new cookie.
+    ///
+    /// Also true for a refused login. If all sessions of the user were ended meanwhile, log in again. If
+    /// the token of its parent session was just replaced, send it again.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.error.is_refused()
     }
 
-    /// Whether a login was refused, because the user has as many sessions as `max_sessions` allows and
-    /// `when_full` is `"refuse"`. Nobody was logged in.
+    /// Whether a login was refused, because the user already has as many sessions as `max_sessions`
+    /// allows and `when_full` is `"refuse"`. Nobody was logged in.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.error.is_full()
     }
 
-    /// Whether a session with a `parent` could not begin, because the visitor has no session of that type.
-    /// Nothing was stored.
+    /// Whether a session with a `parent` could not begin, because the visitor has no session of that
+    /// type. Nothing was stored.
     #[must_use]
     pub fn is_without_parent(&self) -> bool {
         self.error.is_without_parent()
     }
 
-    /// Whether a field or the whole session would have been larger than its `max_size`. The old
-    /// value stays.
+    /// Whether a field or the whole session would exceed its `max_size`. The old value stays.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.error.is_too_large()
     }
 
-    /// Whether a guard that the session declares turned the request away: nobody is logged in, or
-    /// its predicate says no.
+    /// Whether a guard that the session declares turned the request away: nobody is logged in, or its
+    /// predicate says no.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         self.denied.is_some()
     }
 
     /// Ends the session that the guard could not read ([`is_decode`](Self::is_decode)), like
-    /// [`Session::destroy`](crate::Session::destroy). For any other error it does nothing.
+    /// [`Session::destroy`](crate::Session::destroy). Does nothing for any other error.
     ///
     /// With it, a logout works whatever is stored:
     ///
@@ -203,8 +207,8 @@ impl<T: SessionData> End for RequestSession<T> {
     }
 }
 
-/// The engine's errors become the application's. There is no way back, so that the engine is not
-/// part of this crate's interface.
+/// The engine's errors become the application's. There is no way back, which keeps the engine out of this
+/// crate's interface.
 impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
         Self {
@@ -215,9 +219,9 @@ impl From<EngineError> for Error {
     }
 }
 
-/// Logs an error: at most one line for each request; in an outage, and of refused requests, one line
-/// for each interval. A refused request is a warning: the application works. Answers whether it is the
-/// request's first.
+/// Logs an error: at most one line per request; for outages and refused requests, at most one line per
+/// interval. A refused request is a warning: the application works. Returns whether this is the request's
+/// first error.
 pub(crate) fn report(request: &Request<'_>, what: &str, error: &Error) -> bool {
     let Reported(reported) = request.local_cache(Reported::default);
     if reported.swap(true, Ordering::SeqCst) {
@@ -241,11 +245,11 @@ pub(crate) fn report(request: &Request<'_>, what: &str, error: &Error) -> bool {
     true
 }
 
-/// Whether an error of a request was logged.
+/// Whether the request has logged an error.
 #[derive(Default)]
 struct Reported(AtomicBool);
 
-/// What was said of errors that come in crowds, by all session types of the application.
+/// When frequent errors were last logged, across all session types of the application.
 #[derive(Debug, Default)]
 pub(crate) struct LogLimits {
     outage: Limit,
@@ -274,7 +278,7 @@ struct Said {
 impl Limit {
     const INTERVAL: Duration = Duration::from_secs(1);
 
-    /// How many failures went unlogged since the last line; `None`: not to be logged now either.
+    /// How many failures went unlogged since the last line; `None` if this one must not be logged either.
     fn say(&self) -> Option<u64> {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if said.at.is_some_and(|at| at.elapsed() < Self::INTERVAL) {
@@ -315,8 +319,8 @@ impl StdError for Error {
 
 /// Why [`Session::transact`](crate::Session::transact) changed nothing.
 ///
-/// It is a responder if `E` is one: `Aborted` answers as `E` does, `Conflict` is a 503, `Failed`
-/// answers as [`Error`] does.
+/// It is a responder if `E` is one: `Aborted` answers as `E` does, `Conflict` is a 503, `Failed` answers
+/// as [`Error`] does.
 #[derive(Debug)]
 #[expect(
     clippy::exhaustive_enums,

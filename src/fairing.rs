@@ -1,4 +1,4 @@
-//! The fairing: it makes settings and store at ignition, and commits at each response.
+//! The fairing: it creates settings and store at ignition, and commits with each response.
 
 use std::fmt;
 use std::io::Cursor;
@@ -34,13 +34,12 @@ use crate::sessions::Sessions;
 
 /// The fairing of the session type `T`: it loads, checks and stores every [`Session<T>`].
 ///
-/// `T::fairing()` makes one. Attach it as it is, or choose a store first. By default, sessions are
-/// in Redis if `[default.databases.sessions]` is configured, and otherwise in the memory of this
-/// process.
+/// `T::fairing()` makes one. Attach it as it is, or choose a store first. By default, sessions are in
+/// Redis if `[default.databases.sessions]` is configured, and otherwise in the memory of this process.
 ///
-/// Attach it before fairings that look at the session's cookie in the response, and after fairings
-/// that replace whole responses. Several session types commit one after the other, in the order in
-/// which you attach their fairings. If one fails, what an earlier one stored stays stored.
+/// Attach it before fairings that read the session's cookie in the response, and after fairings that
+/// replace whole responses. Several session types commit in the order in which you attach their fairings.
+/// If one fails, what an earlier one stored stays stored.
 ///
 /// [`Session<T>`]: crate::Session
 #[must_use = "attach it to the rocket"]
@@ -53,7 +52,7 @@ pub struct SessionFairing<T: SessionData> {
 
 /// Where sessions are stored.
 enum Choice {
-    /// In Redis if the configuration names one, else in memory.
+    /// In Redis if the configuration names a server, otherwise in memory.
     Configured,
     #[cfg(feature = "redis")]
     Database(fn(&Rocket<Build>) -> Option<RedisPool>),
@@ -61,14 +60,14 @@ enum Choice {
     Made(Maker),
 }
 
-/// What makes a store when the rocket ignites.
+/// Creates a store when the rocket ignites.
 type Maker = Box<dyn for<'r> Fn(&'r Rocket<Build>) -> Making<'r> + Send + Sync>;
 
-/// A store that is being made.
+/// A store in the making.
 type Making<'r> = BoxFuture<'r, Result<Arc<dyn Store>, String>>;
 
-/// An `async` function or closure that makes a store. A bound on `AsyncFn` alone cannot say that
-/// its future is `Send`, and a fairing needs that.
+/// An `async` function or closure that creates a store. A bound on `AsyncFn` alone cannot say that its
+/// future is `Send`, which a fairing needs.
 #[expect(unnameable_types, reason = "only closures implement it")]
 pub trait MakeStore<'r>: Send + Sync + 'static {
     /// Calls it.
@@ -117,9 +116,8 @@ impl<T: SessionData> SessionFairing<T> {
         Self { choice, ..self }
     }
 
-    /// Stores sessions in a Redis database of the application. Attach the database's own fairing first, or
-    /// the launch fails.
-    /// [`RedisPool`] has an example.
+    /// Stores sessions in a Redis database of the application. Attach the database's own fairing first,
+    /// or the launch fails. [`RedisPool`] has an example.
     #[cfg(feature = "redis")]
     pub fn database<D>(self) -> Self
     where
@@ -129,8 +127,8 @@ impl<T: SessionData> SessionFairing<T> {
         Self { choice, ..self }
     }
 
-    /// Stores sessions in the store that `make` returns when the rocket ignites. Use it for a store
-    /// that needs the configuration or a connection. If `make` fails, so does the launch.
+    /// Stores sessions in the store that `make` returns when the rocket ignites. Use it for a store that
+    /// needs the configuration or a connection. If `make` fails, so does the launch.
     ///
     /// ```rust
     /// # use rocket_typed_session::{session, store::MemoryStore};
@@ -151,7 +149,7 @@ impl<T: SessionData> SessionFairing<T> {
         Self { choice, ..self }
     }
 
-    /// Uses this clock for the sessions' lifetimes instead of the store's: for tests that move it.
+    /// Measures the sessions' lifetimes with this clock instead of the store's: for tests that move it.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self {
             clock: Some(Arc::new(clock)),
@@ -161,8 +159,8 @@ impl<T: SessionData> SessionFairing<T> {
 
     /// Calls this function with each [`Event`] of the sessions: for an audit trail, or an alert.
     ///
-    /// It is called during the request, so it must not block. Each event is also a line of the log, by
-    /// `tracing`, with the target `rocket_typed_session`; with the feature `metrics`, the counter
+    /// It runs during the request, so it must not block. Each event is also a line in the log, through
+    /// `tracing`, with the target `rocket_typed_session`. With the feature `metrics`, the counter
     /// `session_events_total` counts it.
     ///
     /// ```rust
@@ -172,7 +170,7 @@ impl<T: SessionData> SessionFairing<T> {
     /// # #[session] struct Visit { #[session(identity)] user: Option<String> }
     /// let fairing = Visit::fairing().on_event(|event| {
     ///     if event.kind == EventKind::StaleToken {
-    ///         // A token that is replayed, or stolen: tell somebody.
+    /// A replayed or stolen token: alert somebody.
     ///     }
     /// });
     /// # rocket::build().attach(fairing);
@@ -266,7 +264,8 @@ impl<T: SessionData> SessionFairing<T> {
     }
 }
 
-/// The sessions with which those of this type end. Their fairing commits first, so it comes first.
+/// The engine of the parent type, if there is one. Its fairing must commit first, so it is attached
+/// first.
 fn parent<T: SessionData>(
     rocket: &Rocket<Build>,
     cookie: &CookieSettings,
@@ -283,8 +282,8 @@ fn parent<T: SessionData>(
     };
     if !parent.cookie.is_sent_below(&cookie.path) {
         return Err(format!(
-            "its cookie has the path `{}`, where browsers do not send that of its parent, whose path is \
-             `{}`; write a `path` below that",
+            "its cookie has the path `{}`, but browsers do not send its parent's cookie there, which has \
+             the path `{}`; write a `path` below that",
             cookie.path, parent.cookie.path
         ));
     }
@@ -369,7 +368,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         }
         let lifetime = managed.engine.lifetime();
         let cookie = &managed.cookie;
-        // Under Rocket's own target, so that a release build shows it too.
+        // Under Rocket's own target, so a release build shows it too.
         warn!(
             target: "rocket::launch",
             "Session {}: {}; cookie `{}`{}; ends after {} idle, {} at most{}{}{}",
@@ -395,8 +394,8 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         }
         if !cookie.secure && rocket.config().profile != Config::DEBUG_PROFILE {
             warn!(
-                "Session {}: its cookie is not `Secure`, so whoever listens on the network can \
-                 take over sessions",
+                "Session {}: its cookie is not `Secure`, so anyone who listens on the network \
+                 can take over sessions",
                 T::SCHEMA.name()
             );
         }
@@ -441,7 +440,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         vary_by_cookie(response);
         let cookie = match answer.cookie {
             CookieChange::Set { token, max_age } => managed.cookie.carrying(&token, max_age),
-            // A browser that brought none has none to remove.
+            // A browser that sent no cookie has none to remove.
             CookieChange::Remove if managed.brought_cookie(request) => managed.cookie.removal(),
             CookieChange::Keep | CookieChange::Remove => {
                 keep_private(response);

@@ -26,7 +26,7 @@ impl<'r, T: SessionData> FromRequest<'r> for Session<T> {
     }
 }
 
-/// Opens the session of a request that may act with it, for what `guard` makes of it.
+/// Opens the session of a request that may act with it, and passes it to `guard`.
 pub(crate) async fn open<T: SessionData, G>(
     request: &Request<'_>,
     guard: impl FnOnce(Arc<RequestSession<T>>) -> Result<G, EngineError>,
@@ -36,7 +36,7 @@ pub(crate) async fn open<T: SessionData, G>(
         let error = EngineError::usage("the session's fairing is not attached");
         return Outcome::Error((Status::InternalServerError, error.into()));
     };
-    // Before the session is handed out: whatever `Error::destroy` can end is behind this too.
+    // Before the session is handed out, so this also protects what `Error::destroy` can end.
     if let Err(error) = csrf::check(request, managed).await {
         let event = error.event().filter(|_| error.is_csrf());
         let (is_first, outcome) = refuse::<T, G>(request, error.into());
@@ -53,14 +53,14 @@ pub(crate) async fn open<T: SessionData, G>(
     }
 }
 
-/// The outcome of a guard that failed, and whether it is the first failure of its request.
+/// The outcome of a failed guard, and whether it is its request's first failure.
 fn refuse<T: SessionData, G>(request: &Request<'_>, error: Error) -> (bool, Outcome<G, Error>) {
     let what = format!("session type {}", T::SCHEMA.name());
     let is_first = report(request, &what, &error);
     (is_first, Outcome::Error((error.status(), error)))
 }
 
-/// Aborts the launch where a route takes a session whose fairing is not attached.
+/// Aborts the launch if a route takes a session whose fairing is not attached.
 impl<T: SessionData> Sentinel for Session<T> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         let missing = rocket.state::<Managed<T>>().is_none();
@@ -79,7 +79,7 @@ fn log_missing_fairing<T>() {
     );
 }
 
-/// The type's name, as its declaration has it.
+/// The type's name, without its path.
 pub(crate) fn type_name<T>() -> &'static str {
     let path = std::any::type_name::<T>();
     path.rsplit("::").next().unwrap_or(path)

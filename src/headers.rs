@@ -1,4 +1,4 @@
-//! What a response that depends on a session says to caches, and how it sets the cookie.
+//! How a response that depends on a session instructs caches, and sets the cookie.
 
 use std::sync::Once;
 
@@ -8,8 +8,8 @@ use tracing::warn;
 
 const CACHE_CONTROL: &str = "Cache-Control";
 
-/// A copy of this response in a cache would hand somebody else's session out. So no cache may keep
-/// it, whatever the application said, in headers for single caches too (RFC 9213).
+/// A cached copy of this response would hand out somebody else's session. So no cache may keep it,
+/// whatever the application said, also in headers for particular caches (RFC 9213).
 pub(crate) fn set_cookie(response: &mut Response<'_>, cookie: &Cookie<'static>) {
     response.adjoin_header(Header::from(cookie));
     let says_so = |value: &str| value.to_ascii_lowercase().contains("no-store");
@@ -18,8 +18,8 @@ pub(crate) fn set_cookie(response: &mut Response<'_>, cookie: &Cookie<'static>) 
             static SAID: Once = Once::new();
             SAID.call_once(|| {
                 warn!(
-                    "a response that sets a session's cookie has a `Cache-Control` that lets it be \
-                     cached; it is replaced by `no-store`. This is said once"
+                    "a response that sets a session's cookie has a `Cache-Control` that allows \
+                     caching; replaced it with `no-store`. This warning appears once"
                 );
             });
         }
@@ -47,8 +47,8 @@ pub(crate) fn vary_by_cookie(response: &mut Response<'_>) {
     }
 }
 
-/// A response that only read the session is the application's to cache; without its word, no cache that
-/// others share keeps it.
+/// The application decides about caching a response that only read the session. If it says nothing, no
+/// shared cache keeps the response.
 pub(crate) fn keep_private(response: &mut Response<'_>) {
     if !response.headers().contains(CACHE_CONTROL) {
         response.set_raw_header(CACHE_CONTROL, "private, no-cache");

@@ -98,8 +98,8 @@ impl Error {
     #[must_use]
     pub(crate) fn no_parent(parent: &str) -> Self {
         let message = format!(
-            "the session ends with one of type `{parent}`, and the visitor has none that is stored: let \
-             the visitor log in there first, and `save` that one if both begin in one request"
+            "the session needs a parent of type `{parent}`, and the visitor has none stored: let the \
+             visitor log in there first, and `save` that session if both begin in one request"
         );
         Self::new(Kind::NoParent, message)
     }
@@ -109,7 +109,7 @@ impl Error {
     pub(crate) fn parent_replaced() -> Self {
         Self::new(
             Kind::ParentReplaced,
-            "a login came beside a session that had just ended, or got another token; send it again",
+            "the parent session has just ended or got another token; send the login again",
         )
     }
 
@@ -118,14 +118,14 @@ impl Error {
     pub fn conflict() -> Self {
         Self::new(
             Kind::Conflict,
-            "other requests changed the session again and again while it was to be changed",
+            "other requests kept changing the session during a transaction",
         )
     }
 
     /// A field declared with `on_unreadable = "error"` could not be read.
     #[must_use]
     pub fn decode(field: &str) -> Self {
-        let message = format!("{} cannot be read as what it is declared", described(field));
+        let message = format!("{} cannot be read as its declared type", described(field));
         Self::new(Kind::Decode, message)
     }
 
@@ -154,7 +154,7 @@ impl Error {
     #[must_use]
     pub(crate) fn too_large(what: &str, size: usize, limit: usize) -> Self {
         let message = format!(
-            "{what} would take {size} bytes, and its limit is {limit}; the old value stays. Store less, \
+            "{what} would take {size} bytes, but its limit is {limit}; the old value stays. Store less, \
              or declare a larger `max_size`"
         );
         Self::new(Kind::TooLarge, message)

@@ -127,16 +127,18 @@ impl Event {
     /// The message of its log line.
     const fn text(&self) -> &'static str {
         match (self.kind, self.reason) {
-            (EventKind::Conflict, _) => "a transaction met another request and is tried again",
+            (EventKind::Conflict, _) => {
+                "a transaction conflicted with another request and is tried again"
+            }
             (EventKind::Created, _) => "a session began",
             (EventKind::Ended, Some(Reason::NotListed)) => {
-                "the session ends, since it is not among the sessions of its user: all of them were \
-                 ended, or what is known of them was lost"
+                "the session ends, because it is not among its user's sessions: all of them were \
+                 ended, or the store lost the list"
             }
             (EventKind::Ended, _) => "a session ended",
             (EventKind::Refused, Some(Reason::AmbiguousCookies)) => {
-                "a request brought the cookies of several sessions, or more than a browser sends; none \
-                 is believed"
+                "a request brought the cookies of several sessions, or more than a browser sends; it \
+                 gets no session"
             }
             (EventKind::Refused, _) => "a request was refused",
             (EventKind::Rotated, _) => "a session has a new token",

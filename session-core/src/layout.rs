@@ -43,9 +43,9 @@ impl<T> Schema<T> {
             let _ = match lines.iter().find(|now| name_of(now) == name) {
                 Some(now) if is_encrypted(line) != is_encrypted(now) => writeln!(
                     advice,
-                    "- `{name}` was `{line}` and is `{now}`. What existing sessions hold of it is not read: \
-                     give the new form another name and copy the value, or accept what `on_unreadable` \
-                     says."
+                    "- `{name}` was `{line}` and is `{now}`. Existing sessions' values of it cannot be \
+                     read: give the new form another name and copy the value, or accept what \
+                     `on_unreadable` says."
                 ),
                 Some(now) => writeln!(
                     advice,

@@ -457,8 +457,8 @@ impl<T: SessionData> RequestSession<T> {
     pub fn add(&self, later: Pending) -> Result<(), Error> {
         if self.state().answered && !later.is_empty() {
             error!(
-                "session type {}: a session cannot end or get a new token any more, nor another \
-                 lifetime, since the response was decided; in a stream, do it before",
+                "session type {}: a session cannot end, or get a new token or lifetime, once the \
+                 response was decided; in a stream, do it before",
                 T::SCHEMA.name()
             );
         }

@@ -6,13 +6,13 @@ use serde::Serialize;
 use serde::ser::{self, Serializer};
 
 pub(crate) const NOT_FINITE: &str =
-    "it holds a number that is infinite or `NaN`, and JSON knows none; store an `Option` instead";
-pub(crate) const NULL_IN_SOME: &str = "it holds a `Some` of what JSON writes as `null`, and that is read back as `None`; \
+    "it holds an infinite number or `NaN`, which JSON cannot write; store an `Option` instead";
+pub(crate) const NULL_IN_SOME: &str = "it holds a `Some` whose value JSON writes as `null`, which is read back as `None`; \
      use an enum instead";
 pub(crate) const NOT_READ_BACK: &str =
     "its `Deserialize` refuses what its `Serialize` wrote, or it is nested too deeply";
 pub(crate) const KEY_NOT_READ_BACK: &str =
-    "the `FromStr` of a key makes another key of what its `Display` wrote";
+    "a key's `FromStr` does not read back what its `Display` wrote";
 
 /// Finds values that JSON writes as `null` although they are not `None`. Reading values back checks the
 /// rest.

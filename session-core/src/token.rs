@@ -195,7 +195,7 @@ pub struct InvalidSessionId;
 
 impl fmt::Display for InvalidSessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this is no id of a session: 22 letters, digits, `-` or `_`")
+        f.write_str("this is not a session id, which has 22 letters, digits, `-` or `_`")
     }
 }
 

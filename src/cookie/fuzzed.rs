@@ -1,4 +1,4 @@
-//! Whatever stands in `Cookie` headers: what must hold of the tokens that are read from them.
+//! Properties of the tokens read from any `Cookie` headers.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,10 @@ use session_core::request::Candidates;
 
 use super::{CookieSettings, MAX_CANDIDATES};
 
-/// One name of which a browser sends one cookie, and one of which it may send several.
+/// A name that a browser sends once, and a name that it may send several times.
 const NAMES: [&str; 2] = ["__Host-id", "id"];
 
-/// Reads each line of these bytes as a `Cookie` header, under both names. Panics if what was read is
-/// wrong.
+/// Reads each line of these bytes as a `Cookie` header, under both names. Panics if the result is wrong.
 pub(crate) fn read(bytes: &[u8]) {
     let headers = headers(bytes);
     for name in NAMES {
@@ -19,7 +18,7 @@ pub(crate) fn read(bytes: &[u8]) {
     }
 }
 
-/// What is not UTF-8 comes from Rocket as nothing, so other letters may stand for it.
+/// Rocket drops a header that is not UTF-8, so replacement letters may stand for it.
 fn headers(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     text.split('\n').map(str::to_owned).collect()
@@ -74,7 +73,7 @@ mod tests {
         (0..count).map(cookie).collect()
     }
 
-    /// `INPUTS=10000000 cargo test --release --lib mutated -- --nocapture` tries as many.
+    /// `INPUTS=10000000 cargo test --release --lib mutated -- --nocapture` tries that many.
     #[test]
     fn mutated_headers_are_read_right() {
         let [few, many] = [2, 2 * MAX_CANDIDATES].map(cookies);
@@ -104,7 +103,7 @@ mod tests {
         assert_eq!(most.get(), MAX_CANDIDATES);
     }
 
-    /// A part, again and again, up to so many bytes.
+    /// Repeats `part` up to `len` bytes.
     fn repeated(part: &str, len: usize) -> Vec<u8> {
         iter::repeat_n(part.as_bytes(), len / part.len() + 1)
             .flatten()
@@ -113,7 +112,7 @@ mod tests {
             .collect()
     }
 
-    /// The best of some tries: others may be at work.
+    /// The best of several tries: other work may slow some down.
     fn time(bytes: &[u8]) -> Duration {
         let tries = (0..10).map(|_| {
             let began = Instant::now();
@@ -123,7 +122,7 @@ mod tests {
         tries.min().unwrap_or_default()
     }
 
-    /// Ten times as many bytes take ten times as long. A hundred times would be a square.
+    /// Ten times the bytes take ten times as long. A quadratic reader would take a hundred times.
     #[test]
     fn a_header_of_any_length_takes_as_long_as_it_is() {
         let few = cookies(2).join("; ");

@@ -1,4 +1,4 @@
-//! Whether a request may act with its session: asks it what the decision needs, and checks its token.
+//! Whether a request may act with its session: collects what the decision needs, and checks its token.
 
 use std::marker::PhantomData;
 
@@ -17,7 +17,7 @@ use crate::managed::{Managed, parent_of};
 /// The header that carries a token.
 const HEADER: &str = "X-CSRF-Token";
 
-/// What is protected, managed by Rocket from ignition on.
+/// The protection of one session type, managed by Rocket from ignition on.
 pub(crate) struct Csrf<T: SessionData> {
     trusted: Vec<Origin>,
     exempt: Vec<String>,
@@ -33,7 +33,7 @@ impl<T: SessionData> Csrf<T> {
         }
     }
 
-    /// What is wrong with a rocket whose fairings are all attached.
+    /// What is wrong with a rocket after all fairings are attached.
     pub(crate) fn fault(&self, rocket: &Rocket<Build>) -> Option<String> {
         if rocket.state::<Managed<T>>().is_none() {
             let fault = "`csrf()` is attached, but `fairing()` is not, or has failed; attach both";
@@ -50,7 +50,7 @@ impl<T: SessionData> Csrf<T> {
         ))
     }
 
-    /// Whether a token is asked for that can only be in the request's form.
+    /// Whether the request needs a token that only its form can have.
     pub(crate) fn needs_form(&self, request: &Request<'_>, managed: &Managed<T>) -> bool {
         self.decide(request, managed) == Ok(Decision::NeedsToken)
             && !request.headers().contains(HEADER)
@@ -63,7 +63,7 @@ impl<T: SessionData> Csrf<T> {
 
     fn decide(&self, request: &Request<'_>, managed: &Managed<T>) -> Result<Decision, Refusal> {
         let headers = request.headers();
-        // In HTTP/2 there is none, but Rocket knows the authority.
+        // HTTP/2 has no `Host`, but Rocket knows the authority.
         let authority = request.host().map(ToString::to_string);
         let host = match Values::of(headers.get("Host")) {
             Values::None => Values::of(authority.as_deref().into_iter()),
@@ -94,12 +94,12 @@ fn intent(request: &Request<'_>) -> Intent {
     }
 }
 
-/// Refuses a request that may come from another site, if the session type is protected. One that
-/// ends with another is protected as that one is, unless it has a fairing of its own.
+/// Refuses a request that may come from another site, if the session type is protected. A type with a
+/// `parent` is protected as its parent is, unless it has its own fairing.
 ///
 /// # Errors
 ///
-/// [`EngineError::is_csrf`], or the store's, if the session had to be opened to check a token.
+/// [`EngineError::is_csrf`], or the store's error, if checking a token had to open the session.
 pub(crate) async fn check<T: SessionData>(
     request: &Request<'_>,
     managed: &Managed<T>,
@@ -110,7 +110,7 @@ pub(crate) async fn check<T: SessionData>(
             None => Ok(()),
         };
     };
-    // A request that forwards may come to a route that is not exempt.
+    // A request that forwards may reach a route that is not exempt.
     if csrf.exempts(request.route()) {
         return Ok(());
     }
@@ -138,7 +138,7 @@ async fn check_token<T: SessionData>(
     if tokens.is_empty() {
         return Err(Refusal::NoToken.into());
     }
-    // Once for each request: its handler may replace the token that the request came with.
+    // Checked once per request: its handler may replace the token that the request came with.
     let checked = request.local_cache(|| Checked::<T>(OnceCell::new(), PhantomData));
     let is_right = checked.0.get_or_try_init(|| async {
         let session = managed.unused_session(request);
@@ -152,8 +152,8 @@ async fn check_token<T: SessionData>(
     }
 }
 
-/// The tokens in the form of a request, for all session types.
+/// The tokens in a request's form, for all session types.
 pub(crate) struct InForm(pub(crate) Vec<String>);
 
-/// Whether the token of a request was right.
+/// Whether a request's token was right.
 struct Checked<T>(OnceCell<bool>, PhantomData<fn() -> T>);

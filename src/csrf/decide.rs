@@ -1,5 +1,5 @@
-//! The decision whether a request may act with its session: one pure function, `decide`, whose tests
-//! try all inputs.
+//! The decision whether a request may act with its session: one pure function, `decide`, whose tests try
+//! all inputs.
 
 use session_core::error::Error as EngineError;
 
@@ -8,12 +8,12 @@ use crate::csrf::origin::Origin;
 /// What a request is about to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Intent {
-    /// It changes something: a method that is not safe (RFC 9110, 9.2.1).
+    /// It changes something: its method is not safe (RFC 9110, 9.2.1).
     Change,
     /// It only reads.
     Read,
-    /// It opens a WebSocket: a `GET` over which anything may be asked for afterwards. No other site's
-    /// page needs leave to do that, so it counts as a change.
+    /// It opens a WebSocket: a `GET` that allows anything afterwards. Pages of other sites may open one
+    /// without permission, so it counts as a change.
     WebSocket,
 }
 
@@ -54,14 +54,14 @@ pub(crate) struct Facts<'r> {
     pub(crate) origin: Values<'r>,
     /// `Host`
     pub(crate) host: Values<'r>,
-    /// Whether it brought a cookie of the session's name, whatever is in it.
+    /// Whether it brought a cookie of the session's name, with any value.
     pub(crate) has_cookie: bool,
 }
 
 /// A request that is not refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Decision {
-    /// It may act if it proves, with a token, that it has read a page of its session.
+    /// It may act if a token proves that it has read a page of its session.
     NeedsToken,
     /// It may act.
     Pass,
@@ -77,7 +77,7 @@ pub(crate) enum Refusal {
     WrongToken,
 }
 
-/// Fixed texts: nothing that a request says gets into the log.
+/// Fixed texts: nothing from a request gets into the log.
 impl From<Refusal> for EngineError {
     fn from(refusal: Refusal) -> Self {
         Self::csrf(match refusal {
@@ -102,9 +102,9 @@ impl From<Refusal> for EngineError {
     }
 }
 
-/// Decides by what browsers say and no page can change: fetch metadata first, because it says most,
-/// then `Origin`. Both count without a cookie too, because the cookie does not come along when another
-/// site sends a login.
+/// Decides by headers that browsers set and pages cannot change: fetch metadata first, because it says
+/// most, then `Origin`. Both count without a cookie too, because another site's login request carries no
+/// cookie.
 pub(crate) fn decide(facts: &Facts<'_>, trusted: &[Origin]) -> Result<Decision, Refusal> {
     if facts.intent == Intent::Read {
         return Ok(Decision::Pass);
@@ -114,8 +114,8 @@ pub(crate) fn decide(facts: &Facts<'_>, trusted: &[Origin]) -> Result<Decision, 
         facts.origin.at_most_one()?,
         facts.host.at_most_one()?,
     );
-    // Not every browser takes `wss` for the same origin as the page's `https`, but each sends the
-    // page's `Origin` (RFC 6455, 4.1).
+    // Not every browser treats `wss` as the same origin as the page's `https`, but every browser sends
+    // the page's `Origin` (RFC 6455, 4.1).
     let compares_host = site.is_none() || facts.intent == Intent::WebSocket;
     let is_own = |origin: &Origin| compares_host && host.is_some_and(|host| origin.is_of(host));
     match (site, origin) {
@@ -127,7 +127,7 @@ pub(crate) fn decide(facts: &Facts<'_>, trusted: &[Origin]) -> Result<Decision, 
         },
         (Some(_), None) => Err(Refusal::OtherSite),
         (None, None) if facts.has_cookie => Ok(Decision::NeedsToken),
-        // A script, or the caller of a webhook: it has nobody's session.
+        // A script, or a webhook's caller: it has nobody's session.
         (None, None) => Ok(Decision::Pass),
     }
 }
@@ -170,7 +170,7 @@ mod tests {
         vec![Origin::parse("https://app.example.com").unwrap()]
     }
 
-    /// All inputs: each rule is stated again, by itself.
+    /// All inputs, against an independent statement of each rule.
     #[test]
     fn each_rule_holds_for_all_inputs() {
         let trusted = trusted();
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(count, 3 * 9 * 7 * 4 * 2);
     }
 
-    /// What another site's page can make a browser send is never let through.
+    /// No request that another site's page can make a browser send gets through.
     #[test]
     fn nothing_of_an_untrusted_site_passes() {
         for site in [

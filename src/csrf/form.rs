@@ -1,14 +1,15 @@
 //! The tokens in the first bytes of a form. All pure.
 //!
-//! Lenient where it costs nothing: a token is worth the same wherever it was found, because nobody
-//! else knows one.
+//! Parsing is lenient where it costs nothing: a token proves the same wherever it was found, because
+//! nobody else knows one.
 
 use rocket::http::RawStr;
 
 /// The name of the field that carries a form's token.
 pub(crate) const FIELD: &str = "csrf_token";
 
-/// The tokens in a url-encoded form that begins with these bytes. One that was cut off is not right.
+/// The tokens in a url-encoded form that begins with these bytes. A truncated token fails the later
+/// check.
 pub(crate) fn in_url_encoded(bytes: &[u8]) -> Vec<String> {
     let fields = bytes.split(|byte| *byte == b'&');
     let tokens = fields.filter_map(|field| {
@@ -23,7 +24,7 @@ pub(crate) fn in_url_encoded(bytes: &[u8]) -> Vec<String> {
 pub(crate) fn in_multipart(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut tokens = Vec::new();
-    // What stands after the last end of a line was cut off.
+    // Anything after the last line end was cut off.
     let mut lines = text
         .rsplit_once("\r\n")
         .map_or("", |(lines, _)| lines)
@@ -40,7 +41,7 @@ pub(crate) fn in_multipart(bytes: &[u8]) -> Vec<String> {
     tokens
 }
 
-/// Whether this is the header of a part that is our field.
+/// Whether this is the header of a part with our field's name.
 fn names_field(line: &str) -> bool {
     let Some((header, value)) = line.split_once(':') else {
         return false;

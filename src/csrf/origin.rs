@@ -1,4 +1,4 @@
-//! Where a request comes from, as its `Origin` says, and where it goes to, as its `Host` says.
+//! Where a request comes from, by its `Origin`, and where it goes, by its `Host`.
 
 /// A serialized origin: scheme, host and port (RFC 6454, 6.2).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -7,7 +7,7 @@ pub(crate) struct Origin {
     authority: Authority,
 }
 
-/// A host, in lower case, and a port, if it is known.
+/// A host, in lower case, and a port, if known.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Authority {
     host: String,
@@ -15,8 +15,8 @@ struct Authority {
 }
 
 impl Origin {
-    /// Reads a scheme and an authority, and nothing else: no path, no user. `null` is `None`, because
-    /// every sandboxed page has that origin.
+    /// Reads a scheme and an authority, and nothing else: no path, no user. Returns `None` for `null`,
+    /// because every sandboxed page has that origin.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let scheme = scheme.to_ascii_lowercase();
@@ -28,8 +28,8 @@ impl Origin {
         Some(Self { scheme, authority })
     }
 
-    /// Whether this is the origin of what a request with this `Host` asks for. `Host` has no scheme,
-    /// so a page of this host over plain HTTP counts as one over TLS; HSTS sets them apart.
+    /// Whether a request with this `Host` goes to this origin. `Host` has no scheme, so a page of this
+    /// host over plain HTTP counts like one over TLS; HSTS separates them.
     pub(crate) fn is_of(&self, host: &str) -> bool {
         let host = Authority::parse(host, default_port(&self.scheme));
         host.is_some_and(|host| host == self.authority)
@@ -64,7 +64,7 @@ impl Authority {
     }
 }
 
-/// `u16::from_str` alone reads `+80` too.
+/// `u16::from_str` alone would accept `+80` too.
 fn parse_port(text: &str) -> Option<u16> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)

@@ -14,13 +14,13 @@ use crate::csrf::form::FIELD;
 use crate::error::Error;
 use crate::guard::{self, type_name};
 
-/// The token that proves that a request was sent by a page of this session: a request guard.
+/// A request guard for the token that proves that a page of this session sent a request.
 ///
-/// Only clients that send neither `Sec-Fetch-Site` nor `Origin` need one: scripts with a cookie jar,
-/// and browsers of before 2020. [`CsrfFairing`](crate::CsrfFairing) asks them for it.
+/// Only clients that send neither `Sec-Fetch-Site` nor `Origin` need one: scripts with a cookie jar, and
+/// browsers from before 2020. [`CsrfFairing`](crate::CsrfFairing) requires it of them.
 ///
-/// Put [`field`](Self::field) into a form, as its first field, or send the text that
-/// [`Display`](fmt::Display) gives in the header `X-CSRF-Token`:
+/// Put [`field`](Self::field) first in a form, or send the text from [`Display`](fmt::Display) in the
+/// header `X-CSRF-Token`:
 ///
 /// ```rust
 /// use rocket::response::content::RawHtml;
@@ -46,15 +46,13 @@ use crate::guard::{self, type_name};
 /// # assert!(page.contains(r#"<input type="hidden" name="csrf_token" value="">"#), "{page}");
 /// ```
 ///
-/// It belongs to one session of one type, and to its present token: a login and `rotate_token` end
-/// it. Nothing is stored for it. Each guard shows it in another way, so that a compressed page does
-/// not give it away.
+/// It belongs to one session of one type and its present token: a login and `rotate_token` invalidate it.
+/// Nothing is stored for it. Each guard masks it differently, so a compressed page does not leak it.
 ///
-/// It needs a stored session. While nothing is stored, the text is empty: no cookie comes back then,
-/// and without one no token is asked for. If a handler shows a form in the very response that stores
-/// the session for the first time, or that logs somebody in, call
-/// [`save`](crate::Session::save) before you render the token. It is read when it is rendered, so it
-/// is the new session's then:
+/// It needs a stored session. While nothing is stored, the text is empty: no cookie comes back then, and
+/// without a cookie no token is required. If a handler shows a form in the same response that first
+/// stores the session or logs somebody in, call [`save`](crate::Session::save) before you render the
+/// token. Rendering reads the token, so it is then the new session's:
 ///
 /// ```rust
 /// # use rocket::{get, response::content::RawHtml};
@@ -71,8 +69,8 @@ use crate::guard::{self, type_name};
 /// }
 /// ```
 ///
-/// The guard fails as [`Session<T>`](crate::Session) does. If a route takes one and
-/// `attach(T::csrf())` is missing, the launch stops, because nothing would look at the token.
+/// The guard fails like [`Session<T>`](crate::Session). If a route takes one and `attach(T::csrf())` is
+/// missing, the launch stops, because nothing would check the token.
 pub struct CsrfToken<T: SessionData> {
     session: Arc<RequestSession<T>>,
     mask: CsrfMask,
@@ -81,15 +79,15 @@ pub struct CsrfToken<T: SessionData> {
 impl<T: SessionData> CsrfToken<T> {
     /// A hidden field for a form, `<input type="hidden" name="csrf_token" value="…">`.
     ///
-    /// Put it first: the token counts only within the first 512 bytes of the request's body. It has no
-    /// letters that HTML would need escaped, so tell your templates that this is safe.
+    /// Put it first: the token counts only within the first 512 bytes of the request's body. It contains
+    /// nothing to escape in HTML, so mark it as safe in your templates.
     #[must_use]
     pub fn field(&self) -> String {
         format!(r#"<input type="hidden" name="{FIELD}" value="{self}">"#)
     }
 }
 
-/// The token's text: 43 letters, digits, `-` and `_`, or none while no session is stored.
+/// The token's text: 43 letters, digits, `-` and `_`, or nothing while no session is stored.
 impl<T: SessionData> fmt::Display for CsrfToken<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.session.csrf_token(&self.mask);
@@ -97,7 +95,7 @@ impl<T: SessionData> fmt::Display for CsrfToken<T> {
     }
 }
 
-/// Shows no token, so that none gets into a log.
+/// Shows no token, so none gets into a log.
 impl<T: SessionData> fmt::Debug for CsrfToken<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CsrfToken(…)")
@@ -117,7 +115,7 @@ impl<'r, T: SessionData> FromRequest<'r> for CsrfToken<T> {
     }
 }
 
-/// Aborts the launch where a route shows a token that nothing asks for.
+/// Aborts the launch if a route shows a token that nothing checks.
 impl<T: SessionData> Sentinel for CsrfToken<T> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         let is_missing = rocket.state::<Csrf<T>>().is_none();

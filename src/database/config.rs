@@ -1,4 +1,4 @@
-//! `[default.databases.<name>]` → how to connect to Redis.
+//! Reads from `[default.databases.<name>]` how to connect to Redis.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use session_core::store::redis::{RedisStore, connection_info};
 use crate::config::{DATABASE, Settings};
 use crate::error::Error;
 
-/// The store that `T::fairing()` makes of this configuration: in `[default.databases.sessions]`, with the
-/// prefix and the deadline of the sessions of the type `T`. It connects when it is first used.
+/// The store that `T::fairing()` makes from this configuration: in `[default.databases.sessions]`, with
+/// the prefix and the deadline of the sessions of type `T`. It connects on first use.
 ///
-/// For programs beside the application, and for a store of your own around this one.
+/// For programs beside the application, and for your own store around this one.
 ///
 /// ```rust
 /// use rocket_typed_session::{session, store};
@@ -37,8 +37,8 @@ use crate::error::Error;
 ///
 /// # Errors
 ///
-/// If no such database is configured, or something about it or about the session type is wrong. It names
-/// the key and the fix, and repeats no password.
+/// If no such database is configured, or the configuration of the database or the session type is wrong.
+/// The error names the key and the fix, and repeats no password.
 pub fn configured_redis<T: SessionData>(figment: &Figment) -> Result<RedisStore, Error> {
     let store = || {
         if !figment.contains(DATABASE) {
@@ -52,7 +52,7 @@ pub fn configured_redis<T: SessionData>(figment: &Figment) -> Result<RedisStore,
     store().map_err(|fault| EngineError::usage(fault).into())
 }
 
-/// How to connect to Redis. Valid by construction, but nothing was connected yet.
+/// How to connect to Redis. Valid by construction, but not yet connected.
 #[derive(Clone)]
 pub(crate) struct RedisConfig {
     pub(crate) servers: Servers,
@@ -74,7 +74,7 @@ pub(crate) enum Servers {
     },
 }
 
-/// All keys. The last ones are those of rocket_db_pools that count for nothing here.
+/// All keys. The last three belong to rocket_db_pools and have no effect here.
 const KEYS: &[&str] = &[
     "url",
     "urls",
@@ -97,7 +97,7 @@ const OF_TLS: &[&str] = &["ca", "cert", "key"];
 /// Nobody waits longer for a connection.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// What to write where a text is meant.
+/// What to write for a text.
 const TEXT: &str = "must be a text, or `{ file = \"…\" }`, or `{ env = \"…\" }`";
 
 impl RedisConfig {
@@ -111,7 +111,7 @@ impl RedisConfig {
         config.map_err(|fault| format!("`{DATABASE}`: {fault}"))
     }
 
-    /// Reads the keys of the figment, which is focused on the database.
+    /// Reads a figment that is focused on the database.
     ///
     /// # Errors
     ///
@@ -159,15 +159,15 @@ impl RedisConfig {
                 };
                 if !nodes.iter().all(is_alike) {
                     return Err(
-                        "`urls`: all nodes of a cluster are connected to in one way; write the same \
-                         scheme, user and password for each"
+                        "`urls`: all nodes of a cluster need the same connection settings; write the \
+                         same scheme, user and password for each"
                             .into(),
                     );
                 }
                 Servers::Cluster(nodes)
             }
             (url, None, true) => {
-                // Where the master is, the sentinels say.
+                // The sentinels know the master's address.
                 let url = url.as_deref().unwrap_or(match certificates.are_given() {
                     true => "rediss://sentinel",
                     false => "redis://sentinel",
@@ -182,15 +182,15 @@ impl RedisConfig {
             }
             (None, None, false) => {
                 return Err(
-                    "it needs an `url` like \"redis://127.0.0.1:6379\", or `urls`, a list of \
+                    "it needs a `url` like \"redis://127.0.0.1:6379\", or `urls`, a list of \
                             a cluster's nodes, or `sentinel = { master = \"…\", urls = […] }`"
                         .into(),
                 );
             }
             (_, Some(_), _) => {
                 return Err(
-                    "`urls` names the nodes of a cluster, so neither `url` nor `sentinel` can stand \
-                     beside it; remove one of them"
+                    "`urls` names the nodes of a cluster, so it excludes `url` and `sentinel`; \
+                     remove one of them"
                         .into(),
                 );
             }
@@ -207,7 +207,7 @@ impl RedisConfig {
         })
     }
 
-    /// A store there.
+    /// A store on these servers.
     pub(crate) fn store(&self) -> Result<RedisStore, String> {
         let store = match self.servers.clone() {
             Servers::One(info) => RedisStore::new(info),
@@ -229,7 +229,7 @@ impl RedisConfig {
         Ok(store)
     }
 
-    /// Where a password goes over a network in plain text, if it does.
+    /// The server to which a password travels in plain text over a network, if any.
     pub(crate) fn exposed_at(&self) -> Option<String> {
         let all: Vec<&ConnectionInfo> = match &self.servers {
             Servers::One(info) => vec![info],
@@ -237,7 +237,7 @@ impl RedisConfig {
             Servers::Sentinel {
                 sentinels, server, ..
             } => {
-                // The master is where the sentinels are, as far as anybody knows.
+                // The master's address is not known yet, so assume that it is near the sentinels.
                 let are_far = sentinels.iter().any(is_far);
                 let server = are_far.then_some(server);
                 sentinels.iter().chain(server).collect()
@@ -265,7 +265,7 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// How to connect to the server of an URL. What is configured beside the URL wins over what it says.
+/// How to connect to the server of a URL. Keys beside the URL override its parts.
 fn info(
     url: &str,
     username: Option<&str>,
@@ -285,7 +285,7 @@ fn info(
         );
     }
     let info = connection_info(url).map_err(|_| {
-        "is no address of a Redis server; write one like \"redis://127.0.0.1:6379\", \
+        "is not the address of a Redis server; write one like \"redis://127.0.0.1:6379\", \
          \"rediss://redis.example.org:6379\" or \"redis+unix:///run/redis.sock\""
             .to_owned()
     })?;
@@ -303,7 +303,7 @@ fn info(
 #[cfg(feature = "tls")]
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// Whom to trust, and who we are. PEM files.
+/// Which authorities to trust, and our own certificate, as PEM files.
 #[derive(Default)]
 struct Certificates {
     ca: Option<Vec<u8>>,
@@ -341,7 +341,7 @@ impl Certificates {
             return Ok(info);
         }
         if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Err("`tls` counts for `rediss://` only; write that".into());
+            return Err("`tls` works only with `rediss://`; write that".into());
         }
         let own = self.own.clone();
         let certificates = TlsCertificates {
@@ -351,8 +351,8 @@ impl Certificates {
             }),
             root_cert: self.ca.clone(),
         };
-        let fault = "`tls`: one of the files is no PEM file with a certificate, or with a key";
-        // No certificate at all would be no error, and then no server could be trusted.
+        let fault = "`tls`: one of the files is not a PEM file with a certificate or a key";
+        // Without a certificate in the file, there would be no error, but no server could be trusted.
         let is_pem = |pem: &Vec<u8>| pem.windows(PEM.len()).any(|part| part == PEM);
         if !self.ca.iter().all(is_pem) {
             return Err(fault.into());
@@ -381,7 +381,7 @@ impl Keys<'_> {
         self.0.contains(key)
     }
 
-    /// Refuses what is no table, and keys that nobody knows.
+    /// Refuses a non-table, and unknown keys.
     fn check(&self, table: &str, known: &[&str]) -> Result<(), String> {
         let Ok(value) = (match table {
             "" => self.0.extract::<Value>(),
@@ -404,7 +404,7 @@ impl Keys<'_> {
         }
     }
 
-    /// A text, which may stand in a file or in a variable of the environment.
+    /// A text, or a text from a file or an environment variable.
     fn text(&self, key: &str) -> Result<Option<String>, String> {
         let Ok(value) = self.0.find_value(key) else {
             return Ok(None);
@@ -413,7 +413,7 @@ impl Keys<'_> {
         let Some(source) = value.as_dict() else {
             return match &value {
                 Value::String(_, text) => Ok(Some(text.clone())),
-                // What stands in the environment without quotes may look like a number.
+                // Unquoted text in the environment may look like a number.
                 Value::Num(_, number) => match (number.to_u128(), number.to_i128()) {
                     (Some(number), _) => Ok(Some(number.to_string())),
                     (_, Some(number)) => Ok(Some(number.to_string())),
@@ -426,7 +426,7 @@ impl Keys<'_> {
         match words[..] {
             ["file"] => {
                 let bytes = self.file(&format!("{key}.file"))?.unwrap_or_default();
-                let text = String::from_utf8(bytes).map_err(|_| fault("the file is no text"))?;
+                let text = String::from_utf8(bytes).map_err(|_| fault("the file is not text"))?;
                 Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
             }
             ["env"] => {
@@ -453,7 +453,7 @@ impl Keys<'_> {
         }
     }
 
-    /// What stands in a file. A relative path begins where the configuration file is.
+    /// The content of a file. A relative path starts at the configuration file.
     fn file(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
         if !self.contains(key) {
             return Ok(None);
@@ -505,7 +505,7 @@ impl Keys<'_> {
         sentinels.map_err(|fault| format!("`sentinel.urls`: {fault}"))
     }
 
-    /// An error of figment's shows the value, which may be a secret.
+    /// Reads a value. Figment's own error would show it, and it may be a secret.
     fn inner<V: DeserializeOwned>(&self, key: &str, what: &str) -> Result<V, String> {
         let value = self.0.extract_inner(key);
         value.map_err(|_| format!("`{key}` {what}"))

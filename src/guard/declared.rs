@@ -1,4 +1,4 @@
-//! What the request guards do that `#[session]` generates.
+//! The behaviour of the request guards that `#[session]` generates.
 
 use std::time::Duration;
 
@@ -17,10 +17,11 @@ pub trait DeclaredGuard: Sized + Send {
     /// The session type that declares it.
     type Data: SessionData;
 
-    /// How it decides beside its predicate.
+    /// How it decides apart from its predicate.
     const RULE: Rule;
 
-    /// Whether its predicate admits the request; an error of the predicate's is its status.
+    /// Whether its predicate admits the request. If the predicate fails, returns the status to answer
+    /// with.
     fn admits(
         data: &Self::Data,
         request: &Request<'_>,
@@ -29,11 +30,11 @@ pub trait DeclaredGuard: Sized + Send {
         async { Ok(true) }
     }
 
-    /// The guard that holds this session; `None` if it needs somebody who is logged in.
+    /// The guard that holds this session; `None` if it requires a logged-in user and there is none.
     fn holding(session: Session<Self::Data>) -> Option<Self>;
 }
 
-/// How a declared guard decides beside its predicate.
+/// How a declared guard decides apart from its predicate.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "generated code names each field")]
 pub struct Rule {
@@ -44,7 +45,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Forwards whom it turns away.
+    /// Forwards the requests that it turns away.
     pub const FORWARD: Self = Self {
         denial: Denial::Forward,
         within: None,
@@ -55,11 +56,11 @@ impl Rule {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "generated code names each")]
 pub enum Denial {
-    /// The next matching route is tried.
+    /// Rocket tries the next matching route.
     Forward,
-    /// The catcher of this status answers.
+    /// The catcher for this status answers.
     Status(u16),
-    /// The browser is sent to this path, which learns where the visitor wanted to go.
+    /// Redirects the browser to this path, with the page that the visitor wanted.
     Redirect(&'static str),
 }
 
@@ -86,7 +87,7 @@ pub async fn admit<G: DeclaredGuard>(request: &Request<'_>) -> Outcome<G, Error>
     }
 }
 
-/// Turns a request away; `status` is what it gets if nothing else is declared.
+/// Turns a request away, with `status` if nothing else is declared.
 fn deny<G: DeclaredGuard>(request: &Request<'_>, status: Status) -> Outcome<G, Error> {
     match G::RULE.denial {
         Denial::Forward => Outcome::Forward(status),
@@ -95,7 +96,7 @@ fn deny<G: DeclaredGuard>(request: &Request<'_>, status: Status) -> Outcome<G, E
             Outcome::Error((status, Error::denied(status)))
         }
         Denial::Redirect(path) => {
-            // Nobody can come back to a form that was sent.
+            // A visitor cannot come back to a submitted form.
             let is_page = matches!(request.method(), Method::Get | Method::Head);
             let next = is_page.then(|| request.uri());
             redirect_to::<G::Data>(request, location(path, next));
@@ -105,7 +106,7 @@ fn deny<G: DeclaredGuard>(request: &Request<'_>, status: Status) -> Outcome<G, E
     }
 }
 
-/// Where a browser is sent that is to come back to `next`.
+/// The redirect to `path`, which tells it to come back to `next`.
 fn location(path: &str, next: Option<&Origin<'_>>) -> String {
     let Some(next) = next else {
         return path.to_owned();

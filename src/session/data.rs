@@ -59,7 +59,7 @@ impl<T: SessionData> Session<T> {
         match self.request.hand_over(changes, self.view.seen) {
             Ok(overwritten) if cfg!(debug_assertions) && !overwritten.is_empty() => warn!(
                 "session type {}: two guards of one request assigned `{}`, and the one that was \
-                 dropped last wins; let one handler have one guard, or pass it on by `&mut`",
+                 dropped last wins; use one guard in a handler, or pass it on by `&mut`",
                 T::SCHEMA.name(),
                 overwritten.join("`, `")
             ),
@@ -105,8 +105,8 @@ impl<T: SessionData> Session<T> {
             return false;
         }
         warn!(
-            "session type {}: dropped what a guard changed, since the session that it read has ended, \
-             or another user's began, in the same request",
+            "session type {}: dropped a guard's changes, because in the same request the session that it \
+             read ended, or another user's began",
             T::SCHEMA.name()
         );
         true

@@ -74,7 +74,7 @@ async fn two_builds_share_sessions_forth_and_back() {
     let removed: String = redis.command(&["HGET", &key, "removed"]);
     assert_eq!(removed, "\"still\"");
 
-    let warning = "`size` cannot be read as what it is declared";
+    let warning = "`size` cannot be read as its declared type";
     assert!(before.log().contains(warning), "{}", before.log());
     assert!(!after.log().contains("cannot be read"), "{}", after.log());
 }

@@ -122,6 +122,6 @@ impl<T: SessionData> Engine<T> {
 
     fn ring(&self) -> Result<&Keyring, Error> {
         let keyring = self.keyring.as_ref();
-        keyring.ok_or_else(|| Error::usage("the session type encrypts fields, and has no keys"))
+        keyring.ok_or_else(|| Error::usage("the session type encrypts fields, but has no keys"))
     }
 }

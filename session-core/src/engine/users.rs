@@ -169,7 +169,7 @@ impl<T: SessionData> Engine<T> {
     pub(crate) async fn abandon(&self, user: UserKey, fresh: &Live, deadline: Instant) {
         if let Err(error) = self.end(&[fresh.end()], None, deadline).await {
             let key = fresh.key;
-            warn!("session {key}: a session that nobody uses is left until it ends: {error}");
+            warn!("session {key}: an unused session stays stored until it expires: {error}");
         }
         self.forget_of(user, vec![fresh.key.id], deadline).await;
     }
@@ -324,7 +324,7 @@ impl<T: SessionData> Engine<T> {
             }
         }
         Err(Error::store(
-            "somebody logged in to the session each time that it was to end",
+            "somebody logged in to the session during each try to end it",
         ))
     }
 

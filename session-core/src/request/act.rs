@@ -91,7 +91,7 @@ impl<T: SessionData> RequestSession<T> {
                 (Commit::Nothing { drops: false }, _) => return Ok(done(false)),
                 (Commit::Nothing { drops: true }, _) => {
                     warn!(
-                        "session type {}: dropped what a request did after its session was over, \
+                        "session type {}: dropped a request's changes, because its session had ended \
                          or its token was replaced",
                         T::SCHEMA.name()
                     );
@@ -179,7 +179,7 @@ impl<T: SessionData> RequestSession<T> {
             }
         }
         Err(Error::store(
-            "other requests changed the session each time that somebody logged in to it",
+            "other requests changed the session during each try of a login",
         ))
     }
 
@@ -330,8 +330,8 @@ impl<T: SessionData> RequestSession<T> {
 
     pub(super) fn dropped(&self, key: Key) {
         warn!(
-            "session {key}: dropped what a request did, since another one had ended the session or \
-             replaced its token in the meantime"
+            "session {key}: dropped a request's changes, because another request had ended the \
+             session or replaced its token"
         );
     }
 

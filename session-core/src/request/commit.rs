@@ -214,8 +214,8 @@ impl<T: SessionData> RequestSession<T> {
         };
         if state.answered && changes_cookie {
             return Err(Error::usage(
-                "the response has begun, so its cookie cannot change any more: create, rotate and \
-                 end a session before",
+                "the response has begun, so its cookie can no longer change: create, rotate or end a \
+                 session before that",
             ));
         }
         Ok(())

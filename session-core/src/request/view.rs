@@ -131,15 +131,17 @@ impl<T: SessionData> RequestSession<T> {
         for (name, on_unreadable) in faults {
             let complain = |what: &str| {
                 let field = described(name);
-                let what = format!("{field} cannot be read as what it is declared; {what}");
+                let what = format!("{field} cannot be read as its declared type; {what}");
                 self.engine.complain(live.key.id, what);
             };
             match on_unreadable {
                 OnUnreadable::Default => {
-                    complain("it has its default, and what is stored stays until it is written");
+                    complain(
+                        "it has its default, and the stored value stays until the field is written",
+                    );
                 }
                 OnUnreadable::DropSession => {
-                    complain("the session is taken for absent");
+                    complain("the session counts as absent");
                     return Ok(true);
                 }
                 OnUnreadable::Error => return Err(Error::decode(name)),
