@@ -46,7 +46,7 @@ pub use token::CsrfToken;
 ///     .mount("/", routes![change]);
 /// # use rocket::http::{Header, Status};
 /// # let client = rocket::local::blocking::Client::untracked(rocket).unwrap();
-/// What a browser sends with a form in another site's page.
+/// // What a browser sends with a form in another site's page.
 /// let request = client.post("/email/mallory").header(Header::new("Sec-Fetch-Site", "cross-site"));
 /// assert_eq!(request.dispatch().status(), Status::Forbidden);
 /// ```

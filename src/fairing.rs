@@ -170,7 +170,7 @@ impl<T: SessionData> SessionFairing<T> {
     /// # #[session] struct Visit { #[session(identity)] user: Option<String> }
     /// let fairing = Visit::fairing().on_event(|event| {
     ///     if event.kind == EventKind::StaleToken {
-    /// A replayed or stolen token: alert somebody.
+    ///         // A replayed or stolen token: alert somebody.
     ///     }
     /// });
     /// # rocket::build().attach(fairing);

@@ -22,7 +22,7 @@ use crate::cookie::CookieSettings;
 pub(crate) struct Managed<T: SessionData> {
     pub(crate) engine: Arc<Engine<T>>,
     pub(crate) cookie: CookieSettings,
-    /// Whether sessions are listed with the browser that they are in.
+    /// Whether lists of a user's sessions show their browsers.
     devices: bool,
 }
 
@@ -38,14 +38,14 @@ impl<T: SessionData> Managed<T> {
     /// The session of a request, for a guard that hands it out: the response commits it.
     pub(crate) fn session(&self, request: &Request<'_>) -> Arc<RequestSession<T>> {
         cell::<T>(request).used.store(true, Ordering::SeqCst);
-        // The parent lives as long as it is used, and this uses it.
+        // Using the session also uses its parent, which must stay alive.
         if let Some(parent) = parent_of::<T>(request) {
             parent.session(request);
         }
         self.unused_session(request)
     }
 
-    /// Opens the session of a request, and before it the one with which it ends.
+    /// Opens the session of a request, after its parent.
     pub(crate) async fn open(
         &self,
         request: &Request<'_>,
@@ -70,8 +70,8 @@ impl<T: SessionData> Managed<T> {
         })
     }
 
-    /// If the request ended the parent of a session that it did not use: loads that, so that the
-    /// response ends it too.
+    /// Loads a session that the request did not use, if the request ended its parent, so the response
+    /// ends it too.
     pub(crate) async fn open_orphan(&self, request: &Request<'_>) {
         let is_used = |parent: &Managed<T::Parent>| parent.was_opened(request);
         if self.was_opened(request)
@@ -98,8 +98,8 @@ impl<T: SessionData> Managed<T> {
         session.is_some_and(|session| session.is_open())
     }
 
-    /// The session of a request, made the first time, for looking at it alone: if nothing else asks for
-    /// it, the response does not even extend its idle time.
+    /// The session of a request, created on the first call, just for a look at it. If nothing else asks
+    /// for it, the response does not even extend its idle time.
     pub(crate) fn unused_session(&self, request: &Request<'_>) -> Arc<RequestSession<T>> {
         let cell = cell::<T>(request);
         let answered = || cell.answered.load(Ordering::SeqCst);
@@ -129,14 +129,14 @@ impl<T: SessionData> Managed<T> {
             .candidates(&cookie_headers(request, &self.cookie.name))
     }
 
-    /// Whether the request brought a cookie of this name, whatever is in it.
+    /// Whether the request brought a cookie of this name, with any value.
     pub(crate) fn brought_cookie(&self, request: &Request<'_>) -> bool {
         self.cookie
             .is_in(&cookie_headers(request, &self.cookie.name))
     }
 }
 
-/// The sessions with which these end; `None`: they end with no other.
+/// The sessions that these end with; `None` if the type has no parent.
 pub(crate) fn parent_of<'r, T: SessionData>(
     request: &'r Request<'_>,
 ) -> Option<&'r Managed<T::Parent>> {
@@ -145,25 +145,25 @@ pub(crate) fn parent_of<'r, T: SessionData>(
         .flatten()
 }
 
-/// What a browser says that it is.
+/// The browser, as it names itself.
 fn device(request: &Request<'_>) -> String {
     label(request.headers().get_one("User-Agent").unwrap_or_default())
 }
 
-/// A text that fits into a list.
+/// Makes a text fit into a list.
 pub(crate) fn label(text: &str) -> String {
     const LONGEST: usize = 200;
     let printable = text.chars().filter(|letter| !letter.is_control());
     printable.take(LONGEST).collect()
 }
 
-/// Records when a request began, before anything looks at what it says.
+/// Records when a request began, before anything looks at its content.
 pub(crate) fn begin<T: SessionData>(request: &Request<'_>, managed: &Managed<T>) {
     let cell = cell::<T>(request);
     cell.began_at.get_or_init(|| managed.engine.present());
 }
 
-/// The `Cookie` headers. Rocket's local clients put cookies into the jar without sending one.
+/// The `Cookie` headers. Rocket's local clients put cookies into the jar without sending a header.
 fn cookie_headers<'r>(request: &'r Request<'_>, name: &str) -> Vec<Cow<'r, str>> {
     let headers: Vec<_> = request.headers().get("Cookie").map(Cow::from).collect();
     if !headers.is_empty() {
@@ -180,7 +180,7 @@ impl<T: SessionData> fmt::Debug for Managed<T> {
     }
 }
 
-/// The session of a request whose response is being decided, if it was used.
+/// The session of a request whose response is being decided, if a guard used it.
 pub(crate) fn answer<'r, T: SessionData>(
     request: &'r Request<'_>,
 ) -> Option<&'r Arc<RequestSession<T>>> {
@@ -190,7 +190,7 @@ pub(crate) fn answer<'r, T: SessionData>(
     session.filter(|_| cell.used.load(Ordering::SeqCst))
 }
 
-/// A type of our own, so that it meets no other value in a request's cache.
+/// Our own type, so it meets no other value in a request's cache.
 struct Cell<T: SessionData> {
     session: OnceLock<Arc<RequestSession<T>>>,
     /// Whether a guard handed it out.
@@ -210,7 +210,8 @@ fn cell<'r, T: SessionData>(request: &'r Request<'_>) -> &'r Cell<T> {
     })
 }
 
-/// Has the response redirect to this place, if its status says so: a guard turned the request away.
+/// Makes the response redirect to this location if its status says so, because a guard turned the request
+/// away.
 pub(crate) fn redirect_to<T: SessionData>(request: &Request<'_>, location: String) {
     cell::<T>(request).redirect.get_or_init(|| location);
 }
@@ -220,8 +221,8 @@ pub(crate) fn redirect_of<'r, T: SessionData>(request: &'r Request<'_>) -> Optio
     cell::<T>(request).redirect.get().map(String::as_str)
 }
 
-/// The session cookies that the responses of a request set so far: if a later session type's commit
-/// fails, its response replaces theirs, but what they say has happened.
+/// The session cookies that a request's commits have set so far. If a later session type's commit fails,
+/// its response replaces the earlier one, but these commits have happened.
 #[derive(Default)]
 pub(crate) struct SentCookies(Mutex<Vec<Cookie<'static>>>);
 
@@ -245,8 +246,8 @@ impl SentCookies {
     }
 }
 
-/// The names and cookies of all session types: two types with one name would open each other's
-/// sessions, and two with one cookie end them.
+/// The names and cookies of all session types. Two types with the same name would open each other's
+/// sessions, and two with the same cookie would end them.
 #[derive(Debug, Default)]
 pub(crate) struct Registry(Mutex<Vec<Registered>>);
 
@@ -258,7 +259,7 @@ struct Registered {
 }
 
 impl Registry {
-    /// Registers the session type `T`, or tells what it has in common with another one.
+    /// Registers the session type `T`, or returns what it shares with another one.
     pub(crate) fn register<T: SessionData>(&self, cookie: &str) -> Result<(), String> {
         let name = T::SCHEMA.name();
         let data = std::any::type_name::<T>();

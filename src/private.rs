@@ -1,4 +1,4 @@
-//! The names that generated code may use. Nobody else: they change without notice.
+//! The names that generated code may use. Nothing else may: they change without notice.
 
 pub use rocket::http::Status;
 pub use rocket::request::{FromRequest, Outcome};
@@ -16,7 +16,7 @@ use crate::fairing::SessionFairing;
 pub use crate::guard::declared::{DeclaredGuard, Denial, Rule, admit};
 use crate::session::Session;
 
-/// Who can be logged in to the session type `T`.
+/// The type that names a user of the session type `T`.
 pub type User<T> = <<T as Identified>::Identity as IdentityValue>::User;
 
 /// The body of `T::fairing()`.
@@ -33,16 +33,15 @@ pub fn csrf<T: SessionData>() -> CsrfFairing<T> {
 ///
 /// # Panics
 ///
-/// If what was read is wrong.
+/// If the result is wrong.
 #[cfg(fuzzing)]
 pub fn read_cookies(bytes: &[u8]) {
     crate::cookie::fuzzed::read(bytes);
 }
 
-/// What a field is in a new session, unless that is declared.
+/// The value of a field in a new session, unless declared otherwise.
 ///
-/// This is the one place that asks whether there is a default, so that the compiler underlines the
-/// type where the user wrote it.
+/// Only this function requires a default, so the compiler underlines the type where the user wrote it.
 #[must_use]
 pub fn default<V: DefaultValue>() -> V {
     V::default()

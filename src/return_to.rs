@@ -7,13 +7,12 @@ use rocket::form::{self, FromFormField, ValueField};
 use rocket::http::uri::Origin;
 use rocket::response::{self, Redirect, Responder};
 
-/// Where a visitor wanted to go before a guard with `redirect` sent them to log in: a form field, a
-/// query parameter, and a redirect back.
+/// Where a visitor wanted to go before a guard with `redirect` sent them to log in: a form field, a query
+/// parameter, and a redirect back.
 ///
-/// The redirect appends the page as the query parameter `next`. Take it from there, keep it in the
-/// login form, and return it after the login. It is always a path on this host: whatever else a
-/// link says, and a `next` that is missing, becomes `/` (OWASP, "Unvalidated Redirects and
-/// Forwards").
+/// The guard's redirect appends the page as the query parameter `next`. Take it from there, keep it in
+/// the login form, and return it after the login. It is always a path on this host: a missing `next`, or
+/// one that says anything else, becomes `/` (OWASP, "Unvalidated Redirects and Forwards").
 ///
 /// ```rust
 /// # use rocket::{form::Form, get, post, FromForm, response::content::RawHtml};
@@ -51,8 +50,8 @@ impl ReturnTo {
         &self.0
     }
 
-    /// The place, if this is a path on this host. A browser reads `//` and `/\` as another host, and
-    /// skips tabs and line ends when it does.
+    /// Reads a path on this host. Browsers read `//` and `/\` as another host, and skip tabs and line
+    /// ends while they do.
     fn parse(text: &str) -> Option<Self> {
         // Without `;` and `#`, no page reads one of these letters as another, like `&sol;`.
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\\\"'<>;#".contains(&byte);
@@ -71,7 +70,8 @@ impl Default for ReturnTo {
     }
 }
 
-/// The path and its query. It has no quotes and no brackets, so it can stand in a quoted attribute.
+/// The path and its query. It contains no quotes or angle brackets, so it can stand in a quoted
+/// attribute.
 impl fmt::Display for ReturnTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

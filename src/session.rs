@@ -24,10 +24,10 @@ mod data;
 
 /// The session of a request: a request guard that derefs to your struct.
 ///
-/// Read and write its fields. The end of the request stores what differs, field by field, and
-/// merges each with what concurrent requests stored, by the rule that you declared. A request that
-/// only reads writes nothing, except that it extends the idle time now and then. While nothing
-/// differs from the defaults, nothing is stored and no cookie is set.
+/// Read and write its fields. The end of the request stores the fields that changed, and merges each with
+/// what concurrent requests stored, by the rule that you declared. A request that only reads writes
+/// nothing, apart from extending the idle time now and then. While all fields have their defaults,
+/// nothing is stored and no cookie is set.
 ///
 /// ```rust
 /// # use rocket::{get, post};
@@ -56,40 +56,40 @@ mod data;
 ///
 /// # When it is stored
 ///
-/// After the handler returns and before the response is sent, so the page after a redirect finds
-/// the session saved. If the handler panics or the response is a server error (5xx), its changes
-/// are dropped; [`destroy`](Self::destroy) and [`rotate_token`](Self::rotate_token) still take
-/// effect. If storing fails, your own catcher answers, with the status of the [`Error`].
+/// After the handler returns and before the response is sent, so the page after a redirect finds the
+/// session saved. If the handler panics or the response is a server error (5xx), its changes are dropped;
+/// [`destroy`](Self::destroy) and [`rotate_token`](Self::rotate_token) still take effect. If storing
+/// fails, your own catcher answers, with the status of the [`Error`].
 ///
 /// A stream runs after that: call [`save`](Self::save) in it.
 ///
 /// # When the store is down
 ///
-/// The guard fails with 503, and the cookie is left alone. Take a `Result<Session<T>, Error>` to
-/// answer something else. Beware of `Option<Session<T>>`: `None` means that the store is down, or
-/// that [`CsrfFairing`](crate::CsrfFairing) makes the guard refuse the request. A visitor without a
-/// session has an empty one.
+/// The guard fails with 503, and the cookie stays. Take a `Result<Session<T>, Error>` to answer something
+/// else. Beware of `Option<Session<T>>`: `None` means that the store is down, or that
+/// [`CsrfFairing`](crate::CsrfFairing) makes the guard refuse the request. A visitor without a session
+/// has an empty one.
 ///
 /// # Several guards in one request
 ///
-/// Each has its own copy of the data, and they merge like concurrent requests. A guard hands over
-/// its changes when it is dropped; a guard that begins later sees them. When one ends the session
-/// or changes the user, all others show the session that the request has then, and what they
-/// changed before and did not hand over is dropped with a warning.
+/// Each has its own copy of the data, and they merge like concurrent requests. A guard hands over its
+/// changes when it is dropped; a guard that begins later sees them. When one ends the session or changes
+/// the user, all others show the request's present session. Changes that they had not handed over are
+/// dropped with a warning.
 pub struct Session<T: SessionData> {
     request: Arc<RequestSession<T>>,
     /// What this guard holds, and when in the request it read that.
     view: View<T>,
-    /// The data as it was encoded before the first `&mut`; `None`: it was never borrowed so.
+    /// The encoded data before the first `&mut`; `None` if there was none.
     ///
-    /// Not what was read from the store: the same value may have been encoded in another way, by a
-    /// build with another type, or a map that iterates in another order.
+    /// Not what the store held: the same value may be stored in another encoding, by a build with another
+    /// type, or by a map that iterates in another order.
     before: Option<Result<Fields, EngineError>>,
-    /// What this guard changed before it went on to the next user's session.
+    /// What this guard changed before it switched to the next user's session.
     earlier: Changes,
     /// What the next user sees, once this guard has logged somebody else in, or the user out.
     next_user: OnceLock<Box<T>>,
-    /// What the request's session is after another guard has ended this one.
+    /// The request's session after another guard has ended this one.
     fresh: OnceLock<Box<Fresh<T>>>,
 }
 
@@ -108,8 +108,8 @@ impl<T: SessionData> Session<T> {
 
     /// Ends the session. Call it when somebody logs out.
     ///
-    /// The record is deleted, the cookie is removed, and no request under way can bring the session
-    /// back. For the rest of this request, the data is at its defaults and changes are dropped.
+    /// The record is deleted, the cookie is removed, and no request under way can bring the session back.
+    /// For the rest of this request, the data has its defaults and changes are dropped.
     ///
     /// If nobody knows whether the store did it, the response is 503: send the logout again.
     #[doc(alias = "logout")]
@@ -123,11 +123,11 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Gives the session a new token, with the same data and the same [`id`](Self::id). The old
-    /// token is dead before the response leaves.
+    /// Gives the session a new token, with the same data and the same [`id`](Self::id). The old token is
+    /// dead before the response leaves.
     ///
-    /// A login does this by itself. Call it when the session gains privileges in another way: a
-    /// second factor, a role (OWASP ASVS 7.2.4). It does nothing for a session that is not stored.
+    /// A login does this by itself. Call it when the session gains privileges in another way: a second
+    /// factor, a role (OWASP ASVS 7.2.4). It does nothing for a session that is not stored.
     #[doc(alias = "rotate_id")]
     #[doc(alias = "regenerate")]
     #[doc(alias = "renew")]
@@ -136,16 +136,16 @@ impl<T: SessionData> Session<T> {
         self.ask(|pending| pending.rotate = true);
     }
 
-    /// Logs in a user who proved just now who they are.
+    /// Logs in a user who has just proved who they are.
     ///
     /// The session gets a new token and a new absolute lifetime, and
-    /// [`authenticated_at`](Self::authenticated_at) is now, even if the same user was logged in
-    /// already. If nobody was logged in, the session keeps its data. If another user was, that
-    /// session ends and a new one begins, with what this request wrote and the fields declared
-    /// `keep`; the guard shows it from here on.
+    /// [`authenticated_at`](Self::authenticated_at) is now, even if the same user was already logged in.
+    /// If nobody was logged in, the session keeps its data. If another user was, that session ends and a
+    /// new one begins, with what this request wrote and the fields declared `keep`; the guard shows the
+    /// new one from here on.
     ///
     /// Assigning another user to the `identity` field does the same. Assigning the same user does
-    /// nothing, so prefer this after each authentication.
+    /// nothing, so prefer this method after each authentication.
     ///
     /// ```rust
     /// # use rocket::post;
@@ -176,8 +176,8 @@ impl<T: SessionData> Session<T> {
         **self = T::SCHEMA.defaults();
     }
 
-    /// "Remember me": the session lives as long as the option `remember` says, 30 days by default,
-    /// and its cookie outlives the browser's session.
+    /// "Remember me": the session lives as long as the option `remember` says, 30 days by default, and
+    /// its cookie outlives the browser's session.
     ///
     /// This holds until the session ends. It does nothing for a session without data.
     #[doc(alias = "remember_me")]
@@ -186,12 +186,12 @@ impl<T: SessionData> Session<T> {
         self.set_lifetime(lifetime);
     }
 
-    /// Gives this session a lifetime of its own, until you call it again or the session ends.
+    /// Gives this session its own lifetime, until you call it again or the session ends.
     ///
-    /// The absolute timeout counts from now. The idle timeout is kept in whole seconds, at least
-    /// one; its touch interval is in proportion to the declared one. With [`Lifetime::persistent`],
-    /// the cookie outlives the browser's session. It does nothing for a session without data. A later
-    /// login begins the declared absolute timeout, unless this one reaches further.
+    /// The absolute timeout counts from now. The idle timeout is kept in whole seconds, at least one; its
+    /// touch interval scales with the declared one. With [`Lifetime::persistent`], the cookie outlives
+    /// the browser's session. It does nothing for a session without data. A later login starts the
+    /// declared absolute timeout, unless this one reaches further.
     ///
     /// ```rust
     /// # use std::time::Duration;
@@ -209,40 +209,38 @@ impl<T: SessionData> Session<T> {
         self.ask(|pending| pending.lifetime = Some(lifetime));
     }
 
-    /// Calls the session so in the list of its user's sessions, if this request logs somebody in: at most
-    /// 200 letters, without control characters. With the option `devices`, the default is what the
-    /// browser's `User-Agent` says.
+    /// Sets the label of the session in the list of its user's sessions, if this request logs somebody
+    /// in: at most 200 letters, without control characters. With the option `devices`, the default is the
+    /// browser's `User-Agent`.
     pub fn set_label(&mut self, label: &str) {
         self.request.set_label(crate::managed::label(label));
     }
 
-    /// Stores the changes now instead of at the end of the request. Most handlers need not call it:
-    /// it is for streams, and for handlers that must know that the changes are stored before they
-    /// act.
+    /// Stores the changes now instead of at the end of the request. Most handlers need not call it: it is
+    /// for streams, and for handlers that must know that the changes are stored before they act.
     ///
-    /// Afterwards, counters, `max` and `min` have their stored values, including what concurrent
-    /// requests did. If the user changed, the guard shows the new session.
+    /// Afterwards, counters, `max` and `min` have their stored values, including what concurrent requests
+    /// did. If the user changed, the guard shows the new session.
     ///
     /// # Errors
     ///
-    /// - [`Error::is_gone`]: another request ended the session or replaced its token, or another guard
-    ///   of this one ended it or changed the user. Nothing was stored.
-    /// - [`Error::is_unknown`]: nobody knows whether it was stored. It was stored once or not at
-    ///   all, will not be stored later, and is not tried again.
-    /// - [`Error::is_store`] otherwise: the store could not be reached, or refused. Nothing was
-    ///   stored; the end of the request tries again.
+    /// - [`Error::is_gone`]: another request ended the session or replaced its token, or another guard of
+    ///   this request ended it or changed the user. Nothing was stored.
+    /// - [`Error::is_unknown`]: nobody knows whether it was stored. It was stored once or not at all,
+    ///   will not be stored later, and is not tried again.
+    /// - [`Error::is_store`] otherwise: the store could not be reached, or refused. Nothing was stored;
+    ///   the end of the request tries again.
     /// - [`Error::is_too_large`], [`Error::is_encode`] or [`Error::is_overflow`]: a value cannot be
     ///   stored. Nothing was.
-    /// - Any other: the response has begun and its cookie would have to change, because a stream
-    ///   cannot create, rotate or end a session; or the cookies of a logout do not say which
-    ///   session to end.
+    /// - Any other: the response has begun and its cookie would have to change, because a stream cannot
+    ///   create, rotate or end a session; or the cookies of a logout do not say which session to end.
     pub async fn save(&mut self) -> Result<(), Error> {
         if self.catch_up() {
             return Err(EngineError::gone().into());
         }
         self.go_on_with_next_user();
         let changes = self.take_changes()?;
-        // Before anything is waited for, so that a caller who gives up loses nothing.
+        // Before the first `await`, so a caller who stops waiting loses nothing.
         (self.view.epoch, self.view.logins) = self.request.keep(changes)?;
         let committed = self.request.save().await?;
         if committed.began {
@@ -254,8 +252,8 @@ impl<T: SessionData> Session<T> {
         Ok(())
     }
 
-    /// Reads the session from the store again. You see what other requests stored; what this guard
-    /// changed and did not save is forgotten.
+    /// Reads the session from the store again. You see what other requests stored; this guard's unsaved
+    /// changes are lost.
     ///
     /// # Errors
     ///
@@ -266,13 +264,12 @@ impl<T: SessionData> Session<T> {
         Ok(self.refresh()?)
     }
 
-    /// Makes a change that depends on several fields, with nobody else changing them in between.
+    /// Makes a change that depends on several fields, while nobody else changes them.
     ///
-    /// It reads the session again, calls `change`, and commits only if everything that it read is
-    /// still stored like that. Otherwise it waits a moment and tries again, up to 20 times. So
-    /// `change` may run several times, and should do nothing except change its argument. It sees
-    /// what this request changed before, and its commit includes that. If `change` fails, nothing
-    /// of it is written.
+    /// It reads the session again, calls `change`, and commits only if everything that it read is still
+    /// stored unchanged. Otherwise it waits a moment and tries again, up to 20 times. So `change` may run
+    /// several times, and should only change its argument. It sees this request's earlier changes, and
+    /// its commit includes them. If `change` fails, none of its changes are written.
     ///
     /// A single field rarely needs it: see the merge rules of [`#[session]`](macro@crate::session).
     ///
@@ -292,9 +289,9 @@ impl<T: SessionData> Session<T> {
     ///
     /// # Errors
     ///
-    /// [`TransactError::Aborted`] with what `change` answered, [`TransactError::Conflict`] if other
-    /// requests were faster each time, [`TransactError::Failed`] if the session could not be read
-    /// or stored.
+    /// [`TransactError::Aborted`] with the error of `change`, [`TransactError::Conflict`] if other
+    /// requests were faster each time, [`TransactError::Failed`] if the session could not be read or
+    /// stored.
     pub async fn transact<R, E>(
         &mut self,
         mut change: impl FnMut(&mut T) -> Result<R, E>,
@@ -302,7 +299,7 @@ impl<T: SessionData> Session<T> {
         self.catch_up();
         self.go_on_with_next_user();
         let changes = self.take_changes()?;
-        // In a stream too, where the commit below is in time for what a dropped guard is late for.
+        // In a stream too: a dropped guard would be too late there, but the commit below is in time.
         (self.view.epoch, self.view.logins) = self.request.keep(changes)?;
         for attempt in 0..TRANSACTION_ATTEMPTS {
             let mut outcome = None;
@@ -337,8 +334,8 @@ impl<T: SessionData> Session<T> {
 
     /// The public handle of the session; `None` while nothing is stored.
     ///
-    /// Use it in logs and lists: it opens nothing. It stays the same when the token changes, and
-    /// belongs to one user for life.
+    /// Use it in logs and lists: it opens nothing. It stays the same when the token changes, and belongs
+    /// to one user for life.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
         self.request.id()
@@ -356,21 +353,21 @@ impl<T: SessionData> Session<T> {
         date_time(self.request.metadata().created_at)
     }
 
-    /// When the session was last used before this request, to within the `touch` interval; before
-    /// it is stored, the time of this request.
+    /// When the session was last used before this request, to within the `touch` interval; before it is
+    /// stored, the time of this request.
     #[must_use]
     pub fn last_seen_at(&self) -> DateTime<Utc> {
         date_time(self.request.metadata().touched_at)
     }
 
-    /// When the user logged in, in whole seconds; `None` if nobody has, or only in this request and
-    /// it is not saved yet. Ask for the password again if that is too long ago (OWASP ASVS 7.5.1).
+    /// When the user logged in, in whole seconds; `None` if nobody has, or only in this request and it is
+    /// not saved yet. Ask for the password again if that is too long ago (OWASP ASVS 7.5.1).
     #[must_use]
     pub fn authenticated_at(&self) -> Option<DateTime<Utc>> {
         self.request.metadata().authenticated_at.map(date_time)
     }
 
-    /// Whether the guard shows that somebody is logged in.
+    /// Whether the guard shows a logged-in user.
     pub(crate) fn is_anybody(&self) -> bool {
         T::SCHEMA.user_in(self).is_some()
     }
@@ -381,8 +378,8 @@ impl<T: SessionData> Session<T> {
         at.is_some_and(|at| self.request.engine().now().since(at) <= within)
     }
 
-    /// When the session ends if no other request uses it. It takes into account what this request
-    /// changed so far.
+    /// When the session ends if no other request uses it. This includes what this request has changed so
+    /// far.
     #[must_use]
     pub fn expires_at(&self) -> DateTime<Utc> {
         let changes = match self.is_stale() {
@@ -400,7 +397,8 @@ impl<T: SessionData> Session<T> {
         field: fn(&mut T) -> &mut V,
     ) -> Result<V, Error> {
         self.catch_up();
-        // What this request put there, and a login, must be stored before any request gets the value.
+        // This request's write to the field, and a login, must be stored before any request gets the
+        // value.
         if self.request.is_before_take(&self.changes()?, name) {
             self.save().await?;
         }
@@ -423,7 +421,7 @@ impl<T: SessionData> Session<T> {
     }
 }
 
-/// Shows what is good for logs: not the data.
+/// Shows what is fit for logs: not the data.
 impl<T: SessionData> fmt::Debug for Session<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
@@ -433,10 +431,10 @@ impl<T: SessionData> fmt::Debug for Session<T> {
     }
 }
 
-/// How often a transaction is tried.
+/// How many times a transaction is tried.
 const TRANSACTION_ATTEMPTS: u32 = 20;
 
-/// How long a transaction waits after it met others: a random time below a bound that doubles.
+/// How long a transaction waits after a conflict: a random time below a bound that doubles.
 fn backoff(attempt: u32) -> Result<Duration, EngineError> {
     let bound = 1_u64 << attempt.min(7);
     Ok(Duration::from_micros(random_below(bound * 1000)?))

@@ -22,8 +22,8 @@ use crate::session::{Session, date_time};
 
 /// The sessions of all users of the type `T`: a request guard.
 ///
-/// [`of`](Self::of) one user, they can be listed, counted and ended: a page of devices, "log out
-/// everywhere", an administrator who ends the sessions of somebody who has left.
+/// [`of`](Self::of) selects one user, to list, count and end their sessions: for a page of devices, "log
+/// out everywhere", or an administrator who ends the sessions of somebody who has left.
 ///
 /// ```rust
 /// use rocket::{get, post, response::Redirect, serde::json::Json};
@@ -59,16 +59,16 @@ use crate::session::{Session, date_time};
 /// # What it promises
 ///
 /// After [`end_all`](UserSessions::end_all) has returned, no session of the user opens whose login began
-/// before the call: not one whose password was being checked meanwhile, either. What begins to log in
-/// after it stays. If the call fails, some may have ended and others not; call it again.
+/// before the call, not even one whose password was being checked meanwhile. Logins that begin later
+/// stay. If the call fails, some sessions may have ended and others not; call it again.
 ///
-/// A user is the value of the identity: two values that serde writes alike are one user, in whichever
-/// order they write the members of an object. The items of a list count in their order, so a set in it
-/// must be a `BTreeSet`: what a `HashSet` writes is another user each time. Keep the identity to what
-/// names the user; a role in it would make two users.
+/// A user is the value of the identity. Values that serde writes alike are one user; the order of an
+/// object's members does not matter. The order of a list's items does, so a set in the identity must be a
+/// `BTreeSet`: a `HashSet` would be another user each time. Keep the identity to what names the user; a
+/// role in it would make two users.
 pub struct Sessions<T: SessionData> {
     engine: Arc<Engine<T>>,
-    /// The request that asks; `None`: it was made without one.
+    /// The request that asks; `None` if there is none.
     request: Option<Arc<RequestSession<T>>>,
 }
 
@@ -93,24 +93,24 @@ impl<T: SessionData> Sessions<T> {
     }
 }
 
-/// The sessions of one user. [`Sessions::of`] makes it.
+/// The sessions of one user, from [`Sessions::of`].
 #[must_use = "it does nothing by itself"]
 pub struct UserSessions<'s, T: SessionData> {
     sessions: &'s Sessions<T>,
-    /// `None`: this user cannot be written as JSON.
+    /// `None` if this user cannot be written as JSON.
     user: Option<UserKey>,
 }
 
-/// A session of a user, in a list. It goes into a template or into JSON as it is: by the names of its
-/// fields, instants in RFC 3339.
+/// A session of a user, in a list. You can pass it to a template or serialize it to JSON: it uses its
+/// fields' names, and RFC 3339 for times.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct UserSession {
     /// Its public handle: it opens nothing.
     pub id: SessionId,
-    /// What it is called: with the option `devices`, the browser that logged in, as its `User-Agent`
-    /// says, or what [`Session::set_label`](crate::Session::set_label) said; otherwise empty. It is
-    /// somebody's text: escape it.
+    /// Its label: with the option `devices`, the `User-Agent` of the browser that logged in, or the text
+    /// from [`Session::set_label`](crate::Session::set_label); otherwise empty. A visitor may have chosen
+    /// the text: escape it.
     pub label: String,
     /// When the session was created.
     pub created_at: DateTime<Utc>,
@@ -125,7 +125,7 @@ pub struct UserSession {
 }
 
 impl<T: SessionData> UserSessions<'_, T> {
-    /// All living sessions, the one that was used last first. It asks the store for each.
+    /// All living sessions, last used first. It loads each from the store.
     ///
     /// # Errors
     ///
@@ -164,22 +164,22 @@ impl<T: SessionData> UserSessions<'_, T> {
         Ok(engine.sessions_of(self.user()?).await?.len())
     }
 
-    /// Ends one session; `false` if it is none of this user's, so that nobody ends another user's by its
-    /// id.
+    /// Ends one session; `false` if it does not belong to this user, so nobody can end another user's
+    /// session by its id.
     ///
     /// # Errors
     ///
-    /// As [`list`](Self::list). The session may have ended or not then.
+    /// As [`list`](Self::list). The session may or may not have ended then.
     pub async fn end(&self, id: SessionId) -> Result<bool, Error> {
         let (ended, _) = self.end_some(Whom::One(id)).await?;
         Ok(ended != 0)
     }
 
-    /// Ends all sessions, and every login that is under way. Answers how many sessions that were.
+    /// Ends all sessions, and every login that is under way. Returns how many sessions it ended.
     ///
-    /// If this request logs the same user in afterwards, and these `Sessions` are its guard (not the
-    /// managed state, which knows no request), that login goes on: call it when a password was changed,
-    /// and log in again.
+    /// If this request logs the same user in afterwards, that login goes on, provided that these
+    /// `Sessions` are the request's guard, not the managed state, which knows no request. So after a
+    /// change of password, call it and log in again.
     ///
     /// # Errors
     ///
@@ -189,8 +189,8 @@ impl<T: SessionData> UserSessions<'_, T> {
         self.end_with_logins(Whom::All).await
     }
 
-    /// Ends all sessions but that of the request which asks, and every login that is under way. Without
-    /// such a session it ends all. Answers how many that were.
+    /// Ends all sessions except the current request's, and every login that is under way. If the request
+    /// has no such session, it ends all. Returns how many sessions it ended.
     ///
     /// # Errors
     ///
@@ -229,7 +229,7 @@ impl<T: SessionData> UserSessions<'_, T> {
     }
 }
 
-/// A guard that fails as [`Session`](crate::Session) does.
+/// A guard that fails like [`Session`](crate::Session).
 #[rocket::async_trait]
 impl<'r, T: SessionData> FromRequest<'r> for Sessions<T> {
     type Error = Error;

@@ -1,4 +1,4 @@
-//! Where sessions are stored, and the contract of a [`Store`] of your own.
+//! Where sessions are stored, and the contract for your own [`Store`].
 
 pub use session_core::clock::{Clock, SystemClock, Timestamp};
 pub use session_core::store::Store;

@@ -1,15 +1,15 @@
 //! # Testing your application
 //!
-//! With the feature `testing`, a [`TestKit`] stands in for store and clock, in Rocket's local
-//! clients, async and blocking. Enable it for tests only:
+//! With the feature `testing`, a [`TestKit`] replaces store and clock, in Rocket's local clients, async
+//! and blocking. Enable it only for tests:
 //!
 //! ```toml
 //! [dev-dependencies]
 //! rocket_typed_session = { version = "0.1", features = ["testing"] }
 //! ```
 //!
-//! Install a kit in the rocket that your application builds. It needs no Redis and no change of the
-//! application. Its sessions are its own, so tests run side by side.
+//! Install a kit in the rocket that your application builds. It needs no Redis and no change to the
+//! application. Each kit has its own sessions, so tests run side by side.
 //!
 //! ```rust
 //! use std::time::Duration;
@@ -41,7 +41,7 @@
 //! let kit = TestKit::new();
 //! let client = Client::untracked(kit.install(rocket())).unwrap();
 //!
-//! // Somebody who is logged in: no login form, no password.
+//! // A logged-in user, without login form or password.
 //! let alice = Visit { user: Some("alice".into()), views: 9 };
 //! let cookie = kit.seed_blocking(client.rocket(), alice);
 //! let response = client.get("/").cookie(cookie.clone()).dispatch();
@@ -70,15 +70,14 @@
 //!
 //! With an async client, use [`TestKit::seed`] and [`TestKit::read`].
 //!
-//! Make a new local request for each dispatch. Clones of one local request share its cache, so to
-//! the session they are one request.
+//! Make a new local request for each dispatch. Clones of one local request share its cache, so to the
+//! session they are one request.
 //!
 //! # Requests that change something
 //!
-//! A local client says nothing about where a request comes from, so to
-//! [`CsrfFairing`](crate::CsrfFairing) it is a script with a cookie, which needs a token. The kit
-//! changes nothing about that. Send what a browser sends: [`same_origin`] with a request of your own
-//! pages, [`cross_site`] with one of another site.
+//! A local client does not say where its requests come from. So to [`CsrfFairing`](crate::CsrfFairing) it
+//! is a script with a cookie, which needs a token. The kit does not change that. Send what a browser
+//! sends: [`same_origin`] with a request of your own pages, [`cross_site`] with one of another site.
 //!
 //! ```rust
 //! # use rocket::http::Status;
@@ -128,7 +127,7 @@ pub use session_core::testing::*;
 
 use crate::managed::Managed;
 
-/// Stands in for the store and the clock of all session types of an application.
+/// Replaces the store and the clock of all session types of an application.
 ///
 /// Clones share one kit.
 #[derive(Clone, Debug, Default)]
@@ -141,14 +140,14 @@ struct Inner {
 }
 
 impl TestKit {
-    /// A kit whose clock shows the present instant, and whose store is empty.
+    /// A kit with an empty store, whose clock shows the current time.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes the sessions of this rocket use the kit, whatever its configuration and its fairings
-    /// say about store and clock.
+    /// Makes the sessions of this rocket use the kit, whatever its configuration and its fairings say
+    /// about store and clock.
     #[must_use]
     pub fn install(&self, rocket: Rocket<Build>) -> Rocket<Build> {
         rocket.manage(self.clone())
@@ -159,12 +158,12 @@ impl TestKit {
         self.0.clock.advance(duration);
     }
 
-    /// Takes the store down: each of its operations fails until you mend it.
+    /// Takes the store down: all its operations fail until you mend it.
     pub fn break_store(&self) {
         self.0.is_broken.store(true, Ordering::SeqCst);
     }
 
-    /// Brings the store back, with everything that was in it.
+    /// Brings the store back, with everything that it held.
     pub fn mend_store(&self) {
         self.0.is_broken.store(false, Ordering::SeqCst);
     }
@@ -173,17 +172,18 @@ impl TestKit {
     ///
     /// # Panics
     ///
-    /// If the rocket has no sessions of this type, if nothing differs from the defaults (then there
-    /// is nothing to store), or if the store is broken.
+    /// If the rocket has no sessions of this type, if nothing differs from the defaults (then there is
+    /// nothing to store), or if the store is broken.
     pub async fn seed<T: SessionData>(&self, rocket: &Rocket<Orbit>, data: T) -> Cookie<'static> {
         seed(rocket, &[], data).await
     }
 
-    /// Like [`seed`](Self::seed), for a session that ends with another one: that of these cookies.
+    /// Like [`seed`](Self::seed), for a session that ends with another one: the one that these cookies
+    /// open.
     ///
     /// # Panics
     ///
-    /// Like `seed`; and if these cookies open no session of the parent type.
+    /// Like `seed`, and if these cookies open no session of the parent type.
     pub async fn seed_beside<T: SessionData>(
         &self,
         rocket: &Rocket<Orbit>,
@@ -224,9 +224,9 @@ impl TestKit {
         now(self.seed_beside(rocket, parent, data))
     }
 
-    /// Reads the session that a cookie opens: a seeded cookie, a response's, or that of a tracked
-    /// client's jar. `None` if there is no such cookie, or if it opens no session. One that ends with
-    /// another session needs the cookies of both: a jar, or a list.
+    /// Reads the session that a cookie opens: from [`seed`](Self::seed), a response, or a tracked
+    /// client's jar. `None` if there is no such cookie, or if it opens no session. A session that ends
+    /// with another one needs the cookies of both: a jar, or a list.
     ///
     /// # Panics
     ///
@@ -266,14 +266,13 @@ impl TestKit {
     }
 }
 
-/// What a browser says of a request that a page of the application sends: `Sec-Fetch-Site:
-/// same-origin`.
+/// The header of a request from one of the application's own pages: `Sec-Fetch-Site: same-origin`.
 #[must_use]
 pub fn same_origin() -> Header<'static> {
     Header::new("Sec-Fetch-Site", "same-origin")
 }
 
-/// What a browser says of a request that a page of another site sends: `Sec-Fetch-Site: cross-site`.
+/// The header of a request from another site's page: `Sec-Fetch-Site: cross-site`.
 #[must_use]
 pub fn cross_site() -> Header<'static> {
     Header::new("Sec-Fetch-Site", "cross-site")
@@ -281,12 +280,11 @@ pub fn cross_site() -> Header<'static> {
 
 /// Asserts that the stored form of a session type has not changed.
 ///
-/// Put it into a test, and paste what the first run reports. It fails when a field is added,
-/// removed, renamed or stored in another form, and says for each field what happens to existing
-/// sessions.
+/// Put it into a test, and paste what the first run reports. It fails when a field is added, removed,
+/// renamed or stored in another form, and says for each field what happens to existing sessions.
 ///
-/// It sees the default and what the samples hold. So give it samples that fill each `Option` and
-/// each map, and show each variant of an enum: what no sample holds may change unseen.
+/// It sees only the default and the samples. So give it samples that fill each `Option` and each map, and
+/// show each variant of an enum: anything that no sample shows may change unnoticed.
 ///
 /// ```rust
 /// use rocket_typed_session::session;
@@ -309,7 +307,7 @@ pub fn cross_site() -> Header<'static> {
 ///
 /// # Panics
 ///
-/// If the layout has changed; the message says what to do.
+/// If the layout has changed. The message says what to do.
 #[track_caller]
 pub fn assert_layout<T: SessionData>(samples: &[T], pinned: &str) {
     if let Err(advice) = T::SCHEMA.compare_layout(samples, pinned) {
@@ -317,7 +315,8 @@ pub fn assert_layout<T: SessionData>(samples: &[T], pinned: &str) {
     }
 }
 
-/// Something that holds cookies: a `Cookie`, some in an array, a `CookieJar`, or the response of a local client.
+/// Something with cookies: a `Cookie`, an array of them, a `CookieJar`, or the response of a local
+/// client.
 pub trait HasCookie: sealed::HasCookie {}
 
 impl<C: sealed::HasCookie> HasCookie for C {}
@@ -373,7 +372,7 @@ fn managed<T: SessionData>(rocket: &Rocket<Orbit>) -> &Managed<T> {
     })
 }
 
-/// The `Cookie` headers of a request that brings these cookies: that of `T`, and of its parents.
+/// The `Cookie` headers of a request with these cookies: for `T` and its parents.
 fn headers<T: SessionData>(rocket: &Rocket<Orbit>, cookies: &dyn HasCookie) -> Vec<String> {
     let name = &managed::<T>(rocket).cookie.name;
     let header = cookies.value_of(name);

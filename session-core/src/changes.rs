@@ -78,7 +78,6 @@ impl Changes {
         self.changes.insert(name, change);
     }
 
-    /// Forgets what happened to a field.
     pub(crate) fn forget(&mut self, name: &str) {
         self.changes.remove(name);
     }
@@ -184,7 +183,6 @@ impl Changes {
         Ok(answer.sorted())
     }
 
-    /// The values that are set.
     pub(crate) fn sets(&self) -> Fields {
         let sets = self
             .changes

@@ -152,7 +152,6 @@ impl Event {
         }
     }
 
-    /// Writes it to the log.
     pub(crate) fn log(&self) {
         let (text, session, event) = (self.text(), Subject(self), self.kind.name());
         let reason = self.reason.map(Reason::name);
@@ -173,7 +172,6 @@ impl Event {
         }
     }
 
-    /// Counts it.
     pub(crate) fn count(&self) {
         #[cfg(feature = "metrics")]
         metrics::counter!(

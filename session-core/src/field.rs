@@ -182,7 +182,6 @@ impl<T> Field<T> {
         )
     }
 
-    /// The name that stores its deadline, if it has one.
     pub(crate) fn deadline_name(&self) -> Option<Name> {
         self.ttl?;
         Some(format!("{DEADLINE_PREFIX}{}", self.name).into())
@@ -207,7 +206,6 @@ impl<T> Field<T> {
         encoded.map_err(|error| Error::encode(self.name, error))
     }
 
-    /// The stored form of this field alone.
     pub(crate) fn encoded(&self, data: &T) -> Result<Fields, Error> {
         let mut fields = Unsorted::default();
         self.encode(data, &mut fields)?;
@@ -248,7 +246,6 @@ impl<T> Field<T> {
         }
     }
 
-    /// Whether the field's value equals the encoded one.
     pub(crate) fn is_same(&self, data: &T, encoded: Option<&[u8]>) -> bool {
         encoded.is_some_and(|bytes| self.codec.is_same(data, bytes))
     }

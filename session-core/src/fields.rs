@@ -147,7 +147,6 @@ impl Fields {
         start..self.bytes.len()
     }
 
-    /// Cuts a value out of the buffer.
     fn cut(&mut self, gone: Range<usize>) {
         for (_, span) in &mut self.spans {
             if span.start >= gone.end {
@@ -173,7 +172,6 @@ impl Fields {
 pub struct Unsorted(Fields);
 
 impl Unsorted {
-    /// Room for this many fields.
     pub(crate) fn with_capacity(fields: usize) -> Self {
         /// Most values fit into this many bytes.
         const VALUE: usize = 16;
@@ -196,13 +194,11 @@ impl Unsorted {
         Ok(())
     }
 
-    /// Adds a field.
     pub(crate) fn push(&mut self, name: Name, value: &[u8]) {
         let span = self.0.append(value);
         self.0.spans.push((name, span));
     }
 
-    /// How many fields it has so far.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -221,7 +217,6 @@ impl Unsorted {
         }
     }
 
-    /// The fields, by name.
     pub(crate) fn sorted(mut self) -> Fields {
         let spans = &mut self.0.spans;
         // Most arrive sorted.

@@ -82,7 +82,6 @@ impl Rule {
         }))
     }
 
-    /// Its word in the layout, if it has one.
     pub(crate) fn word(self) -> Option<&'static str> {
         match self {
             Self::Counter(_) => Some("counter"),
@@ -112,7 +111,7 @@ impl Change {
                 Ok(Some(Self::Extreme(same, value)))
             }
             (_, later @ (Self::Set(_) | Self::Unset | Self::Take { .. })) => Ok(Some(later)),
-            // This change determines the stored value, so the later one can be applied now.
+            // This change determines the stored value, so apply the later one now.
             (earlier, later) => {
                 let mut stored = Fields::new();
                 if let Self::Set(value) | Self::Extreme(_, value) = earlier {

@@ -14,9 +14,7 @@ use crate::token::{Digests, Token};
 /// The session that a request's tokens open.
 #[derive(Clone, Debug)]
 pub(crate) enum Loaded {
-    /// A living session.
     Live(Live),
-    /// No session.
     None(NoSession),
 }
 
@@ -79,7 +77,7 @@ impl NoSession {
         }
     }
 
-    /// Whether nothing is known: no token, or none that a record knows.
+    /// Whether nothing is known.
     pub(crate) fn is_default(&self) -> bool {
         self.ends.is_empty() && !self.stores_nothing && !self.refuses_end
     }
@@ -170,7 +168,6 @@ impl Pending {
         }
     }
 
-    /// Whether there is nothing to commit.
     pub(crate) fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.lifetime.is_none() && !self.rotate && !self.destroyed
     }

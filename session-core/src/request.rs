@@ -387,7 +387,6 @@ impl<T: SessionData> RequestSession<T> {
         )
     }
 
-    /// These changes, to commit.
     fn pending(changes: Changes) -> Pending {
         Pending {
             identity: T::SCHEMA.identity_change(&changes),
@@ -414,7 +413,6 @@ impl<T: SessionData> RequestSession<T> {
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Adds to what is not committed yet.
     fn add_to(&self, state: &mut State, later: Pending) -> Result<(), Error> {
         let may_leave = later.identity.is_some() || later.destroyed;
         let before = may_leave.then(|| state.next::<T>());

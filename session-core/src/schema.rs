@@ -212,7 +212,6 @@ impl<T> Schema<T> {
         Ok(changes)
     }
 
-    /// Checks that no field exceeds its limit.
     pub(crate) fn check_sizes(&self, changes: &Changes) -> Result<(), Error> {
         for field in self.fields {
             for (name, change) in changes.iter().filter(|(name, _)| field.owns(name)) {

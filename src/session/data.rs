@@ -1,4 +1,4 @@
-//! The data in a guard's hands: what it changed, and when it goes over to another session.
+//! The data that a guard holds: what it changed, and when it switches to another session.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,14 +21,14 @@ pub(super) struct Fresh<T> {
 }
 
 impl<T: SessionData> Session<T> {
-    /// Whether this guard has logged the session's user out, or somebody else in, and still holds what
-    /// it read before.
+    /// Whether this guard has changed the session's user, to somebody else or nobody, and still holds
+    /// what it read before.
     fn changes_user(&self) -> bool {
         let before = self.before.as_ref().and_then(|before| before.as_ref().ok());
         before.is_some_and(|before| self.request.changes_user(before, &self.view.data))
     }
 
-    /// The data that the next user begins with, and what this guard did to get there.
+    /// The data that the next user starts with, and this guard's changes that led there.
     fn next_user(&self) -> (T, Changes) {
         let changes = self.changes();
         let next = changes.and_then(|changes| self.request.next_user(&changes));
@@ -38,7 +38,7 @@ impl<T: SessionData> Session<T> {
         })
     }
 
-    /// Holds what the next user has, if this guard changed the user: what comes now is done to that.
+    /// If this guard changed the user, switches to the next user's data, which later changes apply to.
     pub(super) fn go_on_with_next_user(&mut self) {
         self.next_user.take();
         if self.changes_user() {
@@ -68,17 +68,17 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Whether the request has gone over to another session since the guard read this one.
+    /// Whether the request has switched to another session since the guard read this one.
     pub(super) fn is_stale(&self) -> bool {
         self.request.epoch() != self.view.epoch
     }
 
-    /// Goes over to the session that the request has now. Answers whether changes were dropped: they
-    /// were made to another user's session, or to one that has ended.
+    /// Switches to the request's present session. Returns whether changes were dropped, because they
+    /// belong to another user's session or to one that has ended.
     pub(super) fn catch_up(&mut self) -> bool {
         if !self.is_stale() {
             if self.request.logins() != self.view.logins {
-                // It is the same session: what this guard changed is for it.
+                // It is the same session, so this guard's changes still apply.
                 match self.take_changes() {
                     Ok(changes) => self.hand_over(changes),
                     Err(error) => self.request.fail(error),
@@ -91,7 +91,7 @@ impl<T: SessionData> Session<T> {
         }
         let drops = match self.changes() {
             Ok(changes) => self.drop_changes(&changes),
-            // What could not be stored is lost too.
+            // Changes that cannot be stored are lost too.
             Err(_) => true,
         };
         if let Err(error) = self.refresh() {
@@ -112,7 +112,7 @@ impl<T: SessionData> Session<T> {
         true
     }
 
-    /// The data of the session that the request has now.
+    /// The data of the request's present session.
     fn fresh(&self) -> &T {
         let mut cell = &self.fresh;
         loop {
@@ -134,7 +134,7 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// What changed since the guard began, or since the last time that was taken.
+    /// What changed since the guard began, or since the changes were last taken.
     pub(super) fn changes(&self) -> Result<Changes, EngineError> {
         let Some(before) = &self.before else {
             return Ok(self.earlier.clone());
@@ -191,7 +191,7 @@ impl<T: SessionData> DerefMut for Session<T> {
     }
 }
 
-/// Hands over what was changed. What a panicking handler did is dropped.
+/// Hands over the changes. Drops those of a panicking handler.
 impl<T: SessionData> Drop for Session<T> {
     fn drop(&mut self) {
         if thread::panicking() {
@@ -200,7 +200,7 @@ impl<T: SessionData> Drop for Session<T> {
         if self.before.is_none() && self.earlier.is_empty() {
             return;
         }
-        // Somebody's `Serialize` may panic, and a drop must not.
+        // A field's `Serialize` may panic, and a drop must not.
         match catch_unwind(AssertUnwindSafe(|| self.take_changes())) {
             Ok(Ok(changes)) if self.is_stale() => {
                 self.drop_changes(&changes);

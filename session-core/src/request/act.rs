@@ -335,7 +335,6 @@ impl<T: SessionData> RequestSession<T> {
         );
     }
 
-    /// Why an update was not done.
     fn refusal(updated: &Updated) -> Error {
         match updated {
             Updated::Conflict => Error::conflict(),
@@ -461,7 +460,6 @@ impl<T: SessionData> RequestSession<T> {
     }
 }
 
-/// How to write to a living session.
 struct Write {
     renews: Renews,
     data: bool,

@@ -85,7 +85,6 @@ impl<T: SessionData> RequestSession<T> {
         Answer { cookie, result }
     }
 
-    /// Commits what is pending.
     async fn commit(&self, failed: bool) -> Result<Committed, Error> {
         let mut pending = std::mem::take(&mut self.state().pending);
         pending.failed = failed;

@@ -38,7 +38,6 @@ pub(super) trait Parent: Send + Sync {
     /// begins now would end with that.
     fn is_leaving(&self) -> bool;
 
-    /// Reads it again.
     async fn reload(&self) -> Result<(), Error>;
 }
 
