@@ -77,6 +77,7 @@
 //!
 //! The minimum supported Rust version is 1.89, that of Rocket 0.5.2. It rises only together with
 //! Rocket's.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod catch;
 mod config;

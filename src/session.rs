@@ -144,6 +144,9 @@ impl<T: SessionData> Session<T> {
     /// new one begins, with what this request wrote and the fields declared `keep`; the guard shows the
     /// new one from here on.
     ///
+    /// Write what belongs to the new user after this call. A value that was written before it and that equals
+    /// the previous user's is no change, so the new session has the default instead.
+    ///
     /// Assigning another user to the `identity` field does the same. Assigning the same user does
     /// nothing, so prefer this method after each authentication.
     ///

@@ -166,3 +166,36 @@ fn its_line_for_redis_is_read() {
     let store = configured_redis::<Visit>(&figment).unwrap();
     assert_eq!(store.address(), "127.0.0.1:6379/0");
 }
+
+/// The first words of the README's guarantees, by number.
+fn guarantees() -> Vec<(usize, String)> {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let readme = readme.replace("\n   ", " ");
+    let bold = readme.lines().filter_map(|line| {
+        let (number, rest) = line.split_once(". **")?;
+        let (title, _) = rest.split_once(".**")?;
+        Some((number.parse().ok()?, title.to_owned()))
+    });
+    bold.collect()
+}
+
+/// A table in SECURITY.md and the groups of `main.rs` say which tests prove what the README promises.
+#[test]
+fn each_guarantee_has_its_tests() {
+    let security = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let main = include_str!("main.rs");
+    let guarantees = guarantees();
+    assert_eq!(guarantees.len(), 12);
+    for (index, (number, title)) in guarantees.into_iter().enumerate() {
+        assert_eq!(number, index + 1);
+        let (_, group) = main
+            .split_once(&format!("\n// {number}. {title}.\n"))
+            .unwrap_or_else(|| panic!("main.rs has no group \"{number}. {title}\""));
+        let group = group.split("\n\n").next().unwrap();
+        let files = group.lines().filter_map(|line| line.strip_prefix("mod "));
+        let files: Vec<_> = files.map(|file| file.trim_end_matches(';')).collect();
+        assert!(!files.is_empty(), "{title}");
+        let row = format!("| {number} | {title} | `{}` |", files.join("`, `"));
+        assert!(security.contains(&row), "SECURITY.md lacks the row\n{row}");
+    }
+}
