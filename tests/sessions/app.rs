@@ -13,7 +13,9 @@ use session_core::testing::ManualClock;
 use tokio::sync::Semaphore;
 
 use crate::support::http::{Browser, Server};
+use crate::support::own::configured;
 use crate::support::redis::RedisServer;
+use crate::support::servers::Servers;
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) enum Theme {
@@ -355,7 +357,7 @@ pub(crate) struct App {
     server: Server,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) gate: Arc<Gate>,
-    /// Where its sessions are; `None`: in memory.
+    /// Where its sessions are, unless they are in memory or the test keeps it.
     pub(crate) redis: Option<RedisServer>,
 }
 
@@ -373,20 +375,10 @@ impl App {
         Self::launch(rocket().configure(figment), Some(redis)).await
     }
 
-    /// An application with a Redis and a deadline of its operations.
-    pub(crate) async fn on_redis_with_timeout(timeout: &str) -> Self {
-        let redis = RedisServer::start();
-        let url = redis.url();
-        Self::on(redis, &url, timeout).await
-    }
-
-    /// The same with this Redis, and with the address under which the application knows it.
-    pub(crate) async fn on(redis: RedisServer, url: &str, timeout: &str) -> Self {
-        let figment = rocket().figment().clone();
-        let figment = figment
-            .merge(("databases.sessions.url", url))
-            .merge(("sessions.visit.timeout", timeout));
-        Self::launch(rocket().configure(figment), Some(redis)).await
+    /// On servers that the test keeps, with a deadline of its operations.
+    pub(crate) async fn on(servers: &Servers, timeout: &str) -> Self {
+        let rocket = servers.known_to(rocket());
+        Self::launch(configured(rocket, "sessions.visit.timeout", timeout), None).await
     }
 
     async fn launch(rocket: Rocket<Build>, redis: Option<RedisServer>) -> Self {
@@ -414,10 +406,6 @@ impl App {
 
     pub(crate) fn redis(&self) -> &RedisServer {
         self.redis.as_ref().unwrap()
-    }
-
-    pub(crate) fn redis_mut(&mut self) -> &mut RedisServer {
-        self.redis.as_mut().unwrap()
     }
 }
 

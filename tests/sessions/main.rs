@@ -10,6 +10,7 @@
 )]
 
 mod app;
+mod site;
 mod support;
 
 // 1. Concurrent requests do not lose each other's changes.

@@ -1,8 +1,10 @@
 //! What an operator meets: a Redis user with few permissions, and the end of an outage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::env;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -247,9 +249,17 @@ fn the_tests_that_the_documentation_names_exist() {
     assert!(unknown.is_empty(), "no such tests: {unknown:#?}");
 }
 
-/// Each test that `docs/faults.md` names is where it says.
+/// Each test that `docs/faults.md` names is where it says. Some are a function that is run on each topology.
 #[test]
 fn the_tests_that_the_faults_name_exist() {
+    let listed = Command::new(env::current_exe().unwrap())
+        .arg("--list")
+        .output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    let listed: HashSet<_> = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+        .collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let guide = fs::read_to_string(root.join("docs/faults.md")).unwrap();
     let rows = guide.lines().filter(|line| line.starts_with("| F"));
@@ -262,6 +272,9 @@ fn the_tests_that_the_faults_name_exist() {
             .flat_map(|cell| cell.split('`').skip(1).step_by(2));
         for name in named {
             tests += 1;
+            if listed.contains(name) {
+                continue;
+            }
             let (module, test) = name.rsplit_once("::").unwrap();
             let file = module.replace("::", "/");
             let ends = [".rs", "/mod.rs", "/tests.rs"];

@@ -1,23 +1,30 @@
 //! When the store is down: 503 within the deadline, the cookie left alone, recovery by itself.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::app::App;
+use crate::app::MINUTE;
+use crate::site::{DEADLINE, Site, key, on_each_topology, on_each_topology_but_a_cluster};
 use crate::support::http::Request;
+use crate::support::servers::Topology;
 
-const DEADLINE: Duration = Duration::from_millis(500);
+on_each_topology!(
+    what_needs_its_session_is_unavailable_and_the_rest_does_not_notice,
+    a_frozen_server_costs_each_request_its_deadline_and_no_more,
+    a_commit_that_fails_is_told_by_the_applications_catcher,
+    the_session_survives_an_outage_of_the_connection,
+    a_full_server_refuses_data_and_still_ends_and_extends_sessions,
+    what_is_no_session_under_a_sessions_key_is_none,
+);
 
-async fn app() -> App {
-    App::on_redis_with_timeout("500ms").await
-}
+// A replica in a cluster names its master instead.
+on_each_topology_but_a_cluster!(a_connection_to_a_server_that_is_a_replica_now_is_replaced);
 
-#[tokio::test]
-async fn what_needs_its_session_is_unavailable_and_the_rest_does_not_notice() {
-    let mut app = app().await;
-    let mut browser = app.browser();
-    browser.get("/view").await;
+async fn what_needs_its_session_is_unavailable_and_the_rest_does_not_notice(topology: Topology) {
+    let mut site = Site::on(topology).await;
+    let mut browser = site.browser.clone();
     let jar = browser.jar.clone();
-    app.redis_mut().stop();
+    // A new session is on any of them.
+    site.servers.stop();
     for path in ["/read", "/view", "/save"] {
         let began = Instant::now();
         let response = browser.get(path).await;
@@ -37,7 +44,7 @@ async fn what_needs_its_session_is_unavailable_and_the_rest_does_not_notice() {
     assert_eq!(browser.get("/static").await.status, 200);
     assert_eq!(browser.jar, jar);
     // Who brings no token has nothing to be read.
-    let mut stranger = app.browser();
+    let mut stranger = site.app.browser();
     assert_eq!(stranger.get("/read").await.status, 200);
     stranger.jar.set("visit", "junk");
     assert_eq!(stranger.get("/read").await.status, 200);
@@ -47,17 +54,15 @@ async fn what_needs_its_session_is_unavailable_and_the_rest_does_not_notice() {
     assert_eq!(response.status, 503);
     assert!(response.set_cookies().is_empty());
 
-    app.redis_mut().restart();
+    site.servers.restart();
     assert_eq!(browser.get("/view").await.status, 200);
     assert_eq!(stranger.get("/view").await.status, 200);
 }
 
-#[tokio::test]
-async fn a_frozen_server_costs_each_request_its_deadline_and_no_more() {
-    let app = app().await;
-    let mut browser = app.browser();
-    browser.get("/view").await;
-    app.redis().pause();
+async fn a_frozen_server_costs_each_request_its_deadline_and_no_more(topology: Topology) {
+    let mut site = Site::on(topology).await;
+    let mut browser = site.another().await;
+    site.redis().pause();
     let began = Instant::now();
     let requests = (0..50).map(|_| {
         let mut browser = browser.clone();
@@ -67,7 +72,8 @@ async fn a_frozen_server_costs_each_request_its_deadline_and_no_more() {
         assert_eq!(request.await.unwrap(), 503);
     }
     assert!(began.elapsed() < DEADLINE * 3, "{:?}", began.elapsed());
-    app.redis().resume();
+    site.goes_on_elsewhere().await;
+    site.redis().resume();
     let mut status = 503;
     let began = Instant::now();
     while status == 503 && began.elapsed() < 5 * DEADLINE {
@@ -77,23 +83,22 @@ async fn a_frozen_server_costs_each_request_its_deadline_and_no_more() {
     assert!(began.elapsed() < 2 * DEADLINE, "{:?}", began.elapsed());
 }
 
-#[tokio::test]
-async fn a_commit_that_fails_is_told_by_the_applications_catcher() {
-    let mut app = app().await;
-    let mut browser = app.browser();
-    browser.get("/view").await;
-    let jar = browser.jar.clone();
+async fn a_commit_that_fails_is_told_by_the_applications_catcher(topology: Topology) {
+    let mut site = Site::on(topology).await;
+    let mut answers = Vec::new();
     for slow in [
         Request::get("/slow/view"),
         Request::post("/slow/login/eve", &[]),
         Request::post("/slow/logout", &[]),
     ] {
-        let mut other = browser.clone();
-        let request = tokio::spawn(async move { other.send(slow).await });
-        app.gate.entered().await;
-        app.redis_mut().stop();
-        app.gate.release();
-        let response = request.await.unwrap();
+        let mut browser = site.another().await;
+        answers.push(tokio::spawn(async move { browser.send(slow).await }));
+        site.app.gate.entered().await;
+    }
+    site.redis_mut().stop();
+    for answer in answers {
+        site.app.gate.release();
+        let response = answer.await.unwrap();
         assert_eq!(
             (response.status, response.text().as_str()),
             (503, "caught 503")
@@ -105,54 +110,43 @@ async fn a_commit_that_fails_is_told_by_the_applications_catcher() {
             Some("seen"),
             "later fairings see the response"
         );
-        app.redis_mut().restart();
-        browser.jar = jar.clone();
-        browser.jar = Default::default();
-        browser.get("/view").await;
+        site.goes_on_elsewhere().await;
     }
 }
 
-#[tokio::test]
-async fn the_session_survives_an_outage_of_the_connection() {
-    let app = app().await;
-    let mut browser = app.browser();
-    browser.get("/view").await;
-    for kind in ["normal", "normal", "normal"] {
-        let _: i64 = app
-            .redis()
-            .command(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
+async fn the_session_survives_an_outage_of_the_connection(topology: Topology) {
+    let site = Site::on(topology).await;
+    let mut browser = site.another().await;
+    for _ in 0..3 {
+        site.redis().end_connections();
         assert_eq!(browser.get("/result").await.status, 200);
     }
     assert_eq!(browser.get("/view").await.text(), "2");
 }
 
-#[tokio::test]
-async fn a_full_server_refuses_data_and_still_ends_and_extends_sessions() {
-    let app = app().await;
-    let mut browser = app.browser();
-    browser.get("/view").await;
-    let (mut leaving, mut staying) = (app.browser(), browser.clone());
-    leaving.get("/view").await;
-    let _: String = app.redis().command(&["CONFIG", "SET", "maxmemory", "1"]);
+async fn a_full_server_refuses_data_and_still_ends_and_extends_sessions(topology: Topology) {
+    let mut site = Site::on(topology).await;
+    let mut browser = site.another().await;
+    let (mut leaving, mut staying) = (site.another().await, browser.clone());
+    let _: String = site.redis().command(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(browser.get("/view").await.status, 503);
     assert_eq!(browser.get("/note/x").await.status, 503);
+    site.goes_on_elsewhere().await;
     assert_eq!(browser.get("/result").await.text(), "views=1");
     assert_eq!(leaving.post("/logout", &[]).await.status, 303);
     for _ in 0..3 {
-        app.clock.advance(20 * crate::app::MINUTE);
+        site.app.clock.advance(20 * MINUTE);
         assert_eq!(staying.get("/result").await.text(), "views=1");
     }
-    let _: String = app.redis().command(&["CONFIG", "SET", "maxmemory", "0"]);
+    let _: String = site.redis().command(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(browser.get("/view").await.text(), "2");
 }
 
 /// After a failover, the name may already lead to the new master; the old connection does not.
-#[tokio::test]
-async fn a_connection_to_a_server_that_is_a_replica_now_is_replaced() {
-    let app = app().await;
-    let redis = app.redis();
-    let mut browser = app.browser();
-    browser.get("/view").await;
+async fn a_connection_to_a_server_that_is_a_replica_now_is_replaced(topology: Topology) {
+    let site = Site::on(topology).await;
+    let redis = site.redis();
+    let mut browser = site.another().await;
     let connected = || -> u64 {
         let info: String = redis.command(&["INFO", "stats"]);
         let mut lines = info.lines();
@@ -169,19 +163,17 @@ async fn a_connection_to_a_server_that_is_a_replica_now_is_replaced() {
     assert_eq!(browser.get("/view").await.text(), "2");
 }
 
-#[tokio::test]
-async fn what_is_no_session_under_a_sessions_key_is_none() {
-    let app = app().await;
-    let redis = app.redis();
+async fn what_is_no_session_under_a_sessions_key_is_none(topology: Topology) {
+    let site = Site::on(topology).await;
+    let redis = site.redis();
     for command in [
         vec!["SET", "KEY", "x"],
         vec!["RPUSH", "KEY", "x"],
         vec!["HSET", "KEY", "@", "x"],
         vec!["HSET", "KEY", "views", "7"],
     ] {
-        let mut browser = app.browser();
-        browser.get("/view").await;
-        let key = redis.keys().pop().unwrap();
+        let mut browser = site.another().await;
+        let key = key(&mut browser).await;
         let _: i64 = redis.command(&["DEL", &key]);
         let command: Vec<&str> = command
             .iter()
@@ -190,10 +182,10 @@ async fn what_is_no_session_under_a_sessions_key_is_none() {
         let _: rocket_typed_session::deadpool_redis::redis::Value = redis.command(&command);
         assert_eq!(browser.get("/result").await.text(), "views=0");
         let kind = || -> String { redis.command(&["TYPE", &key]) };
-        let before = kind();
+        let before = (kind(), site.servers.keys().len());
         assert_eq!(browser.get("/view").await.text(), "1");
-        assert_eq!(redis.keys().len(), 2, "a new session has another id");
-        assert_eq!(kind(), before, "and what was there stays");
-        let _: String = redis.command(&["FLUSHALL"]);
+        let keys = site.servers.keys().len();
+        assert_eq!(keys, before.1 + 1, "a new session has another id");
+        assert_eq!(kind(), before.0, "and what was there stays");
     }
 }

@@ -5,98 +5,43 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use crate::app::App;
-use crate::support::gateway::{Gateway, Says};
-use crate::support::http::{Browser, Request};
-use crate::support::log::{Log, alone};
-use crate::support::process::{Folder, wait_for};
-use crate::support::redis::RedisServer;
+use crate::site::{
+    NOTHING, READS_ALONE, Site, alone_on_each_topology, on_each_topology,
+    on_each_topology_but_a_cluster,
+};
+use crate::support::gateway::Says;
+use crate::support::http::Request;
+use crate::support::log::Log;
+use crate::support::process::wait_for;
+use crate::support::redis::{RedisServer, Setup};
+use crate::support::servers::{Servers, Topology};
 
-const DEADLINE: Duration = Duration::from_millis(500);
+// A replica in a cluster names its master instead (MOVED), whatever it is asked.
+on_each_topology_but_a_cluster!(
+    a_server_that_has_become_a_replica_is_left,
+    who_only_reads_finds_out_within_a_second_that_the_server_has_become_a_replica,
+    a_replica_that_has_nothing_yet_ends_nobodys_session,
+    a_replica_that_has_lost_its_master_is_an_outage,
+);
 
-/// The statuses of a read, a change and a logout while the server refuses all.
-pub(crate) const NOTHING: [u16; 3] = [503, 503, 503];
+on_each_topology!(
+    a_master_that_misses_its_replicas_is_read_and_stores_nothing,
+    a_server_that_cannot_save_its_data_is_read_and_stores_nothing,
+    a_script_that_does_not_end_is_an_outage_until_it_is_killed,
+    a_server_that_reads_its_dump_is_an_outage_until_it_has_read_it,
+    a_server_that_begins_to_want_a_password_is_an_outage_until_it_stops,
+    a_password_that_was_changed_is_an_outage_until_it_is_changed_back,
+    a_permission_that_is_taken_away_is_missed_until_it_is_given_back,
+    a_server_with_too_many_clients_is_an_outage_until_there_are_fewer,
+    a_node_that_has_lost_its_slots_is_an_outage_until_it_has_them_again,
+);
 
-/// The same while it refuses changes.
-const READS_ALONE: [u16; 3] = [200, 503, 503];
-
-/// An application on a Redis, and a browser in which Alice has seen one page.
-pub(crate) struct Site {
-    pub(crate) app: App,
-    pub(crate) browser: Browser,
-}
-
-impl Site {
-    pub(crate) async fn new() -> Self {
-        Self::on(RedisServer::start()).await
-    }
-
-    pub(crate) async fn on(redis: RedisServer) -> Self {
-        let url = redis.url();
-        Self::at(&url, redis).await
-    }
-
-    /// With the address under which the application knows its server.
-    pub(crate) async fn at(url: &str, redis: RedisServer) -> Self {
-        let app = App::on(redis, url, "500ms").await;
-        // The server knows the scripts.
-        let mut other = app.browser();
-        for path in ["/login/eve", "/logout"] {
-            assert_eq!(other.post(path, &[]).await.status, 303, "{path}");
-        }
-        let mut browser = app.browser();
-        browser.post("/login/alice", &[]).await;
-        assert_eq!(browser.get("/view").await.text(), "1");
-        Self { app, browser }
-    }
-
-    pub(crate) fn redis(&self) -> &RedisServer {
-        self.app.redis()
-    }
-
-    fn set(&self, name: &str, value: &str) {
-        let _: String = self.redis().command(&["CONFIG", "SET", name, value]);
-    }
-
-    /// Reads, changes and logs out while the server refuses.
-    pub(crate) async fn refused(&mut self, expected: [u16; 3]) {
-        let jar = self.browser.jar.clone();
-        let requests = [
-            Request::get("/read"),
-            Request::get("/view"),
-            Request::post("/logout", &[]),
-        ];
-        for (request, expected) in requests.into_iter().zip(expected) {
-            let began = Instant::now();
-            let response = self.browser.send(request).await;
-            let took = began.elapsed();
-            assert!(took < 2 * DEADLINE, "{took:?}");
-            assert_eq!(response.status, expected);
-            if expected == 503 {
-                assert_eq!(response.text(), "caught 503");
-            }
-            assert!(response.set_cookies().is_empty(), "{response:?}");
-        }
-        assert_eq!(self.browser.jar, jar);
-        assert_eq!(self.browser.get("/static").await.status, 200);
-    }
-
-    /// Nothing was done of what was refused, and the next request is answered.
-    pub(crate) async fn goes_on(mut self) {
-        let response = self.browser.get("/read").await;
-        let alice = "views=1 user=alice theme=Light note=";
-        assert_eq!((response.status, &*response.text()), (200, alice));
-        assert_eq!(self.browser.get("/view").await.text(), "2");
-        assert_eq!(self.browser.post("/logout", &[]).await.status, 303);
-        assert_eq!(self.redis().keys(), [""; 0]);
-    }
-}
+alone_on_each_topology!(whatever_a_server_refuses_is_a_503_and_named_in_the_log);
 
 /// READONLY, as after a failover of which nobody has told the application. Who changes something finds out
 /// at once.
-#[tokio::test]
-async fn a_server_that_has_become_a_replica_is_left() {
-    let mut site = Site::new().await;
+async fn a_server_that_has_become_a_replica_is_left(topology: Topology) {
+    let mut site = Site::on(topology).await;
     // Nobody is there to copy from.
     let _: String = site.redis().command(&["REPLICAOF", "127.0.0.1", "1"]);
     assert_eq!(site.browser.get("/view").await.status, 503);
@@ -105,9 +50,10 @@ async fn a_server_that_has_become_a_replica_is_left() {
     site.goes_on().await;
 }
 
-#[tokio::test]
-async fn who_only_reads_finds_out_within_a_second_that_the_server_has_become_a_replica() {
-    let mut site = Site::new().await;
+async fn who_only_reads_finds_out_within_a_second_that_the_server_has_become_a_replica(
+    topology: Topology,
+) {
+    let mut site = Site::on(topology).await;
     let _: String = site.redis().command(&["REPLICAOF", "127.0.0.1", "1"]);
     let began = Instant::now();
     while site.browser.get("/read").await.status == 200 {
@@ -118,8 +64,7 @@ async fn who_only_reads_finds_out_within_a_second_that_the_server_has_become_a_r
 
 /// A replica that is being filled has nothing. So it must not say what is not there, nor that a session
 /// has ended.
-#[tokio::test]
-async fn a_replica_that_has_nothing_yet_ends_nobodys_session() {
+async fn a_replica_that_has_nothing_yet_ends_nobodys_session(topology: Topology) {
     let becomes_empty = |site: &Site, other: &RedisServer| {
         let port = other.port().to_string();
         let _: String = site.redis().command(&["REPLICAOF", "127.0.0.1", &port]);
@@ -128,11 +73,11 @@ async fn a_replica_that_has_nothing_yet_ends_nobodys_session() {
         });
     };
     let other = RedisServer::start();
-    let mut site = Site::new().await;
+    let mut site = Site::on(topology).await;
     becomes_empty(&site, &other);
     site.refused(NOTHING).await;
     for (method, path) in [("POST", "/slow/logout"), ("GET", "/slow/view")] {
-        let site = Site::new().await;
+        let site = Site::on(topology).await;
         let mut browser = site.browser.clone();
         let request = tokio::spawn(async move { browser.send(Request::new(method, path)).await });
         site.app.gate.entered().await;
@@ -143,9 +88,8 @@ async fn a_replica_that_has_nothing_yet_ends_nobodys_session() {
 }
 
 /// MASTERDOWN.
-#[tokio::test]
-async fn a_replica_that_has_lost_its_master_is_an_outage() {
-    let mut site = Site::new().await;
+async fn a_replica_that_has_lost_its_master_is_an_outage(topology: Topology) {
+    let mut site = Site::on(topology).await;
     site.set("replica-serve-stale-data", "no");
     let _: String = site.redis().command(&["REPLICAOF", "127.0.0.1", "1"]);
     site.refused(NOTHING).await;
@@ -154,9 +98,8 @@ async fn a_replica_that_has_lost_its_master_is_an_outage() {
 }
 
 /// NOREPLICAS. The library does not wait for replicas; the server does it for all clients.
-#[tokio::test]
-async fn a_master_that_misses_its_replicas_is_read_and_stores_nothing() {
-    let mut site = Site::new().await;
+async fn a_master_that_misses_its_replicas_is_read_and_stores_nothing(topology: Topology) {
+    let mut site = Site::on(topology).await;
     site.set("min-replicas-to-write", "1");
     site.refused(READS_ALONE).await;
     site.set("min-replicas-to-write", "0");
@@ -164,14 +107,10 @@ async fn a_master_that_misses_its_replicas_is_read_and_stores_nothing() {
 }
 
 /// MISCONF.
-#[tokio::test]
-async fn a_server_that_cannot_save_its_data_is_read_and_stores_nothing() {
-    let folder = Folder::new("dumps");
-    let mut redis = RedisServer::start();
-    let path = folder.path().to_str().unwrap();
-    redis.restart_with(&["--dir", path, "--save", "3600 1000000"]);
-    let mut site = Site::on(redis).await;
-    drop(folder);
+async fn a_server_that_cannot_save_its_data_is_read_and_stores_nothing(topology: Topology) {
+    let mut site = Site::on(topology).await;
+    site.redis().block_dump();
+    site.set("save", "3600 1000000");
     let _: String = site.redis().command(&["BGSAVE"]);
     site.redis()
         .wait_for_info("persistence", "rdb_last_bgsave_status:err");
@@ -181,9 +120,8 @@ async fn a_server_that_cannot_save_its_data_is_read_and_stores_nothing() {
 }
 
 /// BUSY.
-#[tokio::test]
-async fn a_script_that_does_not_end_is_an_outage_until_it_is_killed() {
-    let mut site = Site::new().await;
+async fn a_script_that_does_not_end_is_an_outage_until_it_is_killed(topology: Topology) {
+    let mut site = Site::on(topology).await;
     site.set("lua-time-limit", "20");
     let endless = ["EVAL", "while true do end", "0"];
     let _connection = site.redis().begin(&endless);
@@ -199,11 +137,12 @@ async fn a_script_that_does_not_end_is_an_outage_until_it_is_killed() {
 }
 
 /// LOADING.
-#[tokio::test]
-async fn a_server_that_reads_its_dump_is_an_outage_until_it_has_read_it() {
-    let mut site = Site::new().await;
-    let fill = "for i = 1, 3000 do redis.call('SET', 'other:' .. i, string.rep('x', 600)) end";
-    let _: Option<String> = site.redis().command(&["EVAL", fill, "0"]);
+async fn a_server_that_reads_its_dump_is_an_outage_until_it_has_read_it(topology: Topology) {
+    let mut site = Site::on(topology).await;
+    // Of the slot of Alice's session, so that a node of a cluster takes them all.
+    let (other, count) = (format!("{{{}}}", site.own()), "3000");
+    let fill = "for i = 1, ARGV[2] do redis.call('SET', ARGV[1] .. i, string.rep('x', 600)) end";
+    let _: Option<String> = site.redis().command(&["EVAL", fill, "0", &other, count]);
     let _: String = site.redis().command(&["SAVE"]);
     // Half a minute, in steps between which it answers.
     let slowly = [
@@ -212,24 +151,26 @@ async fn a_server_that_reads_its_dump_is_an_outage_until_it_has_read_it() {
         "--loading-process-events-interval-bytes",
         "1024",
     ];
-    site.app.redis_mut().restart_with(&slowly);
-    let refusal = site.redis().refusal(&["GET", "other:1"]);
-    assert!(refusal.contains("loading"), "{refusal}");
+    site.redis_mut().restart_with(&slowly);
+    // The node of a cluster is not sure yet that it is one.
+    let code = match topology {
+        Topology::Cluster => "CLUSTERDOWN",
+        Topology::One | Topology::Sentinel => "LOADING",
+    };
+    let refused = site.redis().attempt::<()>(&["EXISTS", site.own()]);
+    assert_eq!(refused.unwrap_err().code(), Some(code));
     site.refused(NOTHING).await;
     site.set("key-load-delay", "0");
     site.redis().wait_for_info("persistence", "\nloading:0");
-    let _: String = site.redis().command(&[
-        "EVAL",
-        "redis.call('DEL', unpack(redis.call('KEYS', 'other:*'))) return 'done'",
-        "0",
-    ]);
+    site.wait_until_served();
+    let empty = "for i = 1, ARGV[2] do redis.call('DEL', ARGV[1] .. i) end";
+    let _: Option<String> = site.redis().command(&["EVAL", empty, "0", &other, count]);
     site.goes_on().await;
 }
 
 /// NOAUTH: the server wants a password and the application has none.
-#[tokio::test]
-async fn a_server_that_begins_to_want_a_password_is_an_outage_until_it_stops() {
-    let mut site = Site::new().await;
+async fn a_server_that_begins_to_want_a_password_is_an_outage_until_it_stops(topology: Topology) {
+    let mut site = Site::on(topology).await;
     site.set("requirepass", "secret");
     site.redis().end_connections();
     site.refused(NOTHING).await;
@@ -238,12 +179,9 @@ async fn a_server_that_begins_to_want_a_password_is_an_outage_until_it_stops() {
 }
 
 /// WRONGPASS: the server wants another password than the application has.
-#[tokio::test]
-async fn a_password_that_was_changed_is_an_outage_until_it_is_changed_back() {
-    let redis = RedisServer::start();
-    let _: String = redis.command(&["CONFIG", "SET", "requirepass", "secret"]);
-    let url = format!("redis://:secret@127.0.0.1:{}", redis.port());
-    let mut site = Site::at(&url, redis).await;
+async fn a_password_that_was_changed_is_an_outage_until_it_is_changed_back(topology: Topology) {
+    let setup = Setup::default().with_password("secret");
+    let mut site = Site::of(Servers::start_with(topology, &setup)).await;
     site.set("requirepass", "another");
     // Redis asks nobody again who is connected already.
     assert_eq!(site.browser.get("/read").await.status, 200);
@@ -254,9 +192,8 @@ async fn a_password_that_was_changed_is_an_outage_until_it_is_changed_back() {
 }
 
 /// NOPERM.
-#[tokio::test]
-async fn a_permission_that_is_taken_away_is_missed_until_it_is_given_back() {
-    let mut site = Site::new().await;
+async fn a_permission_that_is_taken_away_is_missed_until_it_is_given_back(topology: Topology) {
+    let mut site = Site::on(topology).await;
     let rule = |site: &Site, rule: &str| {
         let _: String = site.redis().command(&["ACL", "SETUSER", "default", rule]);
     };
@@ -269,9 +206,8 @@ async fn a_permission_that_is_taken_away_is_missed_until_it_is_given_back() {
 }
 
 /// `ERR max number of clients reached`, and the connection is closed.
-#[tokio::test]
-async fn a_server_with_too_many_clients_is_an_outage_until_there_are_fewer() {
-    let mut site = Site::new().await;
+async fn a_server_with_too_many_clients_is_an_outage_until_there_are_fewer(topology: Topology) {
+    let mut site = Site::on(topology).await;
     // The test itself is one.
     site.set("maxclients", "1");
     site.redis().end_connections();
@@ -280,83 +216,89 @@ async fn a_server_with_too_many_clients_is_an_outage_until_there_are_fewer() {
     site.goes_on().await;
 }
 
-/// CLUSTERDOWN: sessions on one node of a cluster.
-#[tokio::test]
-async fn a_node_that_has_lost_its_slots_is_an_outage_until_it_has_them_again() {
-    let mut site = Site::on(RedisServer::start_cluster()).await;
-    let slots = |verb: &str| -> String {
-        let words = ["CLUSTER", verb, "0", "16383"];
-        site.redis().command(&words)
-    };
-    slots("DELSLOTSRANGE");
+/// CLUSTERDOWN. Where the sessions are on one server, that is a node of a cluster of its own.
+async fn a_node_that_has_lost_its_slots_is_an_outage_until_it_has_them_again(topology: Topology) {
+    let mut site = Site::of(Servers::start_nodes(topology)).await;
+    let nodes: String = site.redis().command(&["CLUSTER", "NODES"]);
+    let itself = nodes.lines().find(|node| node.contains("myself")).unwrap();
+    let (_, slots) = itself.rsplit_once(' ').unwrap();
+    let (first, last) = slots.split_once('-').unwrap();
+    let _: String = site
+        .redis()
+        .command(&["CLUSTER", "DELSLOTSRANGE", first, last]);
     let refused = wait_for("a cluster that is down", || {
-        site.redis().attempt::<()>(&["GET", "key"]).err()
+        site.redis().attempt::<()>(&["GET", site.own()]).err()
     });
     assert_eq!(refused.code(), Some("CLUSTERDOWN"));
     site.refused(NOTHING).await;
-    let words = ["CLUSTER", "ADDSLOTSRANGE", "0", "16383"];
-    let _: String = site.redis().command(&words);
-    wait_for("the cluster", || {
-        site.redis().attempt::<()>(&["GET", "key"]).ok()
-    });
+    let _: String = site
+        .redis()
+        .command(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
+    site.wait_until_served();
     site.goes_on().await;
 }
 
 /// Those of a cluster among them, which a single server never gives: a proxy might.
-#[test]
-fn whatever_a_server_refuses_is_a_503_and_named_in_the_log() {
-    alone(async || {
-        let log = Log::keep();
-        for (line, said) in [
-            ("-ASK 7 127.0.0.1:1", "ASK; it is a node of a cluster"),
-            ("-BUSY running a script", "BUSY"),
-            (
-                "-CLUSTERDOWN Hash slot not served",
-                "CLUSTERDOWN; its cluster has no node for this slot",
-            ),
-            ("-ERR max number of clients reached", "ERR"),
-            ("-LOADING Redis is loading the dataset in memory", "LOADING"),
-            ("-MASTERDOWN Link with MASTER is down", "MASTERDOWN"),
-            ("-MISCONF Errors writing to the AOF file", "MISCONF"),
-            ("-MOVED 7 127.0.0.1:1", "MOVED; it is a node of a cluster"),
-            (
-                "-NOAUTH Authentication required.",
-                "NOAUTH; check user and password",
-            ),
-            (
-                "-NOPERM this user has no permissions",
-                "NOPERM; the Redis user lacks a permission",
-            ),
-            ("-NOREPLICAS Not enough good replicas", "NOREPLICAS"),
-            ("-NOSCRIPT No matching script", "NOSCRIPT"),
-            (
-                "-OOM command not allowed",
-                "OOM; it has reached its `maxmemory`",
-            ),
-            (
-                "-READONLY You can't write against a read only replica.",
-                "READONLY; it is a replica",
-            ),
-            ("-TRYAGAIN Multiple keys request", "TRYAGAIN"),
-            ("-UNHEARDOF of any kind", "UNHEARDOF"),
-            (
-                "-WRONGPASS invalid username-password pair",
-                "WRONGPASS; check user and password",
-            ),
-        ] {
-            let redis = RedisServer::start();
-            let gateway = Gateway::to(redis.port()).await;
-            // Each application may say so once a second.
-            let mut site = Site::at(&gateway.url(), redis).await;
-            let before = log.with(said).len();
-            gateway.say(Says::Line(line));
-            eprintln!("{line}");
-            site.refused(NOTHING).await;
-            let lines = log.with(said).split_off(before);
-            let is_told = lines.iter().any(|line| line.level == Level::Error);
-            assert!(is_told, "{line}: {:#?}", log.lines());
-            gateway.say(Says::Truth);
-            site.goes_on().await;
+async fn whatever_a_server_refuses_is_a_503_and_named_in_the_log(topology: Topology) {
+    let log = Log::keep();
+    let mut site = Site::behind_gateways(topology).await;
+    for (line, said) in [
+        ("-ASK 7 127.0.0.1:1", "ASK; it is a node of a cluster"),
+        ("-BUSY running a script", "BUSY"),
+        (
+            "-CLUSTERDOWN Hash slot not served",
+            "CLUSTERDOWN; its cluster has no node for this slot, or the node is still starting",
+        ),
+        ("-ERR max number of clients reached", "ERR"),
+        ("-LOADING Redis is loading the dataset in memory", "LOADING"),
+        ("-MASTERDOWN Link with MASTER is down", "MASTERDOWN"),
+        ("-MISCONF Errors writing to the AOF file", "MISCONF"),
+        ("-MOVED 7 127.0.0.1:1", "MOVED; it is a node of a cluster"),
+        (
+            "-NOAUTH Authentication required.",
+            "NOAUTH; check user and password",
+        ),
+        (
+            "-NOPERM this user has no permissions",
+            "NOPERM; the Redis user lacks a permission",
+        ),
+        ("-NOREPLICAS Not enough good replicas", "NOREPLICAS"),
+        ("-NOSCRIPT No matching script", "NOSCRIPT"),
+        (
+            "-OOM command not allowed",
+            "OOM; it has reached its `maxmemory`",
+        ),
+        (
+            "-READONLY You can't write against a read only replica.",
+            "READONLY; it is a replica",
+        ),
+        ("-TRYAGAIN Multiple keys request", "TRYAGAIN"),
+        ("-UNHEARDOF of any kind", "UNHEARDOF"),
+        (
+            "-WRONGPASS invalid username-password pair",
+            "WRONGPASS; check user and password",
+        ),
+    ] {
+        // In a cluster, that is no refusal but the way to another node, which is not there.
+        let is_redirect = line.starts_with("-ASK") || line.starts_with("-MOVED");
+        let said = match topology {
+            Topology::Cluster if is_redirect => "store_error",
+            _ => said,
+        };
+        // Each application may say so once a second.
+        site = site.again().await;
+        let before = log.with(said).len();
+        site.gateway().say(Says::Line(line));
+        eprintln!("{line}");
+        match topology {
+            Topology::One => site.refused(NOTHING).await,
+            // Each takes as long as the deadline: somebody else could be the master by now.
+            _ => site.answers(Request::get("/view"), 503).await,
         }
-    });
+        let lines = log.with(said).split_off(before);
+        let is_told = lines.iter().any(|line| line.level == Level::Error);
+        assert!(is_told, "{line}: {:#?}", log.lines());
+        site.gateway().say(Says::Truth);
+        site.goes_on().await;
+    }
 }

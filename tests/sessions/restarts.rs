@@ -8,48 +8,57 @@ use log::Level;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::app::{ABSOLUTE, App, MINUTE};
-use crate::refusals::{NOTHING, Site};
+use crate::site::{NOTHING, Site, alone_on_each_topology, on_each_topology};
 use crate::support::http::{Browser, Connection, Request, Response};
-use crate::support::log::{Log, alone};
+use crate::support::log::Log;
 use crate::support::process::PATIENCE;
 use crate::support::program::{Program, built};
 use crate::support::redis::RedisServer;
+use crate::support::servers::{Servers, Topology};
+
+on_each_topology!(
+    who_was_logged_in_before_an_outage_is_so_after_it_whatever_was_tried_meanwhile,
+    after_a_flush_everybody_is_anonymous_and_no_request_fails,
+    a_flush_between_load_and_commit_brings_nothing_back_and_lets_a_login_through,
+    a_dump_of_before_a_logout_brings_the_session_back_for_as_long_as_it_would_have_lived,
+    a_dump_of_before_a_login_has_no_user_for_its_token,
+);
+
+alone_on_each_topology!(a_reader_whose_idle_time_cannot_be_extended_is_answered_all_the_same);
 
 const NOBODY: &str = "views=0 user=- theme=Light note=";
 
-#[tokio::test]
-async fn who_was_logged_in_before_an_outage_is_so_after_it_whatever_was_tried_meanwhile() {
-    let mut site = Site::new().await;
+async fn who_was_logged_in_before_an_outage_is_so_after_it_whatever_was_tried_meanwhile(
+    topology: Topology,
+) {
+    let mut site = Site::on(topology).await;
     let _: String = site.redis().command(&["SAVE"]);
-    site.app.redis_mut().stop();
+    site.redis_mut().stop();
     // A logout among it: whoever asked for it was told that it is not done.
     site.refused(NOTHING).await;
-    site.app.redis_mut().restart();
+    site.restart();
     site.goes_on().await;
 }
 
-#[test]
-fn a_reader_whose_idle_time_cannot_be_extended_is_answered_all_the_same() {
-    alone(async || {
-        let log = Log::keep();
-        let mut site = Site::new().await;
-        site.app.clock.advance(4 * MINUTE);
-        let mut reader = site.browser.clone();
-        let reading = tokio::spawn(async move { reader.get("/slow/read").await });
-        site.app.gate.entered().await;
-        site.app.redis_mut().stop();
-        site.app.gate.release();
-        let response = reading.await.unwrap();
-        assert_eq!((response.status, &*response.text()), (200, "1"));
-        assert!(response.set_cookies().is_empty());
-        let line = log.wait_for("its idle time could not be extended").await;
-        assert_eq!(line.level, Level::Warn);
-    });
+async fn a_reader_whose_idle_time_cannot_be_extended_is_answered_all_the_same(topology: Topology) {
+    let log = Log::keep();
+    let mut site = Site::on(topology).await;
+    site.app.clock.advance(4 * MINUTE);
+    let mut reader = site.browser.clone();
+    let reading = tokio::spawn(async move { reader.get("/slow/read").await });
+    site.app.gate.entered().await;
+    site.redis_mut().stop();
+    site.app.gate.release();
+    let response = reading.await.unwrap();
+    assert_eq!((response.status, &*response.text()), (200, "1"));
+    assert!(response.set_cookies().is_empty());
+    let line = log.wait_for("its idle time could not be extended").await;
+    assert_eq!(line.level, Level::Warn);
 }
 
-#[tokio::test]
-async fn after_a_flush_everybody_is_anonymous_and_no_request_fails() {
-    let app = App::on_redis().await;
+async fn after_a_flush_everybody_is_anonymous_and_no_request_fails(topology: Topology) {
+    let servers = Servers::start(topology);
+    let app = App::on(&servers, "2s").await;
     let answered = Arc::<AtomicUsize>::default();
     let mut crowd = JoinSet::new();
     for _ in 0..8 {
@@ -71,25 +80,28 @@ async fn after_a_flush_everybody_is_anonymous_and_no_request_fails() {
     for flushes in 1..24 {
         let enough = || answered.load(Ordering::SeqCst) >= 20 * flushes;
         comes_true("the crowd", enough).await;
-        let _: String = app.redis().command(&["FLUSHALL"]);
-        let _: String = app.redis().command(&["SCRIPT", "FLUSH"]);
+        servers.tell_all(&["FLUSHALL"]);
+        servers.tell_all(&["SCRIPT", "FLUSH"]);
     }
     let browsers = crowd.join_all().await;
-    let _: String = app.redis().command(&["FLUSHALL"]);
+    servers.tell_all(&["FLUSHALL"]);
     for mut browser in browsers {
         assert_eq!(browser.get("/read").await.text(), NOBODY);
         assert_eq!(browser.get("/view").await.text(), "1");
     }
 }
 
-#[tokio::test]
-async fn a_flush_between_load_and_commit_brings_nothing_back_and_lets_a_login_through() {
+async fn a_flush_between_load_and_commit_brings_nothing_back_and_lets_a_login_through(
+    topology: Topology,
+) {
+    let servers = Servers::start(topology);
     for (path, status, keys) in [
         ("GET /slow/view", 200, 0),
         ("POST /slow/logout", 200, 0),
         ("POST /slow/login/alice", 200, 1),
     ] {
-        let app = App::on_redis().await;
+        servers.tell_all(&["FLUSHALL"]);
+        let app = App::on(&servers, "2s").await;
         let mut browser = app.browser();
         browser.get("/view").await;
         let request = match path.split_once(' ').unwrap() {
@@ -101,11 +113,11 @@ async fn a_flush_between_load_and_commit_brings_nothing_back_and_lets_a_login_th
             (browser, response)
         });
         app.gate.entered().await;
-        let _: String = app.redis().command(&["FLUSHALL"]);
+        servers.tell_all(&["FLUSHALL"]);
         app.gate.release();
         let (mut browser, response) = slow.await.unwrap();
         assert_eq!(response.status, status, "{path}");
-        assert_eq!(app.redis().keys().len(), keys, "{path}");
+        assert_eq!(servers.keys().len(), keys, "{path}");
         let expected = match keys {
             0 => NOBODY,
             _ => "views=0 user=alice theme=Light note=",
@@ -115,17 +127,19 @@ async fn a_flush_between_load_and_commit_brings_nothing_back_and_lets_a_login_th
 }
 
 /// As SECURITY.md says: a dump of before a logout has the session, which ends when it would have.
-#[tokio::test]
-async fn a_dump_of_before_a_logout_brings_the_session_back_for_as_long_as_it_would_have_lived() {
-    let mut app = App::on_redis().await;
+async fn a_dump_of_before_a_logout_brings_the_session_back_for_as_long_as_it_would_have_lived(
+    topology: Topology,
+) {
+    let mut servers = Servers::start(topology);
+    let app = App::on(&servers, "2s").await;
     let mut browser = app.browser();
     browser.post("/remember/alice", &[]).await;
     browser.get("/view").await;
     let mut old = browser.clone();
-    let _: String = app.redis().command(&["SAVE"]);
+    servers.tell_all(&["SAVE"]);
     assert_eq!(browser.post("/logout", &[]).await.status, 303);
     assert_eq!(old.get("/read").await.text(), NOBODY);
-    app.redis_mut().restart();
+    servers.restart();
     let alice = "views=1 user=alice theme=Light note=";
     assert_eq!(old.get("/read").await.text(), alice);
     // Whoever restores it can end it again.
@@ -135,16 +149,16 @@ async fn a_dump_of_before_a_logout_brings_the_session_back_for_as_long_as_it_wou
 }
 
 /// The login is in the dump, but not what came after it: nobody gets somebody else's session.
-#[tokio::test]
-async fn a_dump_of_before_a_login_has_no_user_for_its_token() {
-    let mut app = App::on_redis().await;
+async fn a_dump_of_before_a_login_has_no_user_for_its_token(topology: Topology) {
+    let mut servers = Servers::start(topology);
+    let app = App::on(&servers, "2s").await;
     let mut browser = app.browser();
     browser.get("/view").await;
     let mut before = browser.clone();
-    let _: String = app.redis().command(&["SAVE"]);
+    servers.tell_all(&["SAVE"]);
     browser.post("/login/alice", &[]).await;
     browser.get("/note/secret").await;
-    app.redis_mut().restart();
+    servers.restart();
     assert_eq!(browser.get("/read").await.text(), NOBODY);
     let anonymous = "views=1 user=- theme=Light note=";
     assert_eq!(before.get("/read").await.text(), anonymous);

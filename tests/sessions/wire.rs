@@ -8,12 +8,22 @@ use rocket::local::asynchronous::Client;
 use tokio::task::JoinSet;
 
 use crate::app::{App, Visit, rocket};
-use crate::refusals::{NOTHING, Site};
-use crate::support::gateway::{Cut, Gateway, Says};
+use crate::site::{NOTHING, Site, alone_on_each_topology, on_each_topology};
+use crate::support::gateway::{Cut, Says};
 use crate::support::http::{Browser, Server};
-use crate::support::log::{Log, alone};
+use crate::support::log::Log;
 use crate::support::own::configured;
-use crate::support::redis::RedisServer;
+use crate::support::servers::{Servers, Topology};
+
+on_each_topology!(
+    a_stranger_on_the_port_is_an_outage_until_redis_is_there_again,
+    an_answer_to_another_question_is_an_outage_and_no_empty_session,
+    an_answer_that_comes_byte_by_byte_is_read_and_one_that_comes_too_late_is_an_outage,
+    a_connection_that_died_without_a_word_is_replaced,
+    a_connection_that_breaks_at_any_message_leaves_what_was_or_what_was_to_be,
+);
+
+alone_on_each_topology!(a_stranger_on_the_port_stops_a_launch_that_is_to_fail_and_no_other);
 
 /// What something else than a Redis may say on its port.
 const STRANGERS: [&[u8]; 9] = [
@@ -32,78 +42,83 @@ const STRANGERS: [&[u8]; 9] = [
 /// Answers of a Redis, and to other questions.
 const WRONG_ANSWERS: [&str; 5] = ["+OK", ":1", "$-1", "*0", "*1\r\n*1\r\n+OK"];
 
-async fn behind_a_gateway() -> (Site, Gateway) {
-    let redis = RedisServer::start();
-    let gateway = Gateway::to(redis.port()).await;
-    (Site::at(&gateway.url(), redis).await, gateway)
-}
-
-#[tokio::test]
-async fn a_stranger_on_the_port_is_an_outage_until_redis_is_there_again() {
-    for stranger in STRANGERS {
-        let (mut site, gateway) = behind_a_gateway().await;
-        gateway.say(Says::Junk(stranger));
-        site.refused(NOTHING).await;
-        gateway.say(Says::Truth);
-        site.goes_on().await;
+/// All of them on one server. What is read of their bytes is the same under sentinels, which takes as long as
+/// the deadline each time, and in a cluster.
+fn strangers(topology: Topology) -> &'static [&'static [u8]] {
+    match topology {
+        Topology::One => &STRANGERS,
+        Topology::Sentinel | Topology::Cluster => &STRANGERS[..2],
     }
-    let (mut site, gateway) = behind_a_gateway().await;
-    gateway.say(Says::Nothing);
-    site.refused(NOTHING).await;
-    gateway.say(Says::Truth);
-    site.goes_on().await;
 }
 
-#[tokio::test]
-async fn an_answer_to_another_question_is_an_outage_and_no_empty_session() {
+async fn a_stranger_on_the_port_is_an_outage_until_redis_is_there_again(topology: Topology) {
+    let mut site = Site::behind_gateways(topology).await;
+    let strangers = strangers(topology).iter().map(|bytes| Says::Junk(bytes));
+    for says in strangers.chain([Says::Nothing]) {
+        eprintln!("{says:?}");
+        site.gateway().say(says);
+        site.refused(NOTHING).await;
+        site.gateway().say(Says::Truth);
+        site.goes_on().await;
+        site = site.again().await;
+    }
+}
+
+async fn an_answer_to_another_question_is_an_outage_and_no_empty_session(topology: Topology) {
+    let mut site = Site::behind_gateways(topology).await;
     for answer in WRONG_ANSWERS {
-        let (mut site, gateway) = behind_a_gateway().await;
-        gateway.say(Says::Line(answer));
         eprintln!("{answer}");
+        site.gateway().say(Says::Line(answer));
         site.refused(NOTHING).await;
-        gateway.say(Says::Truth);
+        site.gateway().say(Says::Truth);
         site.goes_on().await;
+        site = site.again().await;
     }
 }
 
-#[test]
-fn a_stranger_on_the_port_stops_a_launch_that_is_to_fail_and_no_other() {
-    alone(async || {
-        let log = Log::keep();
-        let redis = RedisServer::start();
-        for (number, stranger) in STRANGERS.into_iter().enumerate() {
-            let gateway = Gateway::to(redis.port()).await;
-            gateway.say(Says::Junk(stranger));
-            let make = |on_start| {
-                let rocket = configured(rocket(), "databases.sessions.url", &gateway.url());
-                let rocket = configured(rocket, "sessions.visit.timeout", "500ms");
-                configured(rocket, "sessions.visit.on_start", on_start).attach(Visit::fairing())
-            };
-            let failed = Client::untracked(make("fail")).await;
-            assert!(failed.is_err_and(|error| error.kind().to_string().contains("fairing")));
-            let server = Server::launch(make("warn")).await;
-            let mut browser = server.browser();
-            assert_eq!(browser.get("/view").await.status, 503);
-            gateway.say(Says::Truth);
-            assert_eq!(browser.get("/view").await.text(), "1");
-            let lines = log.with("does not answer");
-            assert_eq!(lines.len(), 2 * (number + 1), "{lines:#?}");
-            assert!(lines.iter().all(|line| line.level == Level::Error));
+async fn a_stranger_on_the_port_stops_a_launch_that_is_to_fail_and_no_other(topology: Topology) {
+    let log = Log::keep();
+    let servers = Servers::behind_gateways(topology).await;
+    let all_say = |says| {
+        for gateway in servers.gateways() {
+            gateway.say(says);
         }
-    });
+    };
+    for (number, stranger) in strangers(topology).iter().enumerate() {
+        all_say(Says::Junk(stranger));
+        let make = |on_start| {
+            let rocket = configured(
+                servers.known_to(rocket()),
+                "sessions.visit.timeout",
+                "500ms",
+            );
+            configured(rocket, "sessions.visit.on_start", on_start).attach(Visit::fairing())
+        };
+        let failed = Client::untracked(make("fail")).await;
+        assert!(failed.is_err_and(|error| error.kind().to_string().contains("fairing")));
+        let server = Server::launch(make("warn")).await;
+        let mut browser = server.browser();
+        assert_eq!(browser.get("/view").await.status, 503);
+        all_say(Says::Truth);
+        assert_eq!(browser.get("/view").await.text(), "1");
+        let lines = log.with("does not answer");
+        assert_eq!(lines.len(), 2 * (number + 1), "{lines:#?}");
+        assert!(lines.iter().all(|line| line.level == Level::Error));
+    }
 }
 
-#[tokio::test]
-async fn an_answer_that_comes_byte_by_byte_is_read_and_one_that_comes_too_late_is_an_outage() {
-    let (mut site, gateway) = behind_a_gateway().await;
-    gateway.say(Says::Slowly(Duration::ZERO));
+async fn an_answer_that_comes_byte_by_byte_is_read_and_one_that_comes_too_late_is_an_outage(
+    topology: Topology,
+) {
+    let mut site = Site::behind_gateways(topology).await;
+    site.gateway().say(Says::Slowly(Duration::ZERO));
     for views in 2..5 {
         assert_eq!(site.browser.get("/view").await.text(), views.to_string());
     }
     // An answer has more than a hundred bytes.
-    gateway.say(Says::Slowly(Duration::from_millis(10)));
+    site.gateway().say(Says::Slowly(Duration::from_millis(10)));
     site.refused(NOTHING).await;
-    gateway.say(Says::Truth);
+    site.gateway().say(Says::Truth);
     // The one that is still under way is replaced.
     let mut tries = 0;
     while site.browser.get("/read").await.status != 200 {
@@ -111,6 +126,19 @@ async fn an_answer_that_comes_byte_by_byte_is_read_and_one_that_comes_too_late_i
         assert!(tries < 5);
     }
     assert_eq!(site.browser.get("/view").await.text(), "5");
+}
+
+/// The kernel of a machine that is gone says nothing, and new connections lead to the one in its place.
+async fn a_connection_that_died_without_a_word_is_replaced(topology: Topology) {
+    let mut site = Site::behind_gateways(topology).await;
+    site.gateway().kill_silently();
+    let mut tries = 0;
+    while site.browser.get("/read").await.status != 200 {
+        tries += 1;
+        assert!(tries < 5);
+        site.goes_on_elsewhere().await;
+    }
+    site.goes_on().await;
 }
 
 const NOBODY: &str = "views=0 user=- theme=Light note=";
@@ -123,8 +151,9 @@ async fn read(browser: &mut Browser) -> String {
 
 /// What is stored when the process dies, or the connection breaks, before or after the server got a
 /// message: with each message of each kind of request.
-#[tokio::test]
-async fn a_connection_that_breaks_at_any_message_leaves_what_was_or_what_was_to_be() {
+async fn a_connection_that_breaks_at_any_message_leaves_what_was_or_what_was_to_be(
+    topology: Topology,
+) {
     let own = "views=1 user=- theme=Light note=";
     let alices = "views=1 user=alice theme=Light note=";
     let bobs = "views=0 user=bob theme=Light note=";
@@ -141,16 +170,15 @@ async fn a_connection_that_breaks_at_any_message_leaves_what_was_or_what_was_to_
         ("/logout", own, NOBODY),
         ("/logout", alices, NOBODY),
     ] {
-        kinds.spawn(breaks_everywhere(path, before, after));
+        kinds.spawn(breaks_everywhere(topology, path, before, after));
     }
     kinds.join_all().await;
 }
 
 /// One after the other, because a request of unknown outcome takes as long as its deadline.
-async fn breaks_everywhere(path: &str, before: &str, after: &str) {
-    let redis = RedisServer::start();
-    let gateway = Gateway::to(redis.port()).await;
-    let app = App::on(redis, &gateway.url(), "700ms").await;
+async fn breaks_everywhere(topology: Topology, path: &str, before: &str, after: &str) {
+    let servers = Servers::behind_gateways(topology).await;
+    let app = App::on(&servers, "700ms").await;
     for messages in 0.. {
         let mut breaks = 0;
         for delivers in [false, true] {
@@ -160,7 +188,7 @@ async fn breaks_everywhere(path: &str, before: &str, after: &str) {
                 delivers,
             };
             let states = (before, after);
-            breaks += usize::from(breaks_at(&app, &gateway, path, states, cut, &case).await);
+            breaks += usize::from(breaks_at(&app, &servers, path, states, cut, &case).await);
         }
         if breaks == 0 {
             // The request has sent all that it sends.
@@ -173,14 +201,13 @@ async fn breaks_everywhere(path: &str, before: &str, after: &str) {
 /// Sends a request, and looks at what it left. Whether the connection broke.
 async fn breaks_at(
     app: &App,
-    gateway: &Gateway,
+    servers: &Servers,
     path: &str,
     (before, after): (&str, &str),
     cut: Cut,
     case: &str,
 ) -> bool {
-    let redis = app.redis();
-    let _: String = redis.command(&["FLUSHALL"]);
+    servers.tell_all(&["FLUSHALL"]);
     let mut browser = app.browser();
     if before != NOBODY {
         browser.get("/view").await;
@@ -190,17 +217,19 @@ async fn breaks_at(
     }
     assert_eq!(read(&mut browser).await, before, "{case}");
     let mut old = browser.clone();
+    // Whichever of the servers a message is to.
+    let gateway = &servers.gateways()[0];
     gateway.cut(Some(cut));
     let response = match path {
         "/view" => browser.get(path).await,
         _ => browser.post(path, &[]).await,
     };
     let broke = gateway.cut(None).is_none();
-    let stored = redis.keys();
-    assert!(
-        redis.ttls().values().all(|ttl| *ttl > 0),
-        "{case}: for ever"
-    );
+    let stored = servers.keys();
+    for master in servers.masters() {
+        let mut ttls = master.ttls().into_values();
+        assert!(ttls.all(|ttl| ttl > 0), "{case}: for ever");
+    }
     let seen = read(&mut browser).await;
     if response.status == 503 {
         assert!(broke, "{case}");
@@ -214,7 +243,10 @@ async fn breaks_at(
     }
     // Where the user changes, the first session has ended before the next one says who is logged in. What
     // is left of a create that was tried again, or was cut off, is nobody's, and nobody has its token.
-    let is_of_somebody = |key: &&String| redis.command::<bool>(&["HEXISTS", key, "user"]);
+    let is_of_somebody = |key: &&String| {
+        let master = &servers.masters()[servers.master_of(key)];
+        master.command::<bool>(&["HEXISTS", key, "user"])
+    };
     let of_somebody = stored.iter().filter(is_of_somebody).count();
     assert!(of_somebody <= 1, "{case}: {stored:?}");
     assert!(stored.len() <= 3, "{case}: {stored:?}");

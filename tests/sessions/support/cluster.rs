@@ -22,8 +22,8 @@ const SLOTS: usize = 16384;
 /// seconds.
 const FAILOVER_ATTEMPT: Duration = Duration::from_secs(6);
 
-/// Three masters, the nodes 0, 1 and 2, and their replicas, the nodes 3, 4 and 5: node 3 is that of
-/// node 0 and so on. In a failover the two change places, and no node ever changes its shard.
+/// Three masters, the nodes 0, 1 and 2, and their replicas if they have any, the nodes 3, 4 and 5: node 3
+/// is that of node 0 and so on. In a failover the two change places, and no node ever changes its shard.
 ///
 /// As those of [`RedisServer`], its methods block, and can be called in async tests. Those that wait
 /// ask no node that is stopped or paused.
@@ -57,9 +57,19 @@ impl Cluster {
 
     /// Each node is set up as one likes.
     pub(crate) fn start_with(setup: impl Fn(usize) -> Setup) -> Self {
-        let nodes = RedisServer::start_all(
-            (0..2 * SHARDS).map(|node| setup(node).with_role(Role::ClusterNode)),
-        );
+        Self::of(2 * SHARDS, setup)
+    }
+
+    /// The masters alone: none is ever replaced, and none is given up by the others while a test lasts.
+    pub(crate) fn start_masters(setup: &Setup) -> Self {
+        let cluster = Self::of(SHARDS, |_| setup.clone());
+        cluster.set_timeout("60000");
+        cluster
+    }
+
+    fn of(nodes: usize, setup: impl Fn(usize) -> Setup) -> Self {
+        let setup = |node| setup(node).with_role(Role::ClusterNode);
+        let nodes = RedisServer::start_all((0..nodes).map(setup));
         let id = |node: &RedisServer| node.command(&["CLUSTER", "MYID"]);
         let ids = nodes.iter().map(id).collect();
         let cluster = Self { nodes, ids };
@@ -85,7 +95,7 @@ impl Cluster {
                 node.command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
             }
         }
-        for replica in SHARDS..2 * SHARDS {
+        for replica in SHARDS..self.nodes.len() {
             let master = &self.ids[self.partner(replica)];
             wait_for("a node that knows its master", || {
                 let words = ["CLUSTER", "REPLICATE", master];
@@ -99,8 +109,38 @@ impl Cluster {
         &self.nodes
     }
 
+    pub(crate) fn nodes_mut(&mut self) -> &mut [RedisServer] {
+        &mut self.nodes
+    }
+
     pub(crate) fn node(&self, node: usize) -> &RedisServer {
         &self.nodes[node]
+    }
+
+    /// Each of the masters says that it is at another port than its own, which leads to it.
+    pub(crate) fn announce(&self, ports: &[u16]) {
+        // They talk twice in it.
+        self.set_timeout("1000");
+        for (node, port) in self.nodes.iter().zip(ports) {
+            let port = port.to_string();
+            node.command::<()>(&["CONFIG", "SET", "cluster-announce-port", &port]);
+        }
+        wait_for("nodes that have heard of the ports", || {
+            let mut nodes = self.nodes.iter();
+            let know_all = nodes.all(|node| {
+                let known: String = node.command(&["CLUSTER", "NODES"]);
+                let mut ports = ports.iter();
+                ports.all(|port| known.contains(&format!(":{port}@")))
+            });
+            know_all.then_some(())
+        });
+        self.set_timeout("60000");
+    }
+
+    fn set_timeout(&self, millis: &str) {
+        for node in &self.nodes {
+            node.command::<()>(&["CONFIG", "SET", "cluster-node-timeout", millis]);
+        }
     }
 
     /// The addresses of all nodes.
@@ -194,7 +234,7 @@ impl Cluster {
         })
     }
 
-    /// Waits until the nodes that answer agree on all six and serve all that they have, and each
+    /// Waits until the nodes that answer agree on all nodes and serve all that they have, and each
     /// replica has what its master has.
     pub(crate) fn wait_until_settled(&self) {
         wait_for("a cluster that has settled", || {

@@ -1,6 +1,6 @@
 //! A way to a server whose answers a test chooses: on connections of before, and on those that come later.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +15,15 @@ pub(crate) struct Gateway {
     port: u16,
     says: watch::Sender<Says>,
     cut: Arc<Mutex<Option<Cut>>>,
+    connections: Arc<Connections>,
+}
+
+/// Connections have numbers.
+#[derive(Debug, Default)]
+struct Connections {
+    begun: AtomicUsize,
+    /// So many of them have died without a word.
+    dead: AtomicUsize,
 }
 
 /// What clients are answered.
@@ -45,24 +54,42 @@ pub(crate) struct Cut {
 struct Link {
     client: AsyncMutex<OwnedWriteHalf>,
     says: watch::Receiver<Says>,
+    number: usize,
+    connections: Arc<Connections>,
     /// The next answer ends the connection, and the client does not get it.
     ends: AtomicBool,
 }
 
 impl Gateway {
-    pub(crate) async fn to(server: u16) -> Self {
+    /// One to each of these servers. A break is planned for all of them together.
+    pub(crate) async fn to_each(servers: &[u16]) -> Vec<Self> {
+        let plan = Arc::<Mutex<Option<Cut>>>::default();
+        let mut gateways = Vec::new();
+        for server in servers {
+            gateways.push(Self::with_plan(*server, Arc::clone(&plan)).await);
+        }
+        gateways
+    }
+
+    async fn with_plan(server: u16, cut: Arc<Mutex<Option<Cut>>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (says, heard) = watch::channel(Says::Truth);
-        let cut = Arc::<Mutex<Option<Cut>>>::default();
-        let plan = Arc::clone(&cut);
+        let connections = Arc::<Connections>::default();
+        let (plan, begun) = (Arc::clone(&cut), Arc::clone(&connections));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let _ = client.set_nodelay(true);
-                tokio::spawn(serve(client, server, heard.clone(), Arc::clone(&plan)));
+                let (heard, plan, begun) = (heard.clone(), Arc::clone(&plan), Arc::clone(&begun));
+                tokio::spawn(serve(client, server, heard, plan, begun));
             }
         });
-        Self { port, says, cut }
+        Self {
+            port,
+            says,
+            cut,
+            connections,
+        }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -79,6 +106,12 @@ impl Gateway {
         self.says.send_replace(says);
     }
 
+    /// All connections of now die without a word: what is said on them goes nowhere, and nobody is told.
+    pub(crate) fn kill_silently(&self) {
+        let begun = self.connections.begun.load(Ordering::SeqCst);
+        self.connections.dead.store(begun, Ordering::SeqCst);
+    }
+
     /// Plans a break; `None`: nothing breaks any more. What was planned before and did not happen.
     pub(crate) fn cut(&self, cut: Option<Cut>) -> Option<Cut> {
         std::mem::replace(&mut self.cut.lock().unwrap(), cut)
@@ -90,6 +123,7 @@ async fn serve(
     server: u16,
     says: watch::Receiver<Says>,
     plan: Arc<Mutex<Option<Cut>>>,
+    connections: Arc<Connections>,
 ) {
     let (from_client, to_client) = client.into_split();
     if matches!(*says.borrow(), Says::Nothing) {
@@ -98,6 +132,8 @@ async fn serve(
     let link = Link {
         client: AsyncMutex::new(to_client),
         says,
+        number: connections.begun.fetch_add(1, Ordering::SeqCst),
+        connections,
         ends: AtomicBool::new(false),
     };
     let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
@@ -112,6 +148,12 @@ async fn serve(
     }
 }
 
+impl Link {
+    fn is_dead(&self) -> bool {
+        self.number < self.connections.dead.load(Ordering::SeqCst)
+    }
+}
+
 async fn requests(
     mut client: OwnedReadHalf,
     mut server: OwnedWriteHalf,
@@ -122,6 +164,9 @@ async fn requests(
     while let Ok(read @ 1..) = client.read(&mut bytes).await {
         let message = &bytes[..read];
         let says = *link.says.borrow();
+        if link.is_dead() {
+            continue;
+        }
         match says {
             Says::Truth | Says::Slowly(_) => {
                 match due(plan) {
@@ -163,8 +208,11 @@ async fn answers(mut server: OwnedReadHalf, link: &Link) {
             _ => answer.chunks(answer.len()),
         };
         for piece in pieces {
-            if let Says::Slowly(pause) = says {
-                tokio::time::sleep(pause).await;
+            match says {
+                // The shortest sleep is a millisecond.
+                Says::Slowly(Duration::ZERO) => tokio::task::yield_now().await,
+                Says::Slowly(pause) => tokio::time::sleep(pause).await,
+                _ => {}
             }
             if client.write_all(piece).await.is_err() {
                 return;

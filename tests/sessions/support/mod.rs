@@ -19,4 +19,5 @@ pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod secrets;
 pub(crate) mod sentinel;
+pub(crate) mod servers;
 pub(crate) mod tls;

@@ -304,6 +304,11 @@ impl RedisServer {
         self.process = Some(wait_for("the port of before", launch));
     }
 
+    /// Makes saving fail: where the dump is to be, there is a folder that is not empty.
+    pub(crate) fn block_dump(&self) {
+        fs::create_dir_all(self.folder.path().join("dump.rdb").join("in the way")).unwrap();
+    }
+
     /// The clock of its machine, where it was started with one.
     pub(crate) fn clock(&self) -> &WallClock {
         self.setup.clock().expect("started with its own clock")

@@ -31,6 +31,13 @@ const HASTE: [(&str, &str); 6] = [
     ("ELECTION-TIMEOUT", "1000"),
 ];
 
+/// What keeps a sentinel from saying anything to its master, and from finding that it is gone: an hour.
+const QUIET: [(&str, &str); 3] = [
+    ("INFO-PERIOD", "3600000"),
+    ("PING-PERIOD", "3600000"),
+    ("PUBLISH-PERIOD", "3600000"),
+];
+
 /// After how long a failover that the sentinels were told of is tried again: by then they have done
 /// it, or have given up.
 const FAILOVER_ATTEMPT: Duration = Duration::from_secs(6);
@@ -77,7 +84,7 @@ impl Sentinels {
             replica.command::<()>(&["REPLICAOF", "127.0.0.1", &port]);
         }
         for sentinel in &all.sentinels {
-            hasten(sentinel);
+            set_periods(sentinel, &HASTE);
             sentinel.command::<()>(&["SENTINEL", "MONITOR", MASTER, "127.0.0.1", &port, "2"]);
             let set = |option, value| {
                 sentinel.command::<()>(&["SENTINEL", "SET", MASTER, option, value]);
@@ -93,8 +100,31 @@ impl Sentinels {
         all
     }
 
+    /// Sentinels that name one server, and never another: it has no replicas, and they do not look after
+    /// it. They say that it is at this port, which leads to it.
+    pub(crate) fn naming(server: RedisServer, port: u16) -> Self {
+        let setup = Setup::default().with_role(Role::Sentinel);
+        let sentinels = RedisServer::start_all(vec![setup; THREE]);
+        let port = port.to_string();
+        for sentinel in &sentinels {
+            set_periods(sentinel, &QUIET);
+            sentinel.command::<()>(&["SENTINEL", "MONITOR", MASTER, "127.0.0.1", &port, "2"]);
+            let option = ["down-after-milliseconds", "3600000"];
+            let words = ["SENTINEL", "SET", MASTER].into_iter().chain(option);
+            sentinel.command::<()>(&words.collect::<Vec<_>>());
+        }
+        Self {
+            servers: vec![server],
+            sentinels,
+        }
+    }
+
     pub(crate) fn servers(&self) -> &[RedisServer] {
         &self.servers
+    }
+
+    pub(crate) fn servers_mut(&mut self) -> &mut [RedisServer] {
+        &mut self.servers
     }
 
     pub(crate) fn server(&self, server: usize) -> &RedisServer {
@@ -144,7 +174,7 @@ impl Sentinels {
     /// Starts a sentinel again, with all that it knew.
     pub(crate) fn restart_sentinel(&mut self, sentinel: usize) {
         self.sentinels[sentinel].restart();
-        hasten(&self.sentinels[sentinel]);
+        set_periods(&self.sentinels[sentinel], &HASTE);
     }
 
     /// Makes one of the replicas the master, although that answers. Returns when all sentinels that
@@ -249,8 +279,8 @@ impl Drop for Sentinels {
 /// What a sentinel says of somebody.
 type Seen = BTreeMap<String, String>;
 
-fn hasten(sentinel: &RedisServer) {
-    let periods = HASTE.iter().flat_map(|(name, value)| [*name, *value]);
+fn set_periods(sentinel: &RedisServer, periods: &[(&str, &str)]) {
+    let periods = periods.iter().flat_map(|(name, value)| [*name, *value]);
     let words: Vec<&str> = ["SENTINEL", "DEBUG"].into_iter().chain(periods).collect();
     sentinel.command::<()>(&words);
 }
