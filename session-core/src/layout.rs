@@ -43,7 +43,7 @@ impl<T> Schema<T> {
             let _ = match lines.iter().find(|now| name_of(now) == name) {
                 Some(now) if is_encrypted(line) != is_encrypted(now) => writeln!(
                     advice,
-                    "- `{name}` was `{line}` and is `{now}`. Existing sessions' values of it cannot be \
+                    "- `{name}` was `{line}` and is `{now}`. Its value in existing sessions is not \
                      read: give the new form another name and copy the value, or accept what \
                      `on_unreadable` says."
                 ),
