@@ -1,5 +1,6 @@
 //! Why a session could not be read or stored, as applications see it.
 
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +60,13 @@ impl Error {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.error.is_gone()
+    }
+
+    /// Whether other requests changed the session during each try of a transaction: [`TransactError::Conflict`].
+    /// Nothing was stored.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.error.is_conflict()
     }
 
     /// Whether the guard refused the request, because a page of another site may have sent it: cross-site
@@ -176,7 +184,8 @@ impl Error {
         }
         let error = &self.error;
         // After another request's rotation, the browser can try again with the new cookie.
-        if error.is_store() || error.is_gone() || error.is_refused() {
+        let is_conflict = error.is_conflict();
+        if error.is_store() || error.is_gone() || error.is_refused() || is_conflict {
             Status::ServiceUnavailable
         } else if error.is_too_large() {
             Status::PayloadTooLarge
@@ -341,6 +350,18 @@ impl<E> From<Error> for TransactError<E> {
     }
 }
 
+/// For closures that cannot fail: `visit.transact(|visit| Ok::<_, Infallible>(visit.items += 1)).await?` where
+/// [`Error`] is returned.
+impl From<TransactError<Infallible>> for Error {
+    fn from(error: TransactError<Infallible>) -> Self {
+        match error {
+            TransactError::Aborted(never) => match never {},
+            TransactError::Conflict => EngineError::conflict().into(),
+            TransactError::Failed(error) => error,
+        }
+    }
+}
+
 impl<E> From<EngineError> for TransactError<E> {
     fn from(error: EngineError) -> Self {
         Self::Failed(error.into())
@@ -374,5 +395,19 @@ impl<E: StdError + 'static> StdError for TransactError<E> {
             Self::Conflict => None,
             Self::Failed(error) => error.source(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_whose_closure_cannot_fail_has_the_error_of_all_else() {
+        let conflict = Error::from(TransactError::<Infallible>::Conflict);
+        assert!(conflict.is_conflict());
+        assert_eq!(conflict.status(), Status::ServiceUnavailable);
+        let failed = Error::from(EngineError::store("away"));
+        assert!(Error::from(TransactError::<Infallible>::Failed(failed)).is_store());
     }
 }

@@ -109,7 +109,9 @@ impl<T: SessionData> Session<T> {
     /// Ends the session. Call it when somebody logs out.
     ///
     /// The record is deleted, the cookie is removed, and no request under way can bring the session back.
-    /// For the rest of this request, the data has its defaults and changes are dropped.
+    /// For the rest of this request, the data has its defaults and changes are dropped. To leave a notice for
+    /// the next page, assign `None` to the `identity` field instead: that ends the session too, and begins a
+    /// new one with what this request wrote.
     ///
     /// If nobody knows whether the store did it, the response is 503: send the logout again.
     #[doc(alias = "logout")]

@@ -122,7 +122,7 @@ mod type_name;
 /// | none | The last writer wins, for this field alone. | any serde type | A request that changed another field never undoes it. |
 /// | `counter` | Both differences are added. | integers of at most 64 bits, up to `i64::MAX` | Every assignment is a difference: `views = 0` subtracts what was read. A counter that would leave its type's range is a 500, and nothing is stored. |
 /// | `max`, `min` | The largest (smallest) stays. | integers of at most 64 bits | Assigning the other way is a reset; the last reset wins. |
-/// | `entries` | Both entries are kept; for one entry, the last writer wins. Removing one removes only that one. | `BTreeMap`, `HashMap`; keys with `Display` and `FromStr` | Each entry is stored on its own, and a load reads the whole session. An entry that cannot be read is left out; the others stay. |
+/// | `entries` | Both entries are kept; for one entry, the last writer wins (to add one to an entry, use a transaction). Removing one removes only that one. | `BTreeMap`, `HashMap`; keys with `Display` and `FromStr` | Each entry is stored on its own, and a load reads the whole session. An entry that cannot be read is left out; the others stay. |
 /// | `once` | Exactly one gets the value, by `Visit::take_field(&mut visit).await`; the others get `None`. | an `Option` | It leaves the store at once, even if the request fails afterwards. |
 ///
 /// The other options:

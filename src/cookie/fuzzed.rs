@@ -112,17 +112,16 @@ mod tests {
             .collect()
     }
 
-    /// The best of several tries: other work may slow some down.
-    fn time(bytes: &[u8]) -> Duration {
-        let tries = (0..10).map(|_| {
-            let began = Instant::now();
+    fn time(times: usize, bytes: &[u8]) -> Duration {
+        let began = Instant::now();
+        for _ in 0..times {
             read(bytes);
-            began.elapsed()
-        });
-        tries.min().unwrap_or_default()
+        }
+        began.elapsed()
     }
 
-    /// Ten times the bytes take ten times as long. A quadratic reader would take a hundred times.
+    /// Ten times the bytes, once, take as long as the bytes ten times. A quadratic reader would take ten times
+    /// as long. The best of several tries counts: other work slows some down, of either kind alike.
     #[test]
     fn a_header_of_any_length_takes_as_long_as_it_is() {
         let few = cookies(2).join("; ");
@@ -146,10 +145,15 @@ mod tests {
             &many,
             &distinct,
         ] {
-            let [short, long] = [10_000, 100_000].map(|len| time(&repeated(part, len)));
+            let [short, long] = [10_000, 100_000].map(|len| repeated(part, len));
+            let tries = || (0..10).map(|_| (time(10, &short), time(1, &long)));
+            let (short, long) = tries()
+                .fold((Duration::MAX, Duration::MAX), |best, (short, long)| {
+                    (best.0.min(short), best.1.min(long))
+                });
             let part: String = part.chars().take(20).collect();
             println!("{part:?}: {short:?}, {long:?}");
-            assert!(long < 40 * short, "{part:?}: {short:?}, {long:?}");
+            assert!(long < 5 * short, "{part:?}: {short:?}, {long:?}");
         }
     }
 

@@ -170,7 +170,7 @@ fn its_line_for_redis_is_read() {
 /// The first words of the README's guarantees, by number.
 fn guarantees() -> Vec<(usize, String)> {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let readme = readme.replace("\n   ", " ");
+    let readme = readme.replace("\n    ", " ").replace("\n   ", " ");
     let bold = readme.lines().filter_map(|line| {
         let (number, rest) = line.split_once(". **")?;
         let (title, _) = rest.split_once(".**")?;

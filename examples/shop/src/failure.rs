@@ -30,10 +30,6 @@ impl From<Error> for Failure {
 
 impl From<TransactError<Infallible>> for Failure {
     fn from(error: TransactError<Infallible>) -> Self {
-        match error {
-            TransactError::Failed(error) => Self::Session(error),
-            TransactError::Aborted(never) => match never {},
-            TransactError::Conflict => Self::Other(Status::Conflict),
-        }
+        Self::Session(error.into())
     }
 }
