@@ -113,7 +113,12 @@ impl Site {
     }
 
     pub(crate) async fn of(servers: Servers) -> Self {
-        let app = App::on(&servers, "500ms").await;
+        Self::within("500ms", servers).await
+    }
+
+    /// With another deadline than [`DEADLINE`].
+    pub(crate) async fn within(deadline: &str, servers: Servers) -> Self {
+        let app = App::on(&servers, deadline).await;
         // Until all servers know the scripts.
         let mut known = vec![false; servers.masters().len()];
         while known.contains(&false) {
