@@ -310,7 +310,7 @@ fn no_line_at_any_level_tells_a_secret() {
         for expected in [
             "replaced long ago",
             "cannot be read",
-            "no session",
+            "not a session",
             "WRONGPASS",
         ] {
             assert!(!log.with(expected).is_empty(), "{expected}: {lines:#?}");
