@@ -101,7 +101,7 @@ impl Cluster {
     ) -> Result<Answer, Error> {
         let inner = &self.0;
         let slot = map::slot(key);
-        let (mut next, mut failed) = (None, None);
+        let (mut next, mut failed, mut waited_for) = (None, None, None);
         loop {
             let (shared, asking) = match next.take() {
                 Some(next) => next,
@@ -113,6 +113,8 @@ impl Cluster {
             };
             let is_over = Instant::now() + PAUSE >= deadline;
             match advice(error, &shared.host()) {
+                // Why it waited says more than that its last try came too late.
+                Advice::LookAgain if is_over => return waited_for.map_or(answer, Err),
                 _ if is_over => return answer,
                 Advice::Moved(address) => {
                     let owner = inner.moved(slot, &address);
@@ -125,6 +127,7 @@ impl Cluster {
                 }
                 Advice::Ask(address) => next = Some((inner.node(&address), true)),
                 Advice::Wait => {
+                    waited_for = answer.err();
                     inner.ask_for_map();
                     sleep(PAUSE).await;
                 }
