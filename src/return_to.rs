@@ -4,7 +4,9 @@ use std::fmt;
 
 use rocket::Request;
 use rocket::form::{self, FromFormField, ValueField};
+use rocket::http::impl_from_uri_param_identity;
 use rocket::http::uri::Origin;
+use rocket::http::uri::fmt::{Formatter, Query, UriDisplay};
 use rocket::response::{self, Redirect, Responder};
 
 /// Where a visitor wanted to go before a guard with `redirect` sent them to log in: a form field, a query
@@ -88,6 +90,15 @@ impl<'v> FromFormField<'v> for ReturnTo {
         Some(<Self as Default>::default())
     }
 }
+
+/// `uri!(form(next = next))`: back to the login form, when a login fails.
+impl UriDisplay<Query> for ReturnTo {
+    fn fmt(&self, f: &mut Formatter<'_, Query>) -> fmt::Result {
+        f.write_value(self.to_string())
+    }
+}
+
+impl_from_uri_param_identity!([Query] ReturnTo);
 
 /// A 303 to the place.
 impl<'r> Responder<'r, 'static> for ReturnTo {

@@ -75,7 +75,9 @@ mod data;
 /// Each has its own copy of the data, and they merge like concurrent requests. A guard hands over its
 /// changes when it is dropped; a guard that begins later sees them. When one ends the session or changes
 /// the user, all others show the request's present session. Changes that they had not handed over are
-/// dropped with a warning.
+/// dropped with a warning, and their `save` fails with [`Error::is_gone`]. A borrow that lives across an
+/// assignment of another user, such as `let visit = &mut *guard`, still writes to the old one;
+/// [`log_in`](Self::log_in) has no such gap.
 pub struct Session<T: SessionData> {
     request: Arc<RequestSession<T>>,
     /// What this guard holds, and when in the request it read that.
@@ -181,8 +183,8 @@ impl<T: SessionData> Session<T> {
         **self = T::SCHEMA.defaults();
     }
 
-    /// "Remember me": the session lives as long as the option `remember` says, 30 days by default, and
-    /// its cookie outlives the browser's session.
+    /// "Remember me": the session lives as long as the option `remember` says, 30 days by default, whether it
+    /// is used or not, and its cookie outlives the browser's session.
     ///
     /// This holds until the session ends. It does nothing for a session without data.
     #[doc(alias = "remember_me")]

@@ -129,14 +129,26 @@ use crate::managed::Managed;
 
 /// Replaces the store and the clock of all session types of an application.
 ///
-/// Clones share one kit.
+/// Clones share one kit. Rockets in which one kit is installed share its sessions, as processes do.
 #[derive(Clone, Debug, Default)]
 pub struct TestKit(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     clock: Arc<ManualClock>,
+    sessions: MemoryStore,
     is_broken: AtomicBool,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let clock = Arc::<ManualClock>::default();
+        Self {
+            sessions: MemoryStore::with_clock(clock.clone()),
+            clock,
+            is_broken: AtomicBool::default(),
+        }
+    }
 }
 
 impl TestKit {
@@ -255,14 +267,8 @@ impl TestKit {
         now(self.read(rocket, cookies))
     }
 
-    pub(crate) fn clock(&self) -> Arc<ManualClock> {
-        Arc::clone(&self.0.clock)
-    }
-
     pub(crate) fn store(&self) -> Arc<dyn Store> {
-        let inner = MemoryStore::with_clock(self.clock());
-        let kit = self.clone();
-        Arc::new(KitStore { inner, kit })
+        self.0.clone()
     }
 }
 
@@ -431,23 +437,17 @@ fn now<R>(future: impl Future<Output = R>) -> R {
     })
 }
 
-#[derive(Debug)]
-struct KitStore {
-    inner: MemoryStore,
-    kit: TestKit,
-}
-
-impl KitStore {
+impl Inner {
     fn check(&self) -> Result<&MemoryStore, Error> {
-        if self.kit.0.is_broken.load(Ordering::SeqCst) {
+        if self.is_broken.load(Ordering::SeqCst) {
             return Err(Error::store("the test has broken the store"));
         }
-        Ok(&self.inner)
+        Ok(&self.sessions)
     }
 }
 
 #[rocket::async_trait]
-impl Store for KitStore {
+impl Store for Inner {
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
         self.check()?.load(key, wanted).await
     }
@@ -465,7 +465,7 @@ impl Store for KitStore {
     }
 
     fn now(&self) -> Timestamp {
-        self.inner.now()
+        self.sessions.now()
     }
 
     fn user_index(&self) -> Option<&dyn UserIndex> {
@@ -478,9 +478,9 @@ impl Store for KitStore {
 }
 
 #[rocket::async_trait]
-impl UserIndex for KitStore {
+impl UserIndex for Inner {
     fn present(&self) -> Mark {
-        self.inner.present()
+        self.sessions.present()
     }
 
     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {

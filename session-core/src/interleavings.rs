@@ -2,7 +2,7 @@
 //! browsers and thieves may do, in every order, within bounds.
 //!
 //! - [`explore`] tries all interleavings of a world, breadth first.
-//! - [`real`] calls the real code with small numbers in the place of secrets and instants: the load,
+//! - [`real`] calls the real code with small numbers instead of secrets and instants: the load,
 //!   the plan, the update and the memory store are those that an application runs.
 //! - [`commit`] is about messages: "one commit: sent once, never late".
 //! - [`tokens`] is about cookies: who can open, end and overwrite what.

@@ -54,7 +54,10 @@ pub mod redis;
 /// - **Unknown is not failed.** Answer [`Error::unknown`] if a write may have happened or still may: the
 ///   connection broke, or no answer came in time. Answer [`Error::store`] if it certainly did not happen: the
 ///   server refused it, or you never sent it.
-/// - **Every call answers within [`timeout`](Self::timeout)**, also under load and in an outage.
+/// - **Every call answers within [`timeout`](Self::timeout)**, also under load and in an outage. The store
+///   itself sees to that; the option `timeout` of the configuration is for Redis.
+/// - **What you have answered stays.** If sessions outlive your process, write them to disk before you answer,
+///   deletes too, or say what a crash may undo: a logout, for example.
 /// - **Touch only the named fields.** Keep all others: an older or newer build may own them. A name is any
 ///   text and a value any bytes. You may use names that begin with `@` yourself, except those with
 ///   [`DEADLINE_PREFIX`](crate::fields::DEADLINE_PREFIX) and [`PARENT`](crate::fields::PARENT); never load
@@ -89,7 +92,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Only if the system fails: [`Error::unknown`] if the session may have been stored.
+    /// Only if the system fails: [`Error::unknown`] if the session may have been stored, or may still be. Then
+    /// nobody has its token, and it is removed when it expires.
     async fn create(&self, key: Key, record: Record) -> Result<Created, Error>;
 
     /// Changes a session with [`Update::apply_to`]. An update without changes is a touch: it extends the
@@ -142,23 +146,30 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 ///
 /// ```rust
 /// # use std::collections::HashMap;
-/// # use std::sync::{Mutex, PoisonError};
+/// # use std::sync::{Mutex, MutexGuard, PoisonError};
 /// # use session_core::clock::{Clock as _, SystemClock};
 /// # use session_core::{error::Error, store::{UserIndex, async_trait}};
 /// # use session_core::users::{Mark, Roster, Step, Stepped, UserKey};
-/// struct Users(Mutex<HashMap<UserKey, Roster>>); // here: your database
+/// struct Users(Mutex<(HashMap<UserKey, Roster>, Mark)>); // here: your database
+///
+/// impl Users {
+///     fn lock(&self) -> MutexGuard<'_, (HashMap<UserKey, Roster>, Mark)> {
+///         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+///     }
+/// }
 ///
 /// #[async_trait]
 /// impl UserIndex for Users {
-///     // A login in the same millisecond as the end of all sessions is refused.
 ///     fn present(&self) -> Mark {
-///         Mark::new(SystemClock.now().as_millis())
+///         self.lock().1
 ///     }
 ///
 ///     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
-///         let mut rosters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-///         let roster = rosters.entry(user).or_default();
-///         Ok(step.apply_to(roster, SystemClock.now(), self.present()))
+///         let mut users = self.lock();
+///         let (rosters, mark) = &mut *users;
+///         let stepped = step.apply_to(rosters.entry(user).or_default(), SystemClock.now(), *mark);
+///         *mark = mark.next(); // what is answered lies behind
+///         Ok(stepped)
 ///     }
 /// }
 /// ```
@@ -239,7 +250,8 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
 }
 
-/// The key of a session in a store. You may log its `Display`.
+/// The key of a session in a store. You may log its `Display`, which is unique and the same in every later
+/// version: use it as the key in your store.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub struct Key {

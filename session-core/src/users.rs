@@ -19,7 +19,7 @@ use crate::token::SessionId;
 pub(crate) const ENDED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The key of a user's [`Roster`] in a store: the session type, and a digest of the identity. You may log
-/// its `Display`.
+/// its `Display`, which is unique and the same in every later version: use it as the key in your store.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub struct UserKey {
@@ -98,8 +98,9 @@ fn canonical(value: &Value, is_unordered: bool) -> String {
 
 /// A point in the order of a store's steps. Only a store makes and compares these.
 ///
-/// A store with a clock uses its time in microseconds, estimated from below. A store in a single process
-/// counts its steps.
+/// A store with a clock uses its time in microseconds, estimated from below. A store that ends with its
+/// process counts its steps. Marks never go back: if rosters outlive the process, so must the count, or
+/// users whose sessions were ended are refused for a day.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]

@@ -168,9 +168,9 @@ mod type_name;
 /// | `Name = path` | On the struct: admits a session if this function says so, a `fn(&Visit) -> bool`. |
 /// | `async` | The function is an `async fn(&Visit, &Request<'_>) -> Result<bool, Status>`, and may ask a database. An error is the response's status. |
 /// | `within = "5m"` | Admits only a user who logged in at most this long ago (OWASP ASVS 7.5.1), with or without a function. Needs an `identity`. |
-/// | `status = 403` | A visitor who is turned away gets this error, from your own catcher. |
+/// | `status = 403` | A visitor who is turned away gets this error, from your own catcher. Excludes `redirect`: to send strangers to the login and answer others with 403, take the identity's guard first, then this one. |
 /// | `redirect = "/login"` | A visitor who is turned away is sent there with a 303. A GET appends the page as `?next=…`; `ReturnTo` brings the visitor back, and is always a path on this host. |
-/// | neither | A request that is turned away is forwarded to the next matching route; without one, it is a 401, or a 403 if the function said no. |
+/// | neither | A request that is turned away is forwarded to the next matching route; without one, it is a 401, or a 403 if the function said no, which it is asked about strangers too. |
 ///
 /// A `#[cfg(…)]` on a field applies to what is generated for it, too.
 #[proc_macro_attribute]

@@ -50,6 +50,18 @@ async fn what_is_seeded_is_there_until_its_own_deadline_and_what_is_left_is_read
     assert_eq!(visit.views, 1);
 }
 
+/// As processes with one store do. Rocket's tracked client is one browser, so a test of two has two.
+#[tokio::test]
+async fn rockets_with_one_kit_share_its_sessions() {
+    let kit = TestKit::new();
+    let rocket = || quiet().attach(Visit::fairing()).mount("/", routes![view]);
+    let first = Client::tracked(kit.install(rocket())).await.unwrap();
+    let second = Client::tracked(kit.install(rocket())).await.unwrap();
+    let response = first.get("/").dispatch().await;
+    let visit: Visit = kit.read(second.rocket(), &response).await.unwrap();
+    assert_eq!(visit.views, 1);
+}
+
 #[session(cookie = "admin", parent = Visit)]
 struct Admin {
     acts: u32,

@@ -330,8 +330,8 @@ impl<T: SessionData> RequestSession<T> {
 
     pub(super) fn dropped(&self, key: Key) {
         warn!(
-            "session {key}: dropped a request's changes, because another request had ended the \
-             session or replaced its token"
+            "session {key}: dropped a request's changes, because its session was ended or got \
+             another token meanwhile"
         );
     }
 
