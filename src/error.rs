@@ -314,9 +314,14 @@ impl fmt::Display for Error {
     }
 }
 
+/// Rocket logs this for each guard that fails.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
+        match self.denied {
+            // Nobody used anything wrongly.
+            Some(status) => write!(f, "Denied with {} ({})", status.code, self.error),
+            None => self.error.fmt(f),
+        }
     }
 }
 
@@ -401,6 +406,13 @@ impl<E: StdError + 'static> StdError for TransactError<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_visitor_who_is_turned_away_is_no_wrong_use() {
+        let denied = format!("{:?}", Error::denied(Status::SeeOther));
+        let expected = "Denied with 303 (a guard of the session turned the request away)";
+        assert_eq!(denied, expected);
+    }
 
     #[test]
     fn a_transaction_whose_closure_cannot_fail_has_the_error_of_all_else() {

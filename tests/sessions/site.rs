@@ -10,47 +10,32 @@ use crate::support::process::wait_for;
 use crate::support::redis::RedisServer;
 use crate::support::servers::{Servers, Topology};
 
+/// The tests of one function, a topology each.
+macro_rules! tests_of {
+    ($test:ident: $($name:ident $topology:ident),+) => {
+        mod $test {
+            use crate::support::servers::Topology;
+
+            $(#[tokio::test]
+            async fn $name() {
+                super::$test(Topology::$topology).await;
+            })+
+        }
+    };
+}
+
 /// Makes tests of functions that take a topology: `name::on_one_server`, `name::under_sentinels` and
 /// `name::on_a_cluster`.
 macro_rules! on_each_topology {
     ($($test:ident),+ $(,)?) => {
-        $(mod $test {
-            use crate::support::servers::Topology;
-
-            #[tokio::test]
-            async fn on_one_server() {
-                super::$test(Topology::One).await;
-            }
-
-            #[tokio::test]
-            async fn under_sentinels() {
-                super::$test(Topology::Sentinel).await;
-            }
-
-            #[tokio::test]
-            async fn on_a_cluster() {
-                super::$test(Topology::Cluster).await;
-            }
-        })+
+        $($crate::site::tests_of!($test: on_one_server One, under_sentinels Sentinel, on_a_cluster Cluster);)+
     };
 }
 
 /// The same for what a node of a cluster cannot be.
 macro_rules! on_each_topology_but_a_cluster {
     ($($test:ident),+ $(,)?) => {
-        $(mod $test {
-            use crate::support::servers::Topology;
-
-            #[tokio::test]
-            async fn on_one_server() {
-                super::$test(Topology::One).await;
-            }
-
-            #[tokio::test]
-            async fn under_sentinels() {
-                super::$test(Topology::Sentinel).await;
-            }
-        })+
+        $($crate::site::tests_of!($test: on_one_server One, under_sentinels Sentinel);)+
     };
 }
 
@@ -79,7 +64,9 @@ macro_rules! alone_on_each_topology {
     };
 }
 
-pub(crate) use {alone_on_each_topology, on_each_topology, on_each_topology_but_a_cluster};
+pub(crate) use {
+    alone_on_each_topology, on_each_topology, on_each_topology_but_a_cluster, tests_of,
+};
 
 /// How long a load or a commit may take.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(500);
