@@ -36,27 +36,18 @@ pub(crate) struct Action {
     steps: u32,
 }
 
-pub(crate) const READ: Action = Action {
-    name: "read",
-    steps: 1,
-};
-pub(crate) const COUNT: Action = Action {
-    name: "count",
-    steps: 2,
-};
+pub(crate) const READ: Action = Action::new("read", 1);
+pub(crate) const COUNT: Action = Action::new("count", 2);
 /// Loads the session, loads it again, commits.
-pub(crate) const BUY: Action = Action {
-    name: "buy",
-    steps: 3,
-};
-pub(crate) const LOGIN: Action = Action {
-    name: "login",
-    steps: 2,
-};
-pub(crate) const LOGOUT: Action = Action {
-    name: "logout",
-    steps: 2,
-};
+pub(crate) const BUY: Action = Action::new("buy", 3);
+pub(crate) const LOGIN: Action = Action::new("login", 2);
+pub(crate) const LOGOUT: Action = Action::new("logout", 2);
+
+impl Action {
+    const fn new(name: &'static str, steps: u32) -> Self {
+        Self { name, steps }
+    }
+}
 
 impl World {
     /// Sends a request, and notes how it went.

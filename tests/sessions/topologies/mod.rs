@@ -11,6 +11,7 @@ use rocket::serde::Serialize;
 use rocket::{Build, Rocket};
 
 use crate::app::Visit;
+use crate::site::key;
 use crate::support::http::{Browser, Server};
 
 /// The application with its sessions where the keys of the database say.
@@ -45,10 +46,4 @@ async fn launch(rocket: Rocket<Build>) -> Server {
 async fn view(browser: &mut Browser) -> (u16, String) {
     let response = browser.get("/view").await;
     (response.status, response.text())
-}
-
-/// The Redis key of a browser's session.
-async fn key(browser: &mut Browser) -> String {
-    let id = browser.get("/id").await.text();
-    format!("session:visit:{id}")
 }

@@ -14,13 +14,12 @@ use deadpool_redis::redis::{self, ConnectionInfo, FromRedisValue as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use self::map::{Address, Map, Range};
+use self::map::{Map, Range};
 use self::route::{Advice, Choice, State, advice};
 use self::time::ClusterTime;
-use super::dial::To;
+use super::dial::{Address, To, at};
 use super::error::{no_node, not_a_cluster, refused, timed_out};
 use super::flight::{Flight, SingleFlight};
-use super::sentinel::at;
 use super::servers::{Answer, Request, Settings, Skew};
 use super::shared::Shared;
 use crate::clock::Timestamp;
@@ -64,7 +63,7 @@ struct Inner {
 }
 
 /// What is known of the cluster.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Nodes {
     /// The epoch of the map.
     epoch: u64,
@@ -317,14 +316,7 @@ impl Inner {
 
     fn change<R>(&self, what: impl FnOnce(&mut Nodes) -> R) -> R {
         let mut nodes = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        let mut new = Nodes {
-            epoch: nodes.epoch,
-            map: nodes.map.clone(),
-            by_address: nodes.by_address.clone(),
-        };
-        let result = what(&mut new);
-        *nodes = Arc::new(new);
-        result
+        what(Arc::make_mut(&mut nodes))
     }
 
     fn take(self: &Arc<Self>, epoch: u64, ranges: Vec<Range>) {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, FromRedisValue as _,
-    ProtocolVersion, PushInfo, RedisError, RedisResult, ServerErrorKind, Value,
+    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
+    FromRedisValue as _, ProtocolVersion, PushInfo, RedisError, RedisResult, ServerErrorKind,
+    Value,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -50,6 +51,28 @@ pub(super) enum To {
     Master(Arc<Sentinels>),
     /// A node of a cluster. It refuses keys that it does not own.
     Node(ConnectionInfo),
+}
+
+/// A host and a port.
+pub(super) type Address = (String, u16);
+
+/// The same connection settings, for another server.
+pub(super) fn at(info: &ConnectionInfo, (host, port): &Address) -> ConnectionInfo {
+    let (host, port) = (host.clone(), *port);
+    let address = match info.addr().clone() {
+        ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure,
+            tls_params,
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    info.clone().set_addr(address)
 }
 
 pub(super) struct Dialled {

@@ -6,12 +6,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, RedisResult,
-};
+use deadpool_redis::redis::{self, AsyncConnectionConfig, Client, ConnectionInfo, RedisResult};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::dial::{Address, at};
 use super::error::{no_master, of_redis, timed_out};
 use crate::error::Error;
 
@@ -25,9 +24,6 @@ pub(super) struct Sentinels {
     /// How to connect to the master. The sentinels say where it is.
     server: ConnectionInfo,
 }
-
-/// A host and a port.
-type Address = (String, u16);
 
 impl Sentinels {
     pub(super) fn new(
@@ -103,25 +99,6 @@ fn elected(named: &[Address], all: usize, waiting: usize) -> Option<&Address> {
     let votes = |address: &Address| named.iter().filter(|named| *named == address).count();
     let elected = named.iter().max_by_key(|address| votes(address))?;
     (votes(elected) > all / 2 || waiting == 0).then_some(elected)
-}
-
-/// The same connection settings, for another server.
-pub(super) fn at(info: &ConnectionInfo, (host, port): &Address) -> ConnectionInfo {
-    let (host, port) = (host.clone(), *port);
-    let address = match info.addr().clone() {
-        ConnectionAddr::TcpTls {
-            insecure,
-            tls_params,
-            ..
-        } => ConnectionAddr::TcpTls {
-            host,
-            port,
-            insecure,
-            tls_params,
-        },
-        _ => ConnectionAddr::Tcp(host, port),
-    };
-    info.clone().set_addr(address)
 }
 
 #[cfg(test)]

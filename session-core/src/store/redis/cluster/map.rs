@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use deadpool_redis::redis::{FromRedisValue as _, Value};
 
-const SLOTS: u16 = 16_384;
+use crate::store::redis::dial::Address;
 
-/// A host and a port.
-pub(crate) type Address = (String, u16);
+const SLOTS: u16 = 16_384;
 
 /// The first and the last slot of a range, and its node.
 pub(super) type Range = (u16, u16, Address);

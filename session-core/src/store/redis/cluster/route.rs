@@ -1,7 +1,8 @@
 //! Where a call goes next, and whose map counts. Pure.
 
-use super::map::{self, Address};
+use super::map;
 use crate::error::Error;
+use crate::store::redis::dial::Address;
 use crate::store::redis::error::refused;
 
 /// What to do about a failed call.
