@@ -136,12 +136,7 @@ pub mod __private {
     pub use crate::private::*;
 }
 
-/// Compiles the programs in these files, so that they cannot rot. They need all features.
+/// Compiles and runs the README's programs, which need all features.
 #[cfg(all(doctest, feature = "redis", feature = "testing"))]
-mod documentation {
-    #[doc = include_str!("../README.md")]
-    mod readme {}
-
-    #[doc = include_str!("../DESIGN.md")]
-    mod design {}
-}
+#[doc = include_str!("../README.md")]
+mod readme {}
