@@ -9,7 +9,7 @@ use rocket::figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 use session_core::engine::Engine;
 use session_core::expiry::Lifetime;
-use session_core::nearest::nearest;
+use session_core::nearest::{advice, nearest};
 use session_core::options::{Options, Prefix, SameSite};
 use session_core::options::{parse_duration, parse_same_site, parse_size, parse_when_full};
 use session_core::schema::SessionData;
@@ -300,8 +300,8 @@ impl Keys<'_> {
         let known = [Options::NAMES, OF_CONFIGURATION].concat();
         match keys.keys().find(|key| !known.contains(&key.as_str())) {
             Some(key) => Err(format!(
-                "`{table}.{key}` is no option; {}",
-                did_you_mean(key, &known)
+                "`{table}.{key}` is not an option; {}",
+                advice(key, &known)
             )),
             None => Ok(()),
         }
@@ -351,13 +351,13 @@ pub(crate) fn unknown_tables(figment: &Figment, names: &[&str]) -> Vec<String> {
         if is_table && !names.contains(&key.as_str()) {
             Some(format!(
                 "`sessions.{key}` configures no session type; {}",
-                did_you_mean(key, names)
+                advice(key, names)
             ))
         } else if !is_table && !OF_ALL.contains(&key.as_str()) {
             let known = [names, OF_ALL].concat();
             Some(format!(
                 "`sessions.{key}` is neither a table of a session type nor an option for all types; {}",
-                did_you_mean(key, &known)
+                advice(key, &known)
             ))
         } else {
             None
@@ -383,13 +383,6 @@ pub(crate) fn misnamed_database(figment: &Figment) -> Option<String> {
 fn dict(figment: &Figment, key: &str) -> Dict {
     let value = figment.find_value(key).ok();
     value.and_then(Value::into_dict).unwrap_or_default()
-}
-
-fn did_you_mean(word: &str, known: &[&str]) -> String {
-    match nearest(word, known) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("write one of `{}`", known.join("`, `")),
-    }
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ impl<T: SessionData> CsrfFairing<T> {
         let parse = |text: &String| {
             Origin::parse(text).ok_or_else(|| {
                 format!(
-                    "`.trust({text:?})`: this is no origin; write scheme, host and perhaps a port, \
+                    "`.trust({text:?})`: this is not an origin; write scheme, host and perhaps a port, \
                      like \"https://app.example.com\""
                 )
             })

@@ -1,4 +1,37 @@
-//! Guesses the word behind a typo.
+//! Guesses the word behind a typo, or behind a word of another session library.
+
+/// What to write for a word that is not one of `known`.
+#[must_use]
+pub fn advice(word: &str, known: &[&str]) -> String {
+    let in_another_library = of_another_library(word).filter(|_| known.contains(&"idle"));
+    if let Some(advice) = in_another_library {
+        return advice.to_owned();
+    }
+    match nearest(word, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("write one of `{}`", known.join("`, `")),
+    }
+}
+
+/// The counterpart of an option of express-session, tower-sessions, actix-session or Django.
+fn of_another_library(word: &str) -> Option<&'static str> {
+    let word = word.replace('_', "").to_ascii_lowercase();
+    Some(match word.as_str() {
+        "secret" | "secretkey" | "signed" => "remove it: the token is random, so nothing is signed",
+        "maxage" | "cookieage" | "expires" | "expiry" | "timeout" | "sessionttl" => {
+            "write `idle` for the time since the last request, `absolute` for the time since the login"
+        }
+        "rolling" => "remove it: `idle` counts from the last request",
+        "resave" | "saveuninitialized" | "alwayssave" | "saveeveryrequest" => {
+            "remove it: a session is stored when a field changes"
+        }
+        "httponly" => "remove it: the cookie is always `HttpOnly`",
+        "store" | "engine" => {
+            "write `url` in `[default.databases.sessions]` for Redis, or `.store(…)` on the fairing"
+        }
+        _ => return None,
+    })
+}
 
 /// The known word closest to `word`, if one is close enough.
 #[must_use]
@@ -45,6 +78,17 @@ mod tests {
         assert_eq!(nearest("samesite", KNOWN), Some("same_site"));
         assert_eq!(nearest("absolut", KNOWN), Some("absolute"));
         assert_eq!(nearest("aliases", KNOWN), None);
+    }
+
+    #[test]
+    fn translates_the_words_of_other_libraries() {
+        assert!(advice("maxAge", KNOWN).contains("`idle`"));
+        assert!(advice("max_age", KNOWN).contains("`absolute`"));
+        assert!(advice("secret", &["idle", "secure"]).contains("random"));
+        assert!(advice("idel", KNOWN).contains("did you mean `idle`?"));
+        assert!(advice("colour", KNOWN).ends_with("`skip`, `alias`"));
+        // A table without lifetimes is not about a session.
+        assert_eq!(advice("maxAge", &["url"]), "write one of `url`");
     }
 
     #[test]

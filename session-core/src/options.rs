@@ -222,7 +222,7 @@ impl Options<'_> {
         } else {
             return None;
         };
-        let message = format!("`{path}` is no cookie path; {fix}");
+        let message = format!("`{path}` is not a cookie path; {fix}");
         Some(Fault::new("path", message))
     }
 
@@ -234,7 +234,7 @@ impl Options<'_> {
             "an empty domain says nothing; remove `domain` to keep the cookie on this host".into()
         } else if !domain.split('.').all(is_label) {
             format!(
-                "`{domain}` is no domain; write the host alone, like \
+                "`{domain}` is not a domain; write the host alone, like \
                  `domain = \"example.com\"`, without scheme, port and path"
             )
         } else {
@@ -250,7 +250,7 @@ impl Options<'_> {
             faults.push(Fault::new("max_sessions", message));
         }
         if self.when_full.is_some() && self.max_sessions.is_none() {
-            let message = "there is no limit that could be reached; declare `max_sessions` too";
+            let message = "`when_full` requires a limit; declare `max_sessions` too";
             faults.push(Fault::new("when_full", message).beside("max_sessions", self.max_sessions));
         }
         let not_indexed = self.indexed == Some(false);
@@ -260,7 +260,7 @@ impl Options<'_> {
         ] {
             if not_indexed && is_declared {
                 let message = format!(
-                    "nobody knows which sessions a user has; remove `indexed = false`, or `{option}`"
+                    "`{option}` requires the index of users; remove `indexed = false`, or `{option}`"
                 );
                 faults.push(Fault::new(option, message));
             }
@@ -382,7 +382,7 @@ pub fn parse_when_full(text: &str) -> Result<WhenFull, String> {
         "end_oldest" => Ok(WhenFull::EndOldest),
         "refuse" => Ok(WhenFull::Refuse),
         _ => Err(format!(
-            "\"{text}\" is no value of `when_full`; write \"end_oldest\" or \"refuse\""
+            "\"{text}\" is not a value of `when_full`; write \"end_oldest\" or \"refuse\""
         )),
     }
 }
@@ -398,7 +398,7 @@ pub fn parse_same_site(text: &str) -> Result<SameSite, String> {
         "None" => Ok(SameSite::None),
         "Strict" => Ok(SameSite::Strict),
         _ => Err(format!(
-            "\"{text}\" is no value of `same_site`; write \"Lax\", \"Strict\" or \"None\""
+            "\"{text}\" is not a value of `same_site`; write \"Lax\", \"Strict\" or \"None\""
         )),
     }
 }
@@ -420,7 +420,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         Ok(Err(error)) => error.to_string(),
     };
     Err(format!(
-        "\"{text}\" is no duration ({reason}); write one like \"90s\", \"30m\" or \"12h\""
+        "\"{text}\" is not a duration ({reason}); write one like \"90s\", \"30m\" or \"12h\""
     ))
 }
 
@@ -435,7 +435,7 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
     let size = size
         .and_then(|size| usize::try_from(size.as_u64()).map_err(|_| String::from("out of range")));
     size.map_err(|reason| {
-        format!("\"{text}\" is no size ({reason}); write one like \"64KiB\" or \"1MiB\"")
+        format!("\"{text}\" is not a size ({reason}); write one like \"64KiB\" or \"1MiB\"")
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use session_core::field::OnUnreadable;
-use session_core::nearest::nearest;
+use session_core::nearest::advice;
 use session_core::options::{self, SameSite, WhenFull};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
@@ -262,10 +262,7 @@ impl Entry {
 
     pub(crate) fn unknown(&self, known: &[&str], errors: &mut Errors) {
         let key = self.key.to_string();
-        let mistake = match nearest(&key, known) {
-            Some(near) => Mistake::OptionUnknownNear(&key, near),
-            None => Mistake::OptionUnknown(&key, known),
-        };
+        let mistake = Mistake::OptionUnknown(&key, &advice(&key, known));
         errors.report(self.key.span(), &mistake);
     }
 

@@ -37,8 +37,7 @@ pub(crate) enum Mistake<'a> {
     OptionOfField(&'a str, &'a str),
     ParentOfItself,
     OptionOfStruct(&'a str),
-    OptionUnknown(&'a str, &'a [&'a str]),
-    OptionUnknownNear(&'a str, &'a str),
+    OptionUnknown(&'a str, &'a str),
     Reference,
     SizeZero,
     Syntax,
@@ -53,24 +52,17 @@ impl fmt::Display for Mistake<'_> {
             // The syntax of the attribute.
             Self::Syntax => write!(
                 f,
-                "this is no option; write options like `counter` or `idle = \"30m\"`, with commas between them"
+                "this is not an option; write options like `counter` or `idle = \"30m\"`, with commas between them"
             ),
             Self::SyntaxList => {
-                write!(f, "options stand in parentheses; write `#[session(…)]`")
+                write!(f, "options go in parentheses; write `#[session(…)]`")
             }
-            Self::OptionUnknown(key, known) => {
-                write!(
-                    f,
-                    "unknown option `{key}`; write one of `{}`",
-                    known.join("`, `")
-                )
-            }
-            Self::OptionUnknownNear(key, near) => {
-                write!(f, "unknown option `{key}`; did you mean `{near}`?")
+            Self::OptionUnknown(key, advice) => {
+                write!(f, "unknown option `{key}`; {advice}")
             }
             Self::OptionOfField(key, form) => write!(
                 f,
-                "`{key}` is an option of a field; write `#[session({form})]` on the field that it is for"
+                "`{key}` is an option of a field; write `#[session({form})]` on that field"
             ),
             Self::OptionOfStruct(key) => write!(
                 f,
@@ -82,7 +74,7 @@ impl fmt::Display for Mistake<'_> {
             }
             Self::OnUnreadableUnknown(text) => write!(
                 f,
-                "`{text}` is no value of `on_unreadable`; write \"default\", \"drop_session\" or \"error\""
+                "`{text}` is not a value of `on_unreadable`; write \"default\", \"drop_session\" or \"error\""
             ),
 
             // The item.
@@ -96,11 +88,11 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::Generic => write!(
                 f,
-                "a session is one type, known when it is compiled; remove the parameters and write the types out, owned ones like `String`"
+                "a session cannot be generic; remove the parameters and write concrete, owned types like `String`"
             ),
             Self::Reference => write!(
                 f,
-                "a field that is stored cannot borrow what it is read from; write an owned type, like `String` for `&str`"
+                "a stored field cannot borrow; write an owned type, like `String` for `&str`"
             ),
 
             Self::DerivedDefault => write!(
@@ -116,7 +108,7 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::ParentOfItself => write!(
                 f,
-                "a session always ends with itself; write another session type, or remove `parent`"
+                "a session cannot be its own parent; write another session type, or remove `parent`"
             ),
             Self::NameOfSessionEmpty => write!(
                 f,
@@ -125,7 +117,7 @@ impl fmt::Display for Mistake<'_> {
 
             Self::OfIdentity(option) => write!(
                 f,
-                "`{option}` is about a user's sessions, and nobody can log in; mark a field `#[session(identity)]`"
+                "`{option}` requires users; mark the field that says who is logged in with `#[session(identity)]`"
             ),
 
             // The guards.
@@ -139,29 +131,29 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::GuardOfIdentity(name) => write!(
                 f,
-                "a guard of the identity admits whoever is logged in; write `guard({name} = function)` on the struct"
+                "a guard on the identity admits every user; for a condition, write `guard({name} = function)` on the struct"
             ),
             Self::GuardAsync(name) => write!(
                 f,
-                "there is no function that could be `async`; write `guard({name} = function, async)`"
+                "`async` requires a function; write `guard({name} = function, async)`"
             ),
             Self::GuardWithin => write!(
                 f,
-                "`within` counts from the login, and nobody can log in; mark a field `#[session(identity)]`"
+                "`within` counts from the login, so it requires users; mark the field that says who is logged in with `#[session(identity)]`"
             ),
             Self::GuardWithinTooShort => {
                 write!(
                     f,
-                    "nobody logs in that fast; write for example `within = \"5m\"`"
+                    "`within` is too short; write for example `within = \"5m\"`"
                 )
             }
             Self::GuardStatusAndRedirect => write!(
                 f,
-                "a redirect has its own status; remove `status` or `redirect`"
+                "a redirect has a status of its own, 303; remove `status` or `redirect`"
             ),
             Self::GuardRedirect(path) => write!(
                 f,
-                "`{path}` is no path on this host; write one like `redirect = \"/login\"`"
+                "`{path}` is not a path on this host; write one like `redirect = \"/login\"`"
             ),
 
             // The fields.
@@ -179,20 +171,20 @@ impl fmt::Display for Mistake<'_> {
             }
             Self::SizeZero => write!(
                 f,
-                "no value fits into nothing; write for example `max_size = \"64KiB\"`"
+                "`max_size` is too small for any value; write for example `max_size = \"64KiB\"`"
             ),
             Self::IdentityTwice(first) => write!(
                 f,
-                "`{first}` is the identity already; remove one `identity`, or write one `Option` of a type that holds both"
+                "`{first}` is already the identity; remove one `identity`, or write one `Option` of a type that holds both"
             ),
             Self::NameOfField(name, owner) => write!(
                 f,
-                "`{name}` is a stored name of the field `{owner}` already; write another name"
+                "the field `{owner}` is already stored as `{name}`; write another name"
             ),
             Self::AliasTwice(name) => {
                 write!(
                     f,
-                    "this field is read under `{name}` already; remove this `alias`"
+                    "this field is already read as `{name}`; remove this `alias`"
                 )
             }
             Self::FieldNameEmpty => write!(
@@ -201,11 +193,11 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::FieldNameReserved(name, '@') => write!(
                 f,
-                "`{name}` is reserved: `@` begins the names of metadata; write a name without it"
+                "`{name}` is reserved, because `@` marks metadata; write a name without it"
             ),
             Self::FieldNameReserved(name, ':') => write!(
                 f,
-                "`{name}` is reserved: `:` separates a field from its entries; write a name without it"
+                "`{name}` is reserved, because `:` separates a field from its entries; write a name without it"
             ),
             Self::FieldNameReserved(name, _) => write!(
                 f,

@@ -163,6 +163,8 @@ fn faults_name_the_key_and_the_fix() {
         ),
         ("indexed = false\ndevices = true", "devices", "remove"),
         ("colour = 1", "colour", "write one of"),
+        ("maxAge = 60000", "maxAge", "`idle` for the time since"),
+        ("rolling = true", "rolling", "remove it"),
         ("capacity = 0", "capacity", "at least 1"),
         ("on_start = \"die\"", "on_start", "\"fail\""),
         ("near = \"0s\"", "near", "10ms"),

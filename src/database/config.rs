@@ -8,7 +8,7 @@ use rocket::figment::value::Value;
 use rocket::figment::value::magic::RelativePathBuf;
 use serde::de::DeserializeOwned;
 use session_core::error::Error as EngineError;
-use session_core::nearest::nearest;
+use session_core::nearest::advice;
 use session_core::options::parse_duration;
 use session_core::schema::SessionData;
 use session_core::store::redis::{RedisStore, connection_info};
@@ -393,13 +393,10 @@ impl Keys<'_> {
             .as_dict()
             .ok_or_else(|| format!("`{table}` must be a table"))?;
         match keys.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(key) => Err(match nearest(key, known) {
-                Some(meant) => format!("`{key}` is no option of it; did you mean `{meant}`?"),
-                None => format!(
-                    "`{key}` is no option of it; write one of `{}`",
-                    known.join("`, `")
-                ),
-            }),
+            Some(key) => Err(format!(
+                "`{key}` is not an option of it; {}",
+                advice(key, known)
+            )),
             None => Ok(()),
         }
     }

@@ -480,7 +480,7 @@ async fn a_crash_between_two_calls_leaves_no_session_that_cannot_be_ended() {
 
 /// What is known of a user is lost: the session ends when it would be extended, and not before.
 #[tokio::test]
-async fn a_session_that_is_not_listed_ends_when_it_is_extended() {
+async fn a_doomed_session_ends_when_it_is_extended() {
     let clock = Arc::new(ManualClock::new());
     let store = faulty();
     let fairing = Visit::fairing()
@@ -501,6 +501,35 @@ async fn a_session_that_is_not_listed_ends_when_it_is_extended() {
         );
         assert_eq!(user_of(&browser).await, "alice");
         clock.advance(Duration::from_secs(4 * 60));
+        match path {
+            "/read" => browser.get(path).await,
+            _ => browser.post(path, &[]).await,
+        };
+        assert_eq!(user_of(&browser).await, "-", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_listed_ends_when_it_is_extended() {
+    for path in ["/read", "/note/x"] {
+        let redis = RedisServer::start_with_clock();
+        let rocket = configured(quiet(), "databases.sessions.url", &redis.url());
+        let server = Server::launch(app(rocket).manage(Arc::new(Gate::new()))).await;
+        let mut browser = logged_in(&server, "/login/alice").await;
+        let keys = redis.all_keys();
+        let lists: Vec<_> = keys
+            .iter()
+            .filter(|key| !redis.keys().contains(key))
+            .collect();
+        assert_eq!(lists.len(), 1, "{keys:?}");
+        redis.command::<()>(&["DEL", lists[0]]);
+        assert_eq!(user_of(&browser).await, "alice");
+        redis.clock().set("+4m");
+        // The answer to an update tells the server's time.
+        let mut other = server.browser();
+        for note in ["/note/a", "/note/b"] {
+            other.post(note, &[]).await;
+        }
         match path {
             "/read" => browser.get(path).await,
             _ => browser.post(path, &[]).await,

@@ -17,47 +17,47 @@ pub(crate) struct Conflict {
 }
 
 impl Conflict {
-    /// How `first` excludes `second`, of which it stands before in [`written`]; if it does.
+    /// How `first` excludes `second`, which comes later in [`written`]; `None` if it does not.
     fn between(first: &'static str, second: &'static str) -> Option<Self> {
         let remove_one = || "remove one of them".to_owned();
         let remove_second = || format!("remove `{second}`");
         let (reason, remedy) = match (first, second) {
             ("skip", "default") => return None,
-            ("skip", _) => ("what is skipped is never stored", remove_one()),
+            ("skip", _) => ("a skipped field is never stored", remove_one()),
 
             ("identity", "counter") => ("an identity is not counted", remove_one()),
             ("identity", "max" | "min") => ("an identity is not compared", remove_one()),
             ("identity", "entries") => ("an identity is one user", remove_one()),
-            ("identity", "once") => ("a user stays until the logout", remove_one()),
+            ("identity", "once") => ("a user stays logged in until the logout", remove_one()),
             ("identity", "ttl") => (
-                "a user stays as long as the session",
+                "a user stays logged in as long as the session lives",
                 "remove it, and declare `idle` or `absolute` on the struct".to_owned(),
             ),
-            ("identity", "keep") => ("what is kept is what the next user finds", remove_second()),
+            ("identity", "keep") => ("the next user would find it", remove_second()),
             ("once", "keep") => ("a value for one user is not for the next", remove_second()),
             ("identity", "encrypted") => (
-                "a user's sessions are found by it",
-                "remove it, and store what is secret in another field".to_owned(),
+                "the library finds a user's sessions by it",
+                "remove it, and store the secret part in another field".to_owned(),
             ),
             ("counter" | "max" | "min", "encrypted") => {
                 ("the store cannot merge what it cannot read", remove_one())
             }
-            ("identity", "default") => ("a new session is nobody's", remove_second()),
+            ("identity", "default") => ("a new session has no user", remove_second()),
 
             ("counter" | "max" | "min" | "entries", "max" | "min" | "entries" | "once") => {
                 ("a field merges in one way", remove_one())
             }
             ("entries", "ttl") => (
-                "a deadline is for one stored field, and here each entry is one",
+                "a deadline is for one stored value, and here each entry is one",
                 remove_one(),
             ),
             ("entries", "on_unreadable" | "migrate") => (
                 "an entry that cannot be read is left out, the others are kept",
                 remove_second(),
             ),
-            ("entries", "default") => ("where nothing is stored, it is empty", remove_second()),
+            ("entries", "default") => ("a map without entries is empty", remove_second()),
             ("once", "default") => (
-                "what was taken would be there again as the default",
+                "a taken value would come back as the default",
                 remove_second(),
             ),
             _ => return None,

@@ -52,20 +52,20 @@ fn a_trusted_origin_and_an_exempt_route_are_checked_and_the_log_has_the_fix() {
         for (csrf, fix) in [
             (
                 Visit::csrf().trust("app.example.com"),
-                "`.trust(\"app.example.com\")`: this is no origin; write scheme, host and perhaps \
+                "`.trust(\"app.example.com\")`: this is not an origin; write scheme, host and perhaps \
                  a port, like \"https://app.example.com\"",
             ),
             (
                 Visit::csrf().trust("https://app.example.com/"),
-                "`.trust(\"https://app.example.com/\")`: this is no origin",
+                "`.trust(\"https://app.example.com/\")`: this is not an origin",
             ),
             (
                 Visit::csrf().trust("null"),
-                "`.trust(\"null\")`: this is no origin",
+                "`.trust(\"null\")`: this is not an origin",
             ),
             (
                 Visit::csrf().trust("*"),
-                "`.trust(\"*\")`: this is no origin",
+                "`.trust(\"*\")`: this is not an origin",
             ),
             (
                 Visit::csrf().exempt("/hooks/<name>"),
