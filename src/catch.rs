@@ -1,5 +1,3 @@
-//! Answers with the application's own catcher when Rocket would no longer call it.
-
 use std::panic::AssertUnwindSafe;
 
 use rocket::catcher::Catcher;
@@ -8,8 +6,8 @@ use rocket::http::Status;
 use rocket::{Request, Response};
 use tracing::error;
 
-/// The response of the catcher that Rocket would call for this status. If it fails or panics, that of the
-/// catcher for 500, and at last Rocket's own.
+/// Calls the application's catcher when Rocket no longer does. If it fails or panics, that for 500 answers,
+/// and at last Rocket's own.
 pub(crate) async fn catch<'r>(request: &'r Request<'_>, status: Status) -> Response<'r> {
     for status in [status, Status::InternalServerError] {
         let Some(catcher) = catcher(request, status) else {

@@ -1,4 +1,4 @@
-//! Merges configuration and declaration into checked, immutable [`Settings`].
+//! Merges configuration and declaration into checked [`Settings`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,36 +24,24 @@ use crate::cookie::CookieSettings;
 #[cfg(feature = "redis")]
 use crate::database::config::RedisConfig;
 
-/// How the sessions of one type are stored, and what their cookie looks like. Valid by construction.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) cookie: CookieSettings,
     pub(crate) lifetime: Lifetime,
-    /// The lifetime of a remembered session.
     pub(crate) remember: Duration,
-    /// How many bytes all fields of a session may take.
     pub(crate) max_size: usize,
-    /// Whether the store knows which sessions a user has.
     pub(crate) indexed: bool,
-    /// Whether lists of a user's sessions show their browsers.
     pub(crate) devices: bool,
     pub(crate) limit: Option<Limit>,
-    /// How many sessions the memory store holds; `None` for its default.
     pub(crate) capacity: Option<usize>,
-    /// The prefix of all keys in Redis; `None` for the store's default.
     pub(crate) prefix: Option<String>,
-    /// The deadline of a Redis operation; `None` for the store's default.
     pub(crate) timeout: Option<Duration>,
-    /// Whether a Redis server that does not answer, or is unfit for sessions, stops the launch.
     pub(crate) fails_on_start: bool,
-    /// For how long a GET may miss what another process stored; `None` for not at all.
     pub(crate) near: Option<Duration>,
 }
 
-/// The key of the sessions' default database.
 pub(crate) const DATABASE: &str = "databases.sessions";
 
-/// Keys that no struct declares: for the store that the fairing makes, and secrets.
 const OF_CONFIGURATION: &[&str] = &[
     "capacity",
     "prefix",
@@ -65,8 +53,7 @@ const OF_CONFIGURATION: &[&str] = &[
 
 const ENCRYPTION_KEYS: &str = "encryption_keys";
 
-/// The keys that `[default.sessions]` may set for all types. `cookie` is missing: no two types may share
-/// one.
+/// `cookie` is missing: no two types may share one.
 const OF_ALL: &[&str] = &[
     "idle",
     "absolute",
@@ -82,7 +69,6 @@ const OF_ALL: &[&str] = &[
     ENCRYPTION_KEYS,
 ];
 
-/// Nobody waits longer for a page.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// Half of it must exceed a round trip.
@@ -92,7 +78,6 @@ const MIN_NEAR: Duration = Duration::from_millis(10);
 const MAX_NEAR: Duration = Duration::from_secs(60);
 
 impl Settings {
-    /// The engine with these settings and this store.
     pub(crate) fn engine<T: SessionData>(&self, store: Arc<dyn Store>) -> Engine<T> {
         let engine = Engine::new(store, self.lifetime)
             .remember(self.remember)
@@ -104,7 +89,6 @@ impl Settings {
         }
     }
 
-    /// The store on these servers.
     #[cfg(feature = "redis")]
     pub(crate) fn redis_store(&self, config: &RedisConfig) -> Result<RedisStore, String> {
         let mut store = config.store()?;
@@ -120,12 +104,7 @@ impl Settings {
         Ok(store)
     }
 
-    /// The settings of the session type `name`. Its own table overrides the table for all types; both
-    /// override the declaration.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong, in words that name the key and the fix.
+    /// A type's own table wins, then the table for all types, then the declaration.
     pub(crate) fn read(
         figment: &Figment,
         name: &str,
@@ -208,12 +187,7 @@ impl Settings {
     }
 }
 
-/// The keys that encrypt the fields of the session type `name`: its own, those for all types, or Rocket's
-/// `secret_key`. The debug profile falls back to random keys.
-///
-/// # Errors
-///
-/// What is wrong, in words that name the key and the fix. They do not repeat a secret.
+/// An error repeats no secret.
 pub(crate) fn keyring(figment: &Figment, name: &str) -> Result<Option<Keyring>, String> {
     let keys = Keys { figment, name };
     let configured = keys.read(ENCRYPTION_KEYS, |texts: Vec<String>| {
@@ -239,7 +213,7 @@ pub(crate) fn keyring(figment: &Figment, name: &str) -> Result<Option<Keyring>, 
     Keyring::random().map_err(|error| error.to_string())
 }
 
-/// Rocket's own secret, if configured: text, or the bytes that Rocket made of it.
+/// It may be text, or the bytes that Rocket made of it.
 fn secret_key(figment: &Figment) -> Result<Option<Vec<u8>>, String> {
     let Ok(value) = figment.find_value(SECRET_KEY) else {
         return Ok(None);
@@ -279,14 +253,12 @@ fn cookie_settings(options: &Options<'_>, debugging: bool) -> CookieSettings {
     }
 }
 
-/// The keys of one session type.
 struct Keys<'a> {
     figment: &'a Figment,
     name: &'a str,
 }
 
 impl Keys<'_> {
-    /// Refuses a non-table, and unknown keys.
     fn check(&self) -> Result<(), String> {
         let table = format!("sessions.{}", self.name);
         let Ok(value) = self.figment.find_value(&table) else {
@@ -307,7 +279,7 @@ impl Keys<'_> {
         }
     }
 
-    /// The value of a key: this type's own, or the one for all types.
+    /// This type's own value, or that for all types.
     fn read<V: DeserializeOwned, R>(
         &self,
         option: &str,
@@ -342,7 +314,7 @@ impl Keys<'_> {
     }
 }
 
-/// Entries under `sessions` that configure none of the session types with these names.
+/// Entries that configure none of these session types.
 pub(crate) fn unknown_tables(figment: &Figment, names: &[&str]) -> Vec<String> {
     let tables = dict(figment, "sessions");
     let tables = tables.iter();
@@ -366,7 +338,7 @@ pub(crate) fn unknown_tables(figment: &Figment, names: &[&str]) -> Vec<String> {
     unknown.collect()
 }
 
-/// A database whose name is almost the one that sessions use.
+/// A database whose name is almost `sessions`.
 pub(crate) fn misnamed_database(figment: &Figment) -> Option<String> {
     let databases = dict(figment, "databases");
     if databases.contains_key("sessions") {

@@ -1,5 +1,3 @@
-//! Converts between HTTP headers and tokens. All pure.
-
 use std::time::Duration;
 
 use rocket::http::{Cookie, SameSite as RocketSameSite};
@@ -11,11 +9,9 @@ use session_core::token::Token;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 
-/// The maximum number of different tokens to look up for one request. There is more than one when a
-/// cookie of the same name was also set for another path or by another subdomain.
+/// Another path or subdomain may set a cookie of the same name.
 const MAX_CANDIDATES: usize = 4;
 
-/// The session's cookie, without its value.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct CookieSettings {
     pub(crate) name: String,
@@ -26,7 +22,6 @@ pub(crate) struct CookieSettings {
 }
 
 impl CookieSettings {
-    /// The cookie that carries a token.
     pub(crate) fn carrying(&self, token: &Token, max_age: Option<Duration>) -> Cookie<'static> {
         let mut cookie = self.cookie(token.expose());
         if let Some(max_age) = max_age {
@@ -36,7 +31,7 @@ impl CookieSettings {
         cookie
     }
 
-    /// The cookie that makes a browser forget it. It works only with the same attributes.
+    /// A browser forgets the cookie only with the same attributes.
     pub(crate) fn removal(&self) -> Cookie<'static> {
         let mut cookie = self.cookie(String::new());
         cookie.make_removal();
@@ -72,9 +67,8 @@ impl CookieSettings {
     /// The tokens that a request's `Cookie` headers carry under this name, without duplicates.
     ///
     /// It reads the headers byte for byte: Rocket's jar decodes names, so `%5F%5FHost-id` would pass for
-    /// `__Host-id`. A browser sends only one cookie with a `__Host-` name, so two mean tampering, and it
-    /// returns none. It also returns none if there are too many to look up: the right one may be among
-    /// the rest.
+    /// `__Host-id`. A browser sends only one `__Host-` cookie, so two mean tampering, and it returns none. If
+    /// there are too many, it returns none too, because the right one may be among the rest.
     pub(crate) fn candidates(&self, headers: &[impl AsRef<str>]) -> Candidates {
         let mut candidates = Candidates::default();
         let is_host = Prefix::of(&self.name) == Some(Prefix::Host);
@@ -101,14 +95,13 @@ impl CookieSettings {
         candidates
     }
 
-    /// Whether these headers have a cookie of this name.
     pub(crate) fn is_in(&self, headers: &[impl AsRef<str>]) -> bool {
         let mut headers = headers.iter();
         headers.any(|header| values(header.as_ref(), &self.name).next().is_some())
     }
 }
 
-/// The values of all cookies with exactly this name in a `Cookie` header (RFC 6265, 5.4).
+/// Reads a `Cookie` header byte for byte (RFC 6265, 5.4).
 fn values<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
     header.split(';').filter_map(move |pair| {
         let pair = pair.trim_matches([' ', '\t']);

@@ -1,6 +1,3 @@
-//! The fairing against cross-site request forgery: with it, a session's guards refuse requests that may
-//! come from another site.
-
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -51,34 +48,30 @@ pub use token::CsrfToken;
 /// assert_eq!(request.dispatch().status(), Status::Forbidden);
 /// ```
 ///
-/// The guard [`Session<T>`](crate::Session) then fails with 403 and
-/// [`Error::is_csrf`](crate::Error::is_csrf) wherever it is used, and your own catcher answers. A refused
-/// request gets no session, stores nothing and changes no cookie; a route without a session is not
-/// affected. The log gets a warning, at most one a second.
+/// The guard [`Session<T>`](crate::Session) then refuses requests that may come from another site: it fails
+/// with 403 and [`Error::is_csrf`](crate::Error::is_csrf). A refused request gets no session, stores nothing
+/// and changes no cookie.
 ///
 /// # Which requests are refused
 ///
-/// Requests with the methods `GET`, `HEAD`, `OPTIONS` and `TRACE` only read, so they pass: change nothing
-/// in them. For all others, and for a `GET` that opens a WebSocket, the first matching row counts:
+/// `GET`, `HEAD`, `OPTIONS` and `TRACE` pass, so change nothing in them. For all others, and for a `GET` that
+/// opens a WebSocket, the first matching rule counts:
 ///
-/// | the request | is |
-/// |---|---|
-/// | has two different values of one of the headers below | refused |
-/// | has `Sec-Fetch-Site: same-origin` or `none` | accepted |
-/// | has an `Origin` that you [trust](Self::trust) | accepted |
-/// | has any other `Sec-Fetch-Site`, and opens no WebSocket | refused |
-/// | has an `Origin` with the host and the port of its `Host` | accepted |
-/// | has any other `Origin`, or a `Sec-Fetch-Site` alone | refused |
-/// | brings no cookie of this session type | accepted: it has nobody's session |
-/// | has a [`CsrfToken`] of the session that its cookie opens | accepted |
-/// | has none | refused |
+/// 1. two different values of one of the headers below: refused
+/// 2. `Sec-Fetch-Site: same-origin` or `none`: accepted
+/// 3. an `Origin` that you [trust](Self::trust): accepted
+/// 4. any other `Sec-Fetch-Site`, except to open a WebSocket: refused
+/// 5. an `Origin` with the host and the port of the request's `Host`: accepted
+/// 6. any other `Origin`, or a `Sec-Fetch-Site` alone: refused
+/// 7. no cookie of this session type: accepted
+/// 8. a [`CsrfToken`] of the session that the cookie opens: accepted
+/// 9. otherwise: refused
 ///
-/// So the forms and scripts of your own pages need nothing: all browsers since 2023 send `Sec-Fetch-Site`
-/// over TLS and to `localhost`, and all since 2020 send `Origin`. Only a client that sends neither needs
-/// the token. Your own scripts may send `Sec-Fetch-Site: same-origin` instead.
+/// Your own pages need nothing: all browsers since 2023 send `Sec-Fetch-Site` over TLS and to `localhost`,
+/// and all since 2020 send `Origin`. A client that sends neither needs the token, or sends
+/// `Sec-Fetch-Site: same-origin` itself.
 ///
-/// The rules follow [Go's `CrossOriginProtection`] and OWASP's [cheat sheet]. They are stricter than Go's
-/// for a request with a cookie but neither header.
+/// The rules follow [Go's `CrossOriginProtection`] and OWASP's [cheat sheet].
 ///
 /// [Go's `CrossOriginProtection`]: https://pkg.go.dev/net/http#CrossOriginProtection
 /// [cheat sheet]: https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
@@ -100,14 +93,11 @@ impl<T: SessionData> CsrfFairing<T> {
         }
     }
 
-    /// Accepts requests from this origin's pages, in addition to your own. Default: none. Call it several
-    /// times for several origins.
+    /// Accepts requests from this origin's pages too, which can do whatever your own can. Default: none. May
+    /// be called several times.
     ///
-    /// Write the scheme and the host, and the port unless it is the scheme's default. Anything else stops
-    /// the launch. The origin can do whatever your own pages can do.
-    ///
-    /// Trust your own public origin if a proxy replaces `Host` and browsers reach you without TLS: then
-    /// they send no `Sec-Fetch-Site`.
+    /// Write the scheme and the host, and the port unless it is the scheme's default. Anything else stops the
+    /// launch. If a proxy replaces `Host` and browsers reach you without TLS, trust your own public origin.
     ///
     /// ```rust
     /// # use rocket_typed_session::session;
@@ -121,14 +111,14 @@ impl<T: SessionData> CsrfFairing<T> {
         self
     }
 
-    /// Refuses nothing on the routes with exactly this URI, as declared and mounted. Default: none. Call
-    /// it several times for several routes.
+    /// Refuses nothing on the routes with exactly this URI, as declared and mounted. Default: none. May be
+    /// called several times.
     ///
-    /// It is not a pattern: `/hooks/<name>` exempts `#[post("/<name>")]` mounted at `/hooks`, with every
-    /// method, but not the route `/hooks/special` beside it. If no route has this URI, the launch stops.
+    /// It is no pattern: `/hooks/<name>` exempts `#[post("/<name>")]` mounted at `/hooks`, with every method,
+    /// but not the route `/hooks/special`. If no route has this URI, the launch stops.
     ///
-    /// An exempt route must check its callers itself, by a signature for example. A caller without a
-    /// cookie needs no exemption, unless it sends an `Origin`.
+    /// An exempt route must check its callers itself. A caller without a cookie needs no exemption, unless it
+    /// sends an `Origin`.
     ///
     /// ```rust
     /// # use rocket::{post, routes};
@@ -183,8 +173,7 @@ impl<T: SessionData> Fairing for CsrfFairing<T> {
                 return Err(rocket);
             }
         };
-        // Fairings attached after this one may still mount routes or be the session's own. This check
-        // runs after them.
+        // Fairings attached after this one may still mount routes or be the session's own.
         let check = AdHoc::try_on_ignite(self.info().name, async |rocket| {
             match rocket.state::<Csrf<T>>().map(|csrf| csrf.fault(&rocket)) {
                 Some(Some(fault)) => {
@@ -197,7 +186,7 @@ impl<T: SessionData> Fairing for CsrfFairing<T> {
         Ok(rocket.manage(settings).attach(check))
     }
 
-    /// Finds the token in a form. Guards do not see the body.
+    /// Finds the token in a form, because guards do not see the body.
     async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
         let state = request.rocket().state::<Csrf<T>>();
         let Some((csrf, managed)) = state.zip(request.rocket().state::<Managed<T>>()) else {
@@ -216,7 +205,7 @@ impl<T: SessionData> Fairing for CsrfFairing<T> {
     }
 }
 
-/// As much of a body as Rocket shows without consuming it.
+/// Rocket shows no more of a body without consuming it.
 const LONGEST_PEEK: usize = 512;
 
 fn log_fault<T: SessionData>(fault: &str) {

@@ -1,5 +1,3 @@
-//! A pool of Redis connections for `#[derive(Database)]`, built on the current deadpool-redis.
-
 use std::fmt;
 use std::time::Duration;
 
@@ -12,21 +10,18 @@ use self::config::{RedisConfig, Servers};
 
 pub(crate) mod config;
 
-/// The default time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A pool's default number of connections for each of Rocket's workers.
+/// For each of Rocket's workers.
 const CONNECTIONS_PER_WORKER: usize = 4;
 
 /// A pool of connections to a Redis server, for your own queries.
 ///
-/// `rocket_db_pools` has a pool built on a deadpool-redis from years ago; this one uses the current
-/// version. It reads these keys in `[default.databases.<name>]`: `url`, and optionally `username`,
-/// `password` and `tls`, `max_connections` (default: four for each of Rocket's workers) and
-/// `connect_timeout` (default: 5 seconds). A pool connects to one server, so it accepts neither `urls`
-/// nor `sentinel`; sessions do.
-///
-/// Sessions in the same database have their own connection, which all requests share.
+/// It uses the current deadpool-redis; the pool of `rocket_db_pools` is years older. Its keys in
+/// `[default.databases.<name>]` are `url`, and optionally `username`, `password`, `tls`, `max_connections`
+/// (default: four for each of Rocket's workers) and `connect_timeout` (default: 5 seconds). It connects to
+/// one server, so it accepts neither `urls` nor `sentinel`. Sessions in the same database share one
+/// connection beside it.
 ///
 /// ```rust
 /// use rocket_db_pools::Database;
@@ -59,7 +54,6 @@ impl RedisPool {
         &self.pool
     }
 
-    /// How to connect to the server.
     pub(crate) fn config(&self) -> &RedisConfig {
         &self.config
     }
@@ -100,7 +94,7 @@ impl Pool for RedisPool {
             workers * CONNECTIONS_PER_WORKER
         });
         let address = format!("{}/{}", info.addr(), info.redis_settings().db());
-        // The caller of a command knows what it waits for, and sets the deadline.
+        // The caller of a command sets its deadline.
         let connecting = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(connect_timeout))
             .set_response_timeout(None);
@@ -124,7 +118,6 @@ impl Pool for RedisPool {
         self.pool.get().await.map_err(Error::Get)
     }
 
-    /// Closes nothing: Rocket calls this when a shutdown begins, while requests are still running. The
-    /// connections end with the pool.
+    /// Closes nothing: Rocket calls this when a shutdown begins, while requests are still running.
     async fn close(&self) {}
 }

@@ -1,5 +1,3 @@
-//! Why a session could not be read or stored, as applications see it.
-
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,59 +17,51 @@ use tracing::{error, warn};
 
 /// Why a session could not be read or stored.
 ///
-/// It is a responder, so `session.save().await?` works in a handler. Your own catcher answers with one of
-/// these statuses:
+/// It is a responder, so `session.save().await?` works in a handler. Your own catcher answers:
 ///
-/// - 503 if trying again may help, because the store or another request is to blame
-/// - 413 if a value is too large
-/// - 409 if the user already has as many sessions as `max_sessions` allows
-/// - 403 if the request may come from another site
-/// - 401 if the visitor lacks the parent session that a new session needs
-/// - the declared one if a guard turned the request away
+/// - 503 if the store or another request is to blame, so trying again may help
+/// - 413 [if a value is too large](Self::is_too_large)
+/// - 409 [if the user has too many sessions](Self::is_full)
+/// - 403 [if the request may come from another site](Self::is_csrf)
+/// - 401 [if a parent session is missing](Self::is_without_parent)
+/// - the declared status [if a guard turned the request away](Self::is_denied)
 /// - 500 otherwise
 ///
-/// Neither `Display` nor `Debug` shows a token, session data, or a password, so you can log it as it is.
-/// A visitor without a session is no error.
+/// Neither `Display` nor `Debug` shows a token, session data or a password.
 #[derive(Clone)]
 pub struct Error {
     error: EngineError,
-    /// The session that a guard could not read.
     session: Option<Arc<dyn End>>,
-    /// The status with which a declared guard turned the request away.
     denied: Option<Status>,
 }
 
 impl Error {
-    /// Whether the store is to blame: unreachable, refusing, or too slow. Trying later may help. Also
-    /// true for an unknown outcome.
+    /// Whether the store was unreachable or too slow, or refused. Also true for an unknown outcome.
     #[must_use]
     pub fn is_store(&self) -> bool {
         self.error.is_store()
     }
 
-    /// Whether nobody knows if a commit was done: the connection broke, or no answer came in time. It was
-    /// done once or not at all, will not happen later, and is not tried again.
+    /// Whether nobody knows if a commit was done. It was done once or not at all, will not happen later, and
+    /// is not tried again.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.error.is_unknown()
     }
 
-    /// Whether another request ended the session or replaced its token meanwhile. Nothing was stored.
+    /// Whether another request ended the session or replaced its token. Nothing was stored.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.error.is_gone()
     }
 
-    /// Whether other requests changed the session during each try of a transaction: [`TransactError::Conflict`].
-    /// Nothing was stored.
+    /// Whether other requests changed the session during each try of a transaction. Nothing was stored.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.error.is_conflict()
     }
 
-    /// Whether the guard refused the request, because a page of another site may have sent it: cross-site
-    /// request forgery. Only with [`CsrfFairing`](crate::CsrfFairing), which documents the rules. Nothing
-    /// was read or stored.
+    /// Whether [`CsrfFairing`](crate::CsrfFairing) refused the request. Nothing was read or stored.
     #[must_use]
     pub fn is_csrf(&self) -> bool {
         self.error.is_csrf()
@@ -95,25 +85,24 @@ impl Error {
         self.error.is_overflow()
     }
 
-    /// Whether a logout was refused, because its cookies do not say which session to end: somebody just
-    /// logged in, or there are too many. Nothing was done; when sent again, it has the new cookie.
+    /// Whether a logout was refused, because its cookies do not say which session to end; sent again, it has
+    /// the new cookie. Nothing was done.
     ///
-    /// Also true for a refused login. If all sessions of the user were ended meanwhile, log in again. If
-    /// the token of its parent session was just replaced, send it again.
+    /// Also true for a refused login: log in again if all sessions of the user were ended meanwhile; send it
+    /// again if the token of its parent session was just replaced.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.error.is_refused()
     }
 
-    /// Whether a login was refused, because the user already has as many sessions as `max_sessions`
-    /// allows and `when_full` is `"refuse"`. Nobody was logged in.
+    /// Whether `when_full = "refuse"` refused a login, because the user has `max_sessions` sessions.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.error.is_full()
     }
 
-    /// Whether a session with a `parent` could not begin, because the visitor has no session of that
-    /// type. Nothing was stored.
+    /// Whether a session could not begin, because the visitor has no session of its `parent`. Nothing was
+    /// stored.
     #[must_use]
     pub fn is_without_parent(&self) -> bool {
         self.error.is_without_parent()
@@ -125,17 +114,15 @@ impl Error {
         self.error.is_too_large()
     }
 
-    /// Whether a guard that the session declares turned the request away: nobody is logged in, or its
-    /// predicate says no.
+    /// Whether a declared guard turned the request away.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         self.denied.is_some()
     }
 
     /// Ends the session that the guard could not read ([`is_decode`](Self::is_decode)), like
-    /// [`Session::destroy`](crate::Session::destroy). Does nothing for any other error.
-    ///
-    /// With it, a logout works whatever is stored:
+    /// [`Session::destroy`](crate::Session::destroy), so that a logout works. Does nothing for any other
+    /// error.
     ///
     /// ```rust
     /// # use rocket::{post, response::Redirect};
@@ -177,13 +164,12 @@ impl Error {
         }
     }
 
-    /// The status of a response whose session could not be loaded or stored.
     pub(crate) fn status(&self) -> Status {
         if let Some(status) = self.denied {
             return status;
         }
         let error = &self.error;
-        // After another request's rotation, the browser can try again with the new cookie.
+        // The browser can try again with the new cookie.
         let is_conflict = error.is_conflict();
         if error.is_store() || error.is_gone() || error.is_refused() || is_conflict {
             Status::ServiceUnavailable
@@ -201,7 +187,6 @@ impl Error {
     }
 }
 
-/// A session of any type that can be ended.
 trait End: Send + Sync {
     fn end(&self);
 }
@@ -216,8 +201,7 @@ impl<T: SessionData> End for RequestSession<T> {
     }
 }
 
-/// The engine's errors become the application's. There is no way back, which keeps the engine out of this
-/// crate's interface.
+/// There is no way back: the engine stays out of this crate's interface.
 impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
         Self {
@@ -228,9 +212,8 @@ impl From<EngineError> for Error {
     }
 }
 
-/// Logs an error: at most one line per request; for outages and refused requests, at most one line per
-/// interval. A refused request is a warning: the application works. Returns whether this is the request's
-/// first error.
+/// Logs at most one line per request; for outages and refused requests, one per interval. Returns whether
+/// this is the request's first error.
 pub(crate) fn report(request: &Request<'_>, what: &str, error: &Error) -> bool {
     let Reported(reported) = request.local_cache(Reported::default);
     if reported.swap(true, Ordering::SeqCst) {
@@ -254,11 +237,10 @@ pub(crate) fn report(request: &Request<'_>, what: &str, error: &Error) -> bool {
     true
 }
 
-/// Whether the request has logged an error.
 #[derive(Default)]
 struct Reported(AtomicBool);
 
-/// When frequent errors were last logged, across all session types of the application.
+/// Across all session types.
 #[derive(Debug, Default)]
 pub(crate) struct LogLimits {
     outage: Limit,
@@ -333,8 +315,7 @@ impl StdError for Error {
 
 /// Why [`Session::transact`](crate::Session::transact) changed nothing.
 ///
-/// It is a responder if `E` is one: `Aborted` answers as `E` does, `Conflict` is a 503, `Failed` answers
-/// as [`Error`] does.
+/// It is a responder if `E` is one; `Conflict` is a 503.
 #[derive(Debug)]
 #[expect(
     clippy::exhaustive_enums,
@@ -355,8 +336,7 @@ impl<E> From<Error> for TransactError<E> {
     }
 }
 
-/// For closures that cannot fail: `visit.transact(|visit| Ok::<_, Infallible>(visit.items += 1)).await?` where
-/// [`Error`] is returned.
+/// For closures that cannot fail: `visit.transact(|visit| Ok::<_, Infallible>(visit.items += 1)).await?`.
 impl From<TransactError<Infallible>> for Error {
     fn from(error: TransactError<Infallible>) -> Self {
         match error {

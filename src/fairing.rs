@@ -1,5 +1,3 @@
-//! The fairing: it creates settings and store at ignition, and commits with each response.
-
 use std::fmt;
 use std::io::Cursor;
 use std::marker::PhantomData;
@@ -34,12 +32,12 @@ use crate::sessions::Sessions;
 
 /// The fairing of the session type `T`: it loads, checks and stores every [`Session<T>`].
 ///
-/// `T::fairing()` makes one. Attach it as it is, or choose a store first. By default, sessions are in
-/// Redis if `[default.databases.sessions]` is configured, and otherwise in the memory of this process.
+/// `T::fairing()` makes one. By default, sessions are in Redis if `[default.databases.sessions]` is
+/// configured, and otherwise in memory.
 ///
-/// Attach it before fairings that read the session's cookie in the response, and after fairings that
-/// replace whole responses. Several session types commit in the order in which you attach their fairings.
-/// If one fails, what an earlier one stored stays stored.
+/// Attach it before fairings that read the session's cookie in the response, and after fairings that replace
+/// whole responses. Session types commit in the order of their fairings. If one fails, what an earlier one
+/// stored stays stored.
 ///
 /// [`Session<T>`]: crate::Session
 #[must_use = "attach it to the rocket"]
@@ -50,9 +48,7 @@ pub struct SessionFairing<T: SessionData> {
     data: PhantomData<fn() -> T>,
 }
 
-/// Where sessions are stored.
 enum Choice {
-    /// In Redis if the configuration names a server, otherwise in memory.
     Configured,
     #[cfg(feature = "redis")]
     Database(fn(&Rocket<Build>) -> Option<RedisPool>),
@@ -60,17 +56,13 @@ enum Choice {
     Made(Maker),
 }
 
-/// Creates a store when the rocket ignites.
 type Maker = Box<dyn for<'r> Fn(&'r Rocket<Build>) -> Making<'r> + Send + Sync>;
 
-/// A store in the making.
 type Making<'r> = BoxFuture<'r, Result<Arc<dyn Store>, String>>;
 
-/// An `async` function or closure that creates a store. A bound on `AsyncFn` alone cannot say that its
-/// future is `Send`, which a fairing needs.
+/// An `async` function or closure that creates a store. `AsyncFn` alone cannot say that its future is `Send`.
 #[expect(unnameable_types, reason = "only closures implement it")]
 pub trait MakeStore<'r>: Send + Sync + 'static {
-    /// Calls it.
     #[doc(hidden)]
     fn make(&self, rocket: &'r Rocket<Build>) -> Making<'r>;
 }
@@ -116,8 +108,8 @@ impl<T: SessionData> SessionFairing<T> {
         Self { choice, ..self }
     }
 
-    /// Stores sessions in a Redis database of the application. Attach the database's own fairing first,
-    /// or the launch fails. [`RedisPool`] has an example.
+    /// Stores sessions in a Redis database of the application, whose fairing must be attached first, or the
+    /// launch fails. [`RedisPool`] has an example.
     #[cfg(feature = "redis")]
     pub fn database<D>(self) -> Self
     where
@@ -127,8 +119,8 @@ impl<T: SessionData> SessionFairing<T> {
         Self { choice, ..self }
     }
 
-    /// Stores sessions in the store that `make` returns when the rocket ignites. Use it for a store that
-    /// needs the configuration or a connection. If `make` fails, so does the launch.
+    /// Stores sessions in the store that `make` returns when the rocket ignites. If `make` fails, so does the
+    /// launch.
     ///
     /// ```rust
     /// # use rocket_typed_session::{session, store::MemoryStore};
@@ -157,11 +149,8 @@ impl<T: SessionData> SessionFairing<T> {
         }
     }
 
-    /// Calls this function with each [`Event`] of the sessions: for an audit trail, or an alert.
-    ///
-    /// It runs during the request, so it must not block. Each event is also a line in the log, through
-    /// `tracing`, with the target `rocket_typed_session`. With the feature `metrics`, the counter
-    /// `session_events_total` counts it.
+    /// Calls this function with each [`Event`]: for an audit trail, or an alert. It must not block the
+    /// request. [The guide](crate::guide::errors#events) lists the events.
     ///
     /// ```rust
     /// # use rocket_typed_session::session;
@@ -264,8 +253,7 @@ impl<T: SessionData> SessionFairing<T> {
     }
 }
 
-/// The engine of the parent type, if there is one. Its fairing must commit first, so it is attached
-/// first.
+/// Its fairing must commit first, so it is attached first.
 fn parent<T: SessionData>(
     rocket: &Rocket<Build>,
     cookie: &CookieSettings,
@@ -368,7 +356,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
         }
         let lifetime = managed.engine.lifetime();
         let cookie = &managed.cookie;
-        // Under Rocket's own target, so a release build shows it too.
+        // Under this target, a release build shows it too.
         warn!(
             target: "rocket::launch",
             "Session {}: {}; cookie `{}`{}; ends after {} idle, {} at most{}{}{}",
@@ -424,7 +412,7 @@ impl<T: SessionData> Fairing for SessionFairing<T> {
             let what = format!("session type {}: not stored", T::SCHEMA.name());
             report(request, &what, &error);
             *response = catch(request, error.status()).await;
-            // What other session types have stored stays stored, so their cookies must arrive.
+            // What other session types stored stays stored, so their cookies must arrive.
             for cookie in SentCookies::of(request).all() {
                 set_cookie(response, &cookie);
             }

@@ -1,5 +1,3 @@
-//! `Session<T>` as a request guard.
-
 use std::sync::Arc;
 
 use rocket::http::Status;
@@ -26,7 +24,6 @@ impl<'r, T: SessionData> FromRequest<'r> for Session<T> {
     }
 }
 
-/// Opens the session of a request that may act with it, and passes it to `guard`.
 pub(crate) async fn open<T: SessionData, G>(
     request: &Request<'_>,
     guard: impl FnOnce(Arc<RequestSession<T>>) -> Result<G, EngineError>,
@@ -53,14 +50,13 @@ pub(crate) async fn open<T: SessionData, G>(
     }
 }
 
-/// The outcome of a failed guard, and whether it is its request's first failure.
+/// The outcome, and whether it is the request's first failure.
 fn refuse<T: SessionData, G>(request: &Request<'_>, error: Error) -> (bool, Outcome<G, Error>) {
     let what = format!("session type {}", T::SCHEMA.name());
     let is_first = report(request, &what, &error);
     (is_first, Outcome::Error((error.status(), error)))
 }
 
-/// Aborts the launch if a route takes a session whose fairing is not attached.
 impl<T: SessionData> Sentinel for Session<T> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         let missing = rocket.state::<Managed<T>>().is_none();
@@ -79,7 +75,6 @@ fn log_missing_fairing<T>() {
     );
 }
 
-/// The type's name, without its path.
 pub(crate) fn type_name<T>() -> &'static str {
     let path = std::any::type_name::<T>();
     path.rsplit("::").next().unwrap_or(path)

@@ -1,4 +1,4 @@
-//! How a response that depends on a session instructs caches, and sets the cookie.
+//! Headers that keep responses with a session out of caches.
 
 use std::sync::Once;
 
@@ -8,8 +8,8 @@ use tracing::warn;
 
 const CACHE_CONTROL: &str = "Cache-Control";
 
-/// A cached copy of this response would hand out somebody else's session. So no cache may keep it,
-/// whatever the application said, also in headers for particular caches (RFC 9213).
+/// A cached copy would hand out somebody else's session, so no cache may keep it, whatever the application
+/// said, also in headers for particular caches (RFC 9213).
 pub(crate) fn set_cookie(response: &mut Response<'_>, cookie: &Cookie<'static>) {
     response.adjoin_header(Header::from(cookie));
     let says_so = |value: &str| value.to_ascii_lowercase().contains("no-store");
@@ -47,8 +47,7 @@ pub(crate) fn vary_by_cookie(response: &mut Response<'_>) {
     }
 }
 
-/// The application decides about caching a response that only read the session. If it says nothing, no
-/// shared cache keeps the response.
+/// The application decides about a response that only read the session.
 pub(crate) fn keep_private(response: &mut Response<'_>) {
     if !response.headers().contains(CACHE_CONTROL) {
         response.set_raw_header(CACHE_CONTROL, "private, no-cache");

@@ -34,25 +34,20 @@
 //! assert_eq!(view(), "Number of views 1");
 //! ```
 //!
-//! The primary type is [`Session<T>`](Session), the guard. [`#[session]`](macro@session) lists what
-//! you can declare. **[The guide](guide)** has a chapter for each thing that you want to do.
+//! The primary type is the guard, [`Session<T>`](Session). **[The guide](guide)** has a chapter for
+//! each thing that you want to do.
 //!
 //! # Outline
 //!
-//! - [`guide`]: logins and guards, forms, devices, CSRF, streams, tests, deploys, Redis; the guarantees
-//!   and their limits; a comparison; what to change if you come from another library.
 //! - [`#[session]`](macro@session): every option of the struct and of its fields.
-//! - [`Session`]: what a handler does with it, when it is stored, and what happens when the store
-//!   is down.
 //! - [`Sessions`]: all sessions of a user, listed and ended.
-//! - [`Error`] and [`TransactError`]: what can go wrong, and how a response says so.
-//! - [`SessionFairing`]: choose a store, by configuration or in code; be told of each [`Event`].
+//! - [`Error`] and [`TransactError`]: what can go wrong.
+//! - [`SessionFairing`]: choose a store; be told of each [`Event`].
 //! - [`CsrfFairing`] and [`CsrfToken`]: refuse requests of other sites.
 //! - [`store`]: the stores, and the contract of a [`Store`](store::Store) of your own.
-//! - `testing` (feature `testing`): a kit for the tests of your application, and what tests of a
-//!   store need.
-//! - SECURITY.md has the rules about tokens; DESIGN.md says why; docs/operations.md is for those who
-//!   run Redis.
+//! - `testing`: a kit for the tests of your application, and tests of a store.
+//! - SECURITY.md has the rules about tokens, DESIGN.md the reasons, docs/operations.md how to run
+//!   Redis.
 //!
 //! # Stores
 //!
@@ -63,17 +58,15 @@
 //! url = "redis://127.0.0.1:6379"
 //! ```
 //!
-//! they are in Redis: one hash per session, one hash field per struct field. All stores behave the
-//! same. [On Redis](guide::redis) has all keys.
+//! they are in Redis. All stores behave the same. [On Redis](guide::redis) has all keys.
 //!
 //! # Features
 //!
-//! | feature | default | what it adds |
-//! |---|---|---|
-//! | `redis` | yes | the Redis store, `RedisPool`, `.database::<Db>()` |
-//! | `tls` | no | `rediss://`: Redis over TLS, by rustls |
-//! | `metrics` | no | counters of events and latencies of the store, by the `metrics` facade |
-//! | `testing` | no | `testing::TestKit` and `assert_layout` for your application's tests; `ManualClock` for `.clock(…)`; `FaultyStore` for `.store(…)`, with outages where a test wants them; `testing::conformance`, the tests of a store of your own |
+//! - `redis` (default): the Redis store, `RedisPool`, `.database::<Db>()`
+//! - `tls`: `rediss://`, Redis over TLS, by rustls
+//! - `metrics`: counters of events and latencies of the store, by the `metrics` facade
+//! - `testing`: `testing::TestKit` and `assert_layout` for your tests; `ManualClock`;
+//!   `FaultyStore`; `testing::conformance` for a store of your own
 //!
 //! The minimum supported Rust version is 1.89, that of Rocket 0.5.2. It rises only together with
 //! Rocket's.
@@ -104,7 +97,6 @@ pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-// The public interface is:
 pub use session_core::event::{Event, EventKind, Reason};
 pub use session_core::expiry::Lifetime;
 pub use session_core::schema::{Identified, SessionData};
@@ -113,8 +105,8 @@ pub use session_core::token::SessionId;
 ///
 /// The guide has a [first program](crate::guide::first_session), and chapters on
 /// [merging](crate::guide::json), [`once`](crate::guide::forms), [guards](crate::guide::login),
-/// [devices](crate::guide::devices), [encrypted fields](crate::guide::encrypted), [`parent`](crate::guide::parent)
-/// and [changes of the struct](crate::guide::deploy).
+/// [devices](crate::guide::devices), [encryption](crate::guide::encrypted),
+/// [`parent`](crate::guide::parent) and [changes of the struct](crate::guide::deploy).
 ///
 pub use session_macros::session;
 

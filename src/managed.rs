@@ -1,4 +1,4 @@
-//! What Rocket manages for each session type: its engine and its cookie.
+//! What Rocket manages for each session type, from ignition on.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,11 +18,9 @@ use tracing::warn;
 use crate::config::Settings;
 use crate::cookie::CookieSettings;
 
-/// Everything about the sessions of type `T`, managed by Rocket from ignition on.
 pub(crate) struct Managed<T: SessionData> {
     pub(crate) engine: Arc<Engine<T>>,
     pub(crate) cookie: CookieSettings,
-    /// Whether lists of a user's sessions show their browsers.
     devices: bool,
 }
 
@@ -35,7 +33,7 @@ impl<T: SessionData> Managed<T> {
         }
     }
 
-    /// The session of a request, for a guard that hands it out: the response commits it.
+    /// For a guard that hands the session out: the response commits it.
     pub(crate) fn session(&self, request: &Request<'_>) -> Arc<RequestSession<T>> {
         cell::<T>(request).used.store(true, Ordering::SeqCst);
         // Using the session also uses its parent, which must stay alive.
@@ -45,7 +43,6 @@ impl<T: SessionData> Managed<T> {
         self.unused_session(request)
     }
 
-    /// Opens the session of a request, after its parent.
     pub(crate) async fn open(
         &self,
         request: &Request<'_>,
@@ -70,8 +67,7 @@ impl<T: SessionData> Managed<T> {
         })
     }
 
-    /// Loads a session that the request did not use, if the request ended its parent, so the response
-    /// ends it too.
+    /// Loads a session that the request did not use but whose parent it ended, so the response ends it too.
     pub(crate) async fn open_orphan(&self, request: &Request<'_>) {
         let is_used = |parent: &Managed<T::Parent>| parent.was_opened(request);
         if self.was_opened(request)
@@ -98,8 +94,8 @@ impl<T: SessionData> Managed<T> {
         session.is_some_and(|session| session.is_open())
     }
 
-    /// The session of a request, created on the first call, just for a look at it. If nothing else asks
-    /// for it, the response does not even extend its idle time.
+    /// For a look at the session. If nothing else asks for it, the response does not even extend its idle
+    /// time.
     pub(crate) fn unused_session(&self, request: &Request<'_>) -> Arc<RequestSession<T>> {
         let cell = cell::<T>(request);
         let answered = || cell.answered.load(Ordering::SeqCst);
@@ -123,20 +119,17 @@ impl<T: SessionData> Managed<T> {
         Arc::clone(session)
     }
 
-    /// The tokens in a request's cookies.
     pub(crate) fn candidates(&self, request: &Request<'_>) -> Candidates {
         self.cookie
             .candidates(&cookie_headers(request, &self.cookie.name))
     }
 
-    /// Whether the request brought a cookie of this name, with any value.
     pub(crate) fn brought_cookie(&self, request: &Request<'_>) -> bool {
         self.cookie
             .is_in(&cookie_headers(request, &self.cookie.name))
     }
 }
 
-/// The sessions that these end with; `None` if the type has no parent.
 pub(crate) fn parent_of<'r, T: SessionData>(
     request: &'r Request<'_>,
 ) -> Option<&'r Managed<T::Parent>> {
@@ -145,25 +138,23 @@ pub(crate) fn parent_of<'r, T: SessionData>(
         .flatten()
 }
 
-/// The browser, as it names itself.
 fn device(request: &Request<'_>) -> String {
     label(request.headers().get_one("User-Agent").unwrap_or_default())
 }
 
-/// Makes a text fit into a list.
 pub(crate) fn label(text: &str) -> String {
     const LONGEST: usize = 200;
     let printable = text.chars().filter(|letter| !letter.is_control());
     printable.take(LONGEST).collect()
 }
 
-/// Records when a request began, before anything looks at its content.
+/// Called before anything looks at the request's content.
 pub(crate) fn begin<T: SessionData>(request: &Request<'_>, managed: &Managed<T>) {
     let cell = cell::<T>(request);
     cell.began_at.get_or_init(|| managed.engine.present());
 }
 
-/// The `Cookie` headers. Rocket's local clients put cookies into the jar without sending a header.
+/// Rocket's local clients put cookies into the jar without sending a header.
 fn cookie_headers<'r>(request: &'r Request<'_>, name: &str) -> Vec<Cow<'r, str>> {
     let headers: Vec<_> = request.headers().get("Cookie").map(Cow::from).collect();
     if !headers.is_empty() {
@@ -180,7 +171,6 @@ impl<T: SessionData> fmt::Debug for Managed<T> {
     }
 }
 
-/// The session of a request whose response is being decided, if a guard used it.
 pub(crate) fn answer<'r, T: SessionData>(
     request: &'r Request<'_>,
 ) -> Option<&'r Arc<RequestSession<T>>> {
@@ -193,7 +183,6 @@ pub(crate) fn answer<'r, T: SessionData>(
 /// Our own type, so it meets no other value in a request's cache.
 struct Cell<T: SessionData> {
     session: OnceLock<Arc<RequestSession<T>>>,
-    /// Whether a guard handed it out.
     used: AtomicBool,
     answered: AtomicBool,
     redirect: OnceLock<String>,
@@ -210,19 +199,15 @@ fn cell<'r, T: SessionData>(request: &'r Request<'_>) -> &'r Cell<T> {
     })
 }
 
-/// Makes the response redirect to this location if its status says so, because a guard turned the request
-/// away.
 pub(crate) fn redirect_to<T: SessionData>(request: &Request<'_>, location: String) {
     cell::<T>(request).redirect.get_or_init(|| location);
 }
 
-/// Where a guard of this session type sends the request.
 pub(crate) fn redirect_of<'r, T: SessionData>(request: &'r Request<'_>) -> Option<&'r str> {
     cell::<T>(request).redirect.get().map(String::as_str)
 }
 
-/// The session cookies that a request's commits have set so far. If a later session type's commit fails,
-/// its response replaces the earlier one, but these commits have happened.
+/// The session cookies that a request has set. They must arrive even if a later session type's commit fails.
 #[derive(Default)]
 pub(crate) struct SentCookies(Mutex<Vec<Cookie<'static>>>);
 
@@ -246,8 +231,8 @@ impl SentCookies {
     }
 }
 
-/// The names and cookies of all session types. Two types with the same name would open each other's
-/// sessions, and two with the same cookie would end them.
+/// Two types with the same name would open each other's sessions, and two with the same cookie would end
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct Registry(Mutex<Vec<Registered>>);
 
@@ -259,7 +244,6 @@ struct Registered {
 }
 
 impl Registry {
-    /// Registers the session type `T`, or returns what it shares with another one.
     pub(crate) fn register<T: SessionData>(&self, cookie: &str) -> Result<(), String> {
         let name = T::SCHEMA.name();
         let data = std::any::type_name::<T>();
@@ -287,7 +271,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The names of all session types, in the order in which their fairings are attached.
+    /// In the order in which the fairings are attached.
     pub(crate) fn names(&self) -> Vec<&'static str> {
         let registered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         registered

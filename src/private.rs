@@ -1,4 +1,4 @@
-//! The names that generated code may use. Nothing else may: they change without notice.
+//! The names that generated code may use. They change without notice.
 
 pub use rocket::http::Status;
 pub use rocket::request::{FromRequest, Outcome};
@@ -16,7 +16,7 @@ use crate::fairing::SessionFairing;
 pub use crate::guard::declared::{DeclaredGuard, Denial, Rule, admit};
 use crate::session::Session;
 
-/// The type that names a user of the session type `T`.
+/// The type that names a user.
 pub type User<T> = <<T as Identified>::Identity as IdentityValue>::User;
 
 /// The body of `T::fairing()`.
@@ -30,10 +30,6 @@ pub fn csrf<T: SessionData>() -> CsrfFairing<T> {
 }
 
 /// The body of the fuzz target `cookie`.
-///
-/// # Panics
-///
-/// If the result is wrong.
 #[cfg(fuzzing)]
 pub fn read_cookies(bytes: &[u8]) {
     crate::cookie::fuzzed::read(bytes);
@@ -48,10 +44,6 @@ pub fn default<V: DefaultValue>() -> V {
 }
 
 /// The body of `take_…()`, for a field that is stored under `name`.
-///
-/// # Errors
-///
-/// As [`Session::save`].
 pub async fn take<T: SessionData, V: Default>(
     session: &mut Session<T>,
     name: &'static str,

@@ -1,5 +1,3 @@
-//! Where a visitor wanted to go before a guard sent them to log in.
-
 use std::fmt;
 
 use rocket::Request;
@@ -12,9 +10,9 @@ use rocket::response::{self, Redirect, Responder};
 /// Where a visitor wanted to go before a guard with `redirect` sent them to log in: a form field, a query
 /// parameter, and a redirect back.
 ///
-/// The guard's redirect appends the page as the query parameter `next`. Take it from there, keep it in
-/// the login form, and return it after the login. It is always a path on this host: a missing `next`, or
-/// one that says anything else, becomes `/` (OWASP, "Unvalidated Redirects and Forwards").
+/// Take it from the redirect's query parameter `next`, keep it in the login form, and return it after the
+/// login. It is always a path on this host: anything else, or nothing, becomes `/` (OWASP, "Unvalidated
+/// Redirects and Forwards").
 ///
 /// ```rust
 /// # use rocket::{form::Form, get, post, FromForm, response::content::RawHtml};
@@ -52,8 +50,7 @@ impl ReturnTo {
         &self.0
     }
 
-    /// Reads a path on this host. Browsers read `//` and `/\` as another host, and skip tabs and line
-    /// ends while they do.
+    /// Browsers read `//` and `/\` as another host, and skip tabs and line ends while they do.
     fn parse(text: &str) -> Option<Self> {
         // Without `;` and `#`, no page reads one of these letters as another, like `&sol;`.
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\\\"'<>;#".contains(&byte);
@@ -72,8 +69,7 @@ impl Default for ReturnTo {
     }
 }
 
-/// The path and its query. It contains no quotes or angle brackets, so it can stand in a quoted
-/// attribute.
+/// The path and its query, without quotes or angle brackets: it can stand in a quoted attribute.
 impl fmt::Display for ReturnTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

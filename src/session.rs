@@ -1,5 +1,3 @@
-//! `Session<T>`: the session in a handler's hands.
-
 use std::fmt;
 use std::mem;
 use std::sync::{Arc, OnceLock};
@@ -24,10 +22,11 @@ mod data;
 
 /// The session of a request: a request guard that derefs to your struct.
 ///
-/// Read and write its fields. The end of the request stores the fields that changed, and merges each with
-/// what concurrent requests stored, by the rule that you declared. A request that only reads writes
-/// nothing, apart from extending the idle time now and then. While all fields have their defaults,
-/// nothing is stored and no cookie is set.
+/// After the handler returns and before the response is sent, the fields that changed are stored, merged with
+/// what concurrent requests stored. If the handler panics or the response is a server error (5xx), the
+/// changes are dropped, but [`destroy`](Self::destroy) and [`rotate_token`](Self::rotate_token) take effect.
+/// A stream must [`save`](Self::save). While all fields have their defaults, nothing is stored and no cookie
+/// is set.
 ///
 /// ```rust
 /// # use rocket::{get, post};
@@ -54,44 +53,28 @@ mod data;
 /// }
 /// ```
 ///
-/// # When it is stored
-///
-/// After the handler returns and before the response is sent, so the page after a redirect finds the
-/// session saved. If the handler panics or the response is a server error (5xx), its changes are dropped;
-/// [`destroy`](Self::destroy) and [`rotate_token`](Self::rotate_token) still take effect. If storing
-/// fails, your own catcher answers, with the status of the [`Error`].
-///
-/// A stream runs after that: call [`save`](Self::save) in it.
-///
 /// # When the store is down
 ///
-/// The guard fails with 503, and the cookie stays. Take a `Result<Session<T>, Error>` to answer something
-/// else. Beware of `Option<Session<T>>`: `None` means that the store is down, or that
-/// [`CsrfFairing`](crate::CsrfFairing) makes the guard refuse the request. A visitor without a session
-/// has an empty one.
+/// The guard fails with 503, and the cookie stays. If storing fails, your own catcher answers, with the
+/// status of the [`Error`]. Take a `Result<Session<T>, Error>` to answer something else. In an
+/// `Option<Session<T>>`, `None` means an outage, or a request that [`CsrfFairing`](crate::CsrfFairing)
+/// refuses: a visitor without a session has an empty one.
 ///
 /// # Several guards in one request
 ///
-/// Each has its own copy of the data, and they merge like concurrent requests. A guard hands over its
-/// changes when it is dropped; a guard that begins later sees them. When one ends the session or changes
-/// the user, all others show the request's present session. Changes that they had not handed over are
-/// dropped with a warning, and their `save` fails with [`Error::is_gone`]. A borrow that lives across an
-/// assignment of another user, such as `let visit = &mut *guard`, still writes to the old one;
-/// [`log_in`](Self::log_in) has no such gap.
+/// Each has its own copy of the data, and hands over its changes when it is dropped; they merge like those of
+/// concurrent requests. When one ends the session or changes the user, the others show the request's present
+/// session. They drop the changes that they still hold, with a warning, and their `save` fails with
+/// [`Error::is_gone`]. A borrow such as `let visit = &mut *guard` that outlives an assignment of another user
+/// still writes to the old one; [`log_in`](Self::log_in) has no such gap.
 pub struct Session<T: SessionData> {
     request: Arc<RequestSession<T>>,
-    /// What this guard holds, and when in the request it read that.
     view: View<T>,
-    /// The encoded data before the first `&mut`; `None` if there was none.
-    ///
-    /// Not what the store held: the same value may be stored in another encoding, by a build with another
-    /// type, or by a map that iterates in another order.
+    /// `None` before the first `&mut`. Not what the store held, which may encode the same value differently.
     before: Option<Result<Fields, EngineError>>,
-    /// What this guard changed before it switched to the next user's session.
     earlier: Changes,
-    /// What the next user sees, once this guard has logged somebody else in, or the user out.
     next_user: OnceLock<Box<T>>,
-    /// The request's session after another guard has ended this one.
+    /// After another guard has ended this session.
     fresh: OnceLock<Box<Fresh<T>>>,
 }
 
@@ -108,12 +91,11 @@ impl<T: SessionData> Session<T> {
         })
     }
 
-    /// Ends the session. Call it when somebody logs out.
+    /// Ends the session: a logout.
     ///
-    /// The record is deleted, the cookie is removed, and no request under way can bring the session back.
-    /// For the rest of this request, the data has its defaults and changes are dropped. To leave a notice for
-    /// the next page, assign `None` to the `identity` field instead: that ends the session too, and begins a
-    /// new one with what this request wrote.
+    /// The cookie is removed, and no request under way can bring the session back. For the rest of this
+    /// request, the data has its defaults and changes are dropped. To leave a notice for the next page,
+    /// assign `None` to the `identity` field instead: that begins a new session.
     ///
     /// If nobody knows whether the store did it, the response is 503: send the logout again.
     #[doc(alias = "logout")]
@@ -127,11 +109,11 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Gives the session a new token, with the same data and the same [`id`](Self::id). The old token is
-    /// dead before the response leaves.
+    /// Gives the session a new token, with the same data and [`id`](Self::id). The old token is dead before
+    /// the response leaves.
     ///
-    /// A login does this by itself. Call it when the session gains privileges in another way: a second
-    /// factor, a role (OWASP ASVS 7.2.4). It does nothing for a session that is not stored.
+    /// A login does this by itself. Call it at other gains of privilege: a second factor, a role (OWASP ASVS
+    /// 7.2.4). It does nothing for a session that is not stored.
     #[doc(alias = "rotate_id")]
     #[doc(alias = "regenerate")]
     #[doc(alias = "renew")]
@@ -143,16 +125,14 @@ impl<T: SessionData> Session<T> {
     /// Logs in a user who has just proved who they are.
     ///
     /// The session gets a new token and a new absolute lifetime, and
-    /// [`authenticated_at`](Self::authenticated_at) is now, even if the same user was already logged in.
-    /// If nobody was logged in, the session keeps its data. If another user was, that session ends and a
-    /// new one begins, with what this request wrote and the fields declared `keep`; the guard shows the
-    /// new one from here on.
+    /// [`authenticated_at`](Self::authenticated_at) is now, even for a user who was already logged in. If
+    /// another user was, the session ends and the guard shows a new one, with what this request wrote and the
+    /// fields declared `keep`.
     ///
-    /// Write what belongs to the new user after this call. A value that was written before it and that equals
-    /// the previous user's is no change, so the new session has the default instead.
+    /// Write what belongs to the new user after this call: earlier values that equal the previous user's are
+    /// lost.
     ///
-    /// Assigning another user to the `identity` field does the same. Assigning the same user does
-    /// nothing, so prefer this method after each authentication.
+    /// Assigning another user to the `identity` field does the same; assigning the same user does nothing.
     ///
     /// ```rust
     /// # use rocket::post;
@@ -177,16 +157,13 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Sets every field to its default. If somebody is logged in, their session ends; otherwise the
-    /// session goes on, with the same token. [`destroy`](Self::destroy) ends any session.
+    /// Sets every field to its default, and ends the session if somebody is logged in.
     pub fn clear(&mut self) {
         **self = T::SCHEMA.defaults();
     }
 
-    /// "Remember me": the session lives as long as the option `remember` says, 30 days by default, whether it
-    /// is used or not, and its cookie outlives the browser's session.
-    ///
-    /// This holds until the session ends. It does nothing for a session without data.
+    /// "Remember me": the session lives for the declared `remember`, 30 days by default, even if unused, and
+    /// its cookie outlives the browser's session. It does nothing for a session without data.
     #[doc(alias = "remember_me")]
     pub fn remember(&mut self) {
         let lifetime = self.request.engine().remembered();
@@ -195,10 +172,9 @@ impl<T: SessionData> Session<T> {
 
     /// Gives this session its own lifetime, until you call it again or the session ends.
     ///
-    /// The absolute timeout counts from now. The idle timeout is kept in whole seconds, at least one; its
-    /// touch interval scales with the declared one. With [`Lifetime::persistent`], the cookie outlives
-    /// the browser's session. It does nothing for a session without data. A later login starts the
-    /// declared absolute timeout, unless this one reaches further.
+    /// The absolute timeout counts from now; a later login starts the declared one, unless this one reaches
+    /// further. The idle timeout is in whole seconds, at least one; `touch` scales with it. With
+    /// [`Lifetime::persistent`], the cookie outlives the browser's session. It does nothing without data.
     ///
     /// ```rust
     /// # use std::time::Duration;
@@ -216,31 +192,28 @@ impl<T: SessionData> Session<T> {
         self.ask(|pending| pending.lifetime = Some(lifetime));
     }
 
-    /// Sets the label of the session in the list of its user's sessions, if this request logs somebody
-    /// in: at most 200 letters, without control characters. With the option `devices`, the default is the
-    /// browser's `User-Agent`.
+    /// Sets the label in the list of a user's sessions, if this request logs somebody in: at most 200
+    /// letters, without control characters. With the option `devices`, the default is the `User-Agent`.
     pub fn set_label(&mut self, label: &str) {
         self.request.set_label(crate::managed::label(label));
     }
 
-    /// Stores the changes now instead of at the end of the request. Most handlers need not call it: it is
-    /// for streams, and for handlers that must know that the changes are stored before they act.
+    /// Stores the changes now: for streams, and for handlers that act only on a stored session.
     ///
-    /// Afterwards, counters, `max` and `min` have their stored values, including what concurrent requests
-    /// did. If the user changed, the guard shows the new session.
+    /// Afterwards, counters, `max` and `min` show what concurrent requests did. If the user changed, the
+    /// guard shows the new session.
     ///
     /// # Errors
     ///
-    /// - [`Error::is_gone`]: another request ended the session or replaced its token, or another guard of
-    ///   this request ended it or changed the user. Nothing was stored.
-    /// - [`Error::is_unknown`]: nobody knows whether it was stored. It was stored once or not at all,
-    ///   will not be stored later, and is not tried again.
-    /// - [`Error::is_store`] otherwise: the store could not be reached, or refused. Nothing was stored;
-    ///   the end of the request tries again.
-    /// - [`Error::is_too_large`], [`Error::is_encode`] or [`Error::is_overflow`]: a value cannot be
-    ///   stored. Nothing was.
-    /// - Any other: the response has begun and its cookie would have to change, because a stream cannot
-    ///   create, rotate or end a session; or the cookies of a logout do not say which session to end.
+    /// Except for `is_unknown`, nothing was stored.
+    ///
+    /// - [`Error::is_gone`]: the session ended, its token was replaced by another request, or another guard
+    ///   of this request changed the user.
+    /// - [`Error::is_unknown`]: nobody knows whether it was stored. It is not tried again.
+    /// - [`Error::is_store`] otherwise: the store failed. The end of the request tries again.
+    /// - [`Error::is_too_large`], [`Error::is_encode`] or [`Error::is_overflow`]: a value cannot be stored.
+    /// - Any other: a stream cannot create, rotate or end a session; or the cookies of a logout do not say
+    ///   which session to end.
     pub async fn save(&mut self) -> Result<(), Error> {
         if self.catch_up() {
             return Err(EngineError::gone().into());
@@ -259,8 +232,7 @@ impl<T: SessionData> Session<T> {
         Ok(())
     }
 
-    /// Reads the session from the store again. You see what other requests stored; this guard's unsaved
-    /// changes are lost.
+    /// Reads the session from the store again. This guard's unsaved changes are lost.
     ///
     /// # Errors
     ///
@@ -273,12 +245,9 @@ impl<T: SessionData> Session<T> {
 
     /// Makes a change that depends on several fields, while nobody else changes them.
     ///
-    /// It reads the session again, calls `change`, and commits only if everything that it read is still
-    /// stored unchanged. Otherwise it waits a moment and tries again, up to 20 times. So `change` may run
-    /// several times, and should only change its argument. It sees this request's earlier changes, and
-    /// its commit includes them. If `change` fails, none of its changes are written.
-    ///
-    /// A single field rarely needs it: see the merge rules of [`#[session]`](macro@crate::session).
+    /// It reads the session again, calls `change`, and commits if what it read is still stored. Otherwise it
+    /// tries again, up to 20 times, so `change` should only change its argument. This request's earlier
+    /// changes are included. If `change` fails, none of its own are written.
     ///
     /// ```rust
     /// # use rocket_typed_session::{Session, TransactError, session};
@@ -306,7 +275,7 @@ impl<T: SessionData> Session<T> {
         self.catch_up();
         self.go_on_with_next_user();
         let changes = self.take_changes()?;
-        // In a stream too: a dropped guard would be too late there, but the commit below is in time.
+        // In a stream, the drop of the guard would be too late.
         (self.view.epoch, self.view.logins) = self.request.keep(changes)?;
         for attempt in 0..TRANSACTION_ATTEMPTS {
             let mut outcome = None;
@@ -339,10 +308,9 @@ impl<T: SessionData> Session<T> {
         Err(TransactError::Conflict)
     }
 
-    /// The public handle of the session; `None` while nothing is stored.
+    /// The public handle of the session, for logs and lists; `None` while nothing is stored.
     ///
-    /// Use it in logs and lists: it opens nothing. It stays the same when the token changes, and belongs
-    /// to one user for life.
+    /// It opens nothing, stays the same when the token changes, and belongs to one user for life.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
         self.request.id()
@@ -354,39 +322,35 @@ impl<T: SessionData> Session<T> {
         self.request.id().is_none()
     }
 
-    /// When the session was created; before it is stored, the time of this request.
+    /// When the session was created; the time of this request if it is not stored yet.
     #[must_use]
     pub fn created_at(&self) -> DateTime<Utc> {
         date_time(self.request.metadata().created_at)
     }
 
-    /// When the session was last used before this request, to within the `touch` interval; before it is
-    /// stored, the time of this request.
+    /// When the session was last used, to within `touch`; the time of this request if it is not stored yet.
     #[must_use]
     pub fn last_seen_at(&self) -> DateTime<Utc> {
         date_time(self.request.metadata().touched_at)
     }
 
-    /// When the user logged in, in whole seconds; `None` if nobody has, or only in this request and it is
-    /// not saved yet. Ask for the password again if that is too long ago (OWASP ASVS 7.5.1).
+    /// When the user logged in, in whole seconds; `None` if nobody has, or the login is not saved yet. Ask
+    /// for the password again after too long (OWASP ASVS 7.5.1).
     #[must_use]
     pub fn authenticated_at(&self) -> Option<DateTime<Utc>> {
         self.request.metadata().authenticated_at.map(date_time)
     }
 
-    /// Whether the guard shows a logged-in user.
     pub(crate) fn is_anybody(&self) -> bool {
         T::SCHEMA.user_in(self).is_some()
     }
 
-    /// Whether the user logged in at most this long ago.
     pub(crate) fn logged_in_within(&self, within: Duration) -> bool {
         let at = self.request.metadata().authenticated_at;
         at.is_some_and(|at| self.request.engine().now().since(at) <= within)
     }
 
-    /// When the session ends if no other request uses it. This includes what this request has changed so
-    /// far.
+    /// When the session ends if no other request uses it, with this request's changes so far.
     #[must_use]
     pub fn expires_at(&self) -> DateTime<Utc> {
         let changes = match self.is_stale() {
@@ -397,15 +361,13 @@ impl<T: SessionData> Session<T> {
         date_time(self.request.engine().lifetime().expires_at(&metadata))
     }
 
-    /// The body of the `take_…` functions that `#[session]` generates for `once` fields.
     pub(crate) async fn take_once<V: Default>(
         &mut self,
         name: &'static str,
         field: fn(&mut T) -> &mut V,
     ) -> Result<V, Error> {
         self.catch_up();
-        // This request's write to the field, and a login, must be stored before any request gets the
-        // value.
+        // A write to the field, and a login, must be stored before any request gets the value.
         if self.request.is_before_take(&self.changes()?, name) {
             self.save().await?;
         }
@@ -428,7 +390,7 @@ impl<T: SessionData> Session<T> {
     }
 }
 
-/// Shows what is fit for logs: not the data.
+/// Not the data, so it is fit for logs.
 impl<T: SessionData> fmt::Debug for Session<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
@@ -438,10 +400,9 @@ impl<T: SessionData> fmt::Debug for Session<T> {
     }
 }
 
-/// How many times a transaction is tried.
 const TRANSACTION_ATTEMPTS: u32 = 20;
 
-/// How long a transaction waits after a conflict: a random time below a bound that doubles.
+/// A random time below a bound that doubles.
 fn backoff(attempt: u32) -> Result<Duration, EngineError> {
     let bound = 1_u64 << attempt.min(7);
     Ok(Duration::from_micros(random_below(bound * 1000)?))

@@ -1,5 +1,3 @@
-//! All sessions of a user: listed, counted and ended.
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,8 +20,7 @@ use crate::session::{Session, date_time};
 
 /// The sessions of all users of the type `T`: a request guard.
 ///
-/// [`of`](Self::of) selects one user, to list, count and end their sessions: for a page of devices, "log
-/// out everywhere", or an administrator who ends the sessions of somebody who has left.
+/// [`of`](Self::of) selects a user, to list, count and end their sessions.
 ///
 /// ```rust
 /// use rocket::{get, post, response::Redirect, serde::json::Json};
@@ -59,16 +56,12 @@ use crate::session::{Session, date_time};
 /// # What it promises
 ///
 /// After [`end_all`](UserSessions::end_all) has returned, no session of the user opens whose login began
-/// before the call, not even one whose password was being checked meanwhile. Logins that begin later
-/// stay. If the call fails, some sessions may have ended and others not; call it again.
+/// before the call, not even one whose password was being checked meanwhile.
 ///
-/// A user is the value of the identity. Values that serde writes alike are one user; the order of an
-/// object's members does not matter. The order of a list's items does, so a set in the identity must be a
-/// `BTreeSet`: a `HashSet` would be another user each time. Keep the identity to what names the user; a
-/// role in it would make two users.
+/// A user is the value of the identity: values that serde writes alike are one user. The order of an object's
+/// members does not matter; that of a list's items does, so a set must be a `BTreeSet`.
 pub struct Sessions<T: SessionData> {
     engine: Arc<Engine<T>>,
-    /// The request that asks; `None` if there is none.
     request: Option<Arc<RequestSession<T>>>,
 }
 
@@ -101,22 +94,21 @@ pub struct UserSessions<'s, T: SessionData> {
     user: Option<UserKey>,
 }
 
-/// A session of a user, in a list. You can pass it to a template or serialize it to JSON: it uses its
-/// fields' names, and RFC 3339 for times.
+/// A session of a user, in a list. Templates and JSON get its fields by name, and times in RFC 3339.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct UserSession {
     /// Its public handle: it opens nothing.
     pub id: SessionId,
-    /// Its label: with the option `devices`, the `User-Agent` of the browser that logged in, or the text
-    /// from [`Session::set_label`](crate::Session::set_label); otherwise empty. A visitor may have chosen
-    /// the text: escape it.
+    /// With the option `devices`, the browser's `User-Agent` at the login, or the text from
+    /// [`Session::set_label`](crate::Session::set_label); otherwise empty. A visitor may have chosen it:
+    /// escape it.
     pub label: String,
     /// When the session was created.
     pub created_at: DateTime<Utc>,
     /// When the user logged in, to the second.
     pub authenticated_at: DateTime<Utc>,
-    /// When it was last used, to within the `touch` interval.
+    /// When it was last used, to within `touch`.
     pub last_seen_at: DateTime<Utc>,
     /// When it ends if nobody uses it.
     pub expires_at: DateTime<Utc>,
@@ -164,8 +156,7 @@ impl<T: SessionData> UserSessions<'_, T> {
         Ok(engine.sessions_of(self.user()?).await?.len())
     }
 
-    /// Ends one session; `false` if it does not belong to this user, so nobody can end another user's
-    /// session by its id.
+    /// Ends one session; `false` if it does not belong to this user.
     ///
     /// # Errors
     ///
@@ -177,20 +168,18 @@ impl<T: SessionData> UserSessions<'_, T> {
 
     /// Ends all sessions, and every login that is under way. Returns how many sessions it ended.
     ///
-    /// If this request logs the same user in afterwards, that login goes on, provided that these
-    /// `Sessions` are the request's guard, not the managed state, which knows no request. So after a
-    /// change of password, call it and log in again.
+    /// If this request logs the same user in afterwards, as after a change of password, that login goes on.
+    /// This needs the request's guard, not the managed state.
     ///
     /// # Errors
     ///
-    /// As [`list`](Self::list). Some sessions may have ended then.
+    /// As [`list`](Self::list). Some sessions may have ended then; call it again.
     #[doc(alias = "log_out_everywhere")]
     pub async fn end_all(&self) -> Result<usize, Error> {
         self.end_with_logins(Whom::All).await
     }
 
-    /// Ends all sessions except the current request's, and every login that is under way. If the request
-    /// has no such session, it ends all. Returns how many sessions it ended.
+    /// Like [`end_all`](Self::end_all), but keeps the session of this request.
     ///
     /// # Errors
     ///

@@ -1,15 +1,15 @@
 //! # Testing your application
 //!
-//! With the feature `testing`, a [`TestKit`] replaces store and clock, in Rocket's local clients, async
-//! and blocking. Enable it only for tests:
+//! With the feature `testing`, a [`TestKit`] replaces store and clock in Rocket's local clients. Enable it
+//! only for tests:
 //!
 //! ```toml
 //! [dev-dependencies]
 //! rocket_typed_session = { version = "0.1", features = ["testing"] }
 //! ```
 //!
-//! Install a kit in the rocket that your application builds. It needs no Redis and no change to the
-//! application. Each kit has its own sessions, so tests run side by side.
+//! It needs no Redis and no change to the application. Each kit has its own sessions, so tests run side by
+//! side.
 //!
 //! ```rust
 //! use std::time::Duration;
@@ -68,16 +68,12 @@
 //! assert_eq!(response.into_string().unwrap(), "nobody");
 //! ```
 //!
-//! With an async client, use [`TestKit::seed`] and [`TestKit::read`].
-//!
-//! Make a new local request for each dispatch. Clones of one local request share its cache, so to the
-//! session they are one request.
+//! Make a new local request for each dispatch: to the session, clones are one request.
 //!
 //! # Requests that change something
 //!
-//! A local client does not say where its requests come from. So to [`CsrfFairing`](crate::CsrfFairing) it
-//! is a script with a cookie, which needs a token. The kit does not change that. Send what a browser
-//! sends: [`same_origin`] with a request of your own pages, [`cross_site`] with one of another site.
+//! To [`CsrfFairing`](crate::CsrfFairing), a local client is a script with a cookie, which needs a token.
+//! Send [`same_origin`] or [`cross_site`], as browsers do.
 //!
 //! ```rust
 //! # use rocket::http::Status;
@@ -98,11 +94,6 @@
 //! assert_eq!(post(same_origin()).status(), Status::Ok);
 //! assert_eq!(post(cross_site()).status(), Status::Forbidden);
 //! ```
-//!
-//! # Pinning what is stored
-//!
-//! Sessions outlive a deploy, so the stored form of a field is a contract with existing sessions.
-//! [`assert_layout`] fails when it changes, and says what to do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,7 +120,7 @@ use crate::managed::Managed;
 
 /// Replaces the store and the clock of all session types of an application.
 ///
-/// Clones share one kit. Rockets in which one kit is installed share its sessions, as processes do.
+/// Clones share one kit. Rockets with one kit share its sessions.
 #[derive(Clone, Debug, Default)]
 pub struct TestKit(Arc<Inner>);
 
@@ -158,8 +149,7 @@ impl TestKit {
         Self::default()
     }
 
-    /// Makes the sessions of this rocket use the kit, whatever its configuration and its fairings say
-    /// about store and clock.
+    /// Makes the sessions of this rocket use the kit, whatever configuration and fairings say.
     #[must_use]
     pub fn install(&self, rocket: Rocket<Build>) -> Rocket<Build> {
         rocket.manage(self.clone())
@@ -170,7 +160,7 @@ impl TestKit {
         self.0.clock.advance(duration);
     }
 
-    /// Takes the store down: all its operations fail until you mend it.
+    /// Makes all operations of the store fail until you mend it.
     pub fn break_store(&self) {
         self.0.is_broken.store(true, Ordering::SeqCst);
     }
@@ -184,18 +174,17 @@ impl TestKit {
     ///
     /// # Panics
     ///
-    /// If the rocket has no sessions of this type, if nothing differs from the defaults (then there is
-    /// nothing to store), or if the store is broken.
+    /// If the rocket has no sessions of this type, if nothing differs from the defaults, or if the store is
+    /// broken.
     pub async fn seed<T: SessionData>(&self, rocket: &Rocket<Orbit>, data: T) -> Cookie<'static> {
         seed(rocket, &[], data).await
     }
 
-    /// Like [`seed`](Self::seed), for a session that ends with another one: the one that these cookies
-    /// open.
+    /// Like [`seed`](Self::seed), for a session that ends with the one that these cookies open.
     ///
     /// # Panics
     ///
-    /// Like `seed`, and if these cookies open no session of the parent type.
+    /// Like `seed`, and if they open no session of the parent type.
     pub async fn seed_beside<T: SessionData>(
         &self,
         rocket: &Rocket<Orbit>,
@@ -210,10 +199,6 @@ impl TestKit {
     }
 
     /// Like [`seed`](Self::seed), for a blocking client.
-    ///
-    /// # Panics
-    ///
-    /// Like `seed`.
     pub fn seed_blocking<T: SessionData>(
         &self,
         rocket: &Rocket<Orbit>,
@@ -223,10 +208,6 @@ impl TestKit {
     }
 
     /// Like [`seed_beside`](Self::seed_beside), for a blocking client.
-    ///
-    /// # Panics
-    ///
-    /// Like `seed_beside`.
     pub fn seed_beside_blocking<T: SessionData>(
         &self,
         rocket: &Rocket<Orbit>,
@@ -236,9 +217,8 @@ impl TestKit {
         now(self.seed_beside(rocket, parent, data))
     }
 
-    /// Reads the session that a cookie opens: from [`seed`](Self::seed), a response, or a tracked
-    /// client's jar. `None` if there is no such cookie, or if it opens no session. A session that ends
-    /// with another one needs the cookies of both: a jar, or a list.
+    /// Reads the session that a cookie opens: from [`seed`](Self::seed), a response, or a tracked client's
+    /// jar. `None` if it opens none. A session that ends with another one needs the cookies of both.
     ///
     /// # Panics
     ///
@@ -255,10 +235,6 @@ impl TestKit {
     }
 
     /// Like [`read`](Self::read), for a blocking client.
-    ///
-    /// # Panics
-    ///
-    /// Like `read`.
     pub fn read_blocking<T: SessionData>(
         &self,
         rocket: &Rocket<Orbit>,
@@ -286,11 +262,11 @@ pub fn cross_site() -> Header<'static> {
 
 /// Asserts that the stored form of a session type has not changed.
 ///
-/// Put it into a test, and paste what the first run reports. It fails when a field is added, removed,
-/// renamed or stored in another form, and says for each field what happens to existing sessions.
+/// Paste what the first run reports. It fails when a field is added, removed, renamed or stored in another
+/// form, and says what happens to existing sessions.
 ///
-/// It sees only the default and the samples. So give it samples that fill each `Option` and each map, and
-/// show each variant of an enum: anything that no sample shows may change unnoticed.
+/// It sees only the default and the samples, so let them fill each `Option` and each map, and show each
+/// variant of an enum.
 ///
 /// ```rust
 /// use rocket_typed_session::session;
@@ -321,8 +297,7 @@ pub fn assert_layout<T: SessionData>(samples: &[T], pinned: &str) {
     }
 }
 
-/// Something with cookies: a `Cookie`, an array of them, a `CookieJar`, or the response of a local
-/// client.
+/// A `Cookie`, an array of them, a `CookieJar`, or the response of a local client.
 pub trait HasCookie: sealed::HasCookie {}
 
 impl<C: sealed::HasCookie> HasCookie for C {}
@@ -336,7 +311,6 @@ mod sealed {
         reason = "a seal: it is for the types of Rocket below"
     )]
     pub trait HasCookie {
-        /// The value of the cookie of this name.
         fn value_of(&self, name: &str) -> Option<String>;
     }
 
@@ -378,7 +352,7 @@ fn managed<T: SessionData>(rocket: &Rocket<Orbit>) -> &Managed<T> {
     })
 }
 
-/// The `Cookie` headers of a request with these cookies: for `T` and its parents.
+/// For `T` and its parents.
 fn headers<T: SessionData>(rocket: &Rocket<Orbit>, cookies: &dyn HasCookie) -> Vec<String> {
     let name = &managed::<T>(rocket).cookie.name;
     let header = cookies.value_of(name);
@@ -409,7 +383,7 @@ async fn seed<T: SessionData>(
     }
 }
 
-/// The session of a request with these `Cookie` headers. Boxed, since a parent may have one too.
+/// Boxed, since a parent may have one too.
 fn request<'r, T: SessionData>(
     rocket: &'r Rocket<Orbit>,
     headers: &'r [String],

@@ -1,11 +1,10 @@
-//! A Rocket that keeps its sessions as bytes in a key-value service, and the tests of that store.
+//! Keeps sessions as bytes in a key-value service, and tests that store.
 //!
-//! All that the service must offer is to get bytes, and to swap them if they are still the same: what
-//! DynamoDB calls a conditional put, etcd a transaction, SQL `UPDATE … WHERE version = …`.
+//! The service must be able to get bytes, and to swap them if they are unchanged: a conditional put in
+//! DynamoDB, a transaction in etcd, `UPDATE … WHERE version = …` in SQL.
 //!
-//! What a service without a clock cannot offer is a deadline: a swap that is held up on its way is
-//! still done when it arrives, if nobody changed the record in the meantime. Where yours can compare
-//! its own time in the same step, let it.
+//! A service without a clock cannot enforce a deadline: a delayed swap still succeeds if nobody changed the
+//! record. If your service can compare its own time in the same step, use that.
 
 use std::sync::Arc;
 
@@ -50,8 +49,7 @@ mod tests {
 
     use super::*;
 
-    /// A fresh store for each clause of the contract, the clock by which it lives, and how something
-    /// else than a session comes into the service.
+    /// A fresh store for each test of the contract, its clock, and a way to store junk.
     async fn byte_store() -> StoreUnderTest {
         let service = Arc::new(Service::default());
         let clock = Arc::new(ManualClock::new());

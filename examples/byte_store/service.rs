@@ -1,22 +1,20 @@
-//! A stand-in for a key-value service: two calls, each a round trip.
+//! A stand-in for a key-value service. Each call is a round trip.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use session_core::store::Key;
 
-/// Bytes under keys.
 #[derive(Debug, Default)]
 pub(crate) struct Service(Mutex<BTreeMap<Key, Vec<u8>>>);
 
 impl Service {
-    /// What is stored under a key.
     pub(crate) async fn get(&self, key: Key) -> Option<Vec<u8>> {
         tokio::task::yield_now().await;
         self.lock().get(&key).cloned()
     }
 
-    /// Stores `after`, or removes what is there, if `before` is what is stored. Whether it was.
+    /// Stores `after` (`None` removes the key) if `before` is still stored. Returns whether it was.
     pub(crate) async fn swap(
         &self,
         key: Key,

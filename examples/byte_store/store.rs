@@ -1,5 +1,3 @@
-//! A store over bytes that can be got, and swapped if they are still the same.
-
 use std::sync::Arc;
 
 use session_core::clock::{Clock, Timestamp};
@@ -9,7 +7,7 @@ use session_core::store::{Created, Delete, Deleted, Key, Store, Update, Updated,
 
 use crate::service::Service;
 
-/// Sessions in a key-value service. Where it has an expiry, set that by `Record::remove_at`.
+/// Sessions in a key-value service. If the service has an expiry, set it from `Record::remove_at`.
 #[derive(Debug)]
 pub(crate) struct ByteStore {
     pub(crate) service: Arc<Service>,
@@ -17,7 +15,7 @@ pub(crate) struct ByteStore {
 }
 
 impl ByteStore {
-    /// Gets, changes and swaps, until nobody else was faster: one atomic step.
+    /// One atomic step: gets, changes and swaps, and retries if the bytes changed meanwhile.
     async fn step<A, F>(&self, key: Key, change: F) -> Result<A, Error>
     where
         F: Fn(&mut Option<Vec<u8>>) -> A,

@@ -1,4 +1,4 @@
-//! The cart: a map whose entries are stored one by one.
+//! The cart: a map with separately stored entries.
 
 use rocket::form::{Form, FromForm};
 use rocket::http::Status;
@@ -9,11 +9,10 @@ use rocket_typed_session::Session;
 
 use crate::{LONGEST_NAME, Visit, page};
 
-/// A cart fills our store, so it has a limit. Concurrent requests may get a few items past it.
+/// A cart fills the store, so it has a limit. Concurrent requests may slightly exceed it.
 pub(crate) const MOST_ITEMS: usize = 1_000;
 pub(crate) const MOST_OF_AN_ITEM: u32 = 99;
 
-/// Only reads.
 #[get("/")]
 pub(crate) fn show(visit: Session<Visit>) -> RawHtml<String> {
     page::cart(&visit, None)
@@ -27,7 +26,7 @@ pub(crate) struct Put<'r> {
     quantity: &'r str,
 }
 
-/// Says how many of an item there are, not how many more, so sending it twice changes nothing.
+/// Sets a quantity, so a repeated request changes nothing.
 #[post("/", data = "<form>")]
 pub(crate) fn put(
     mut visit: Session<Visit>,
@@ -63,7 +62,7 @@ pub(crate) fn remove(mut visit: Session<Visit>, form: Form<Remove<'_>>) -> Redir
     Redirect::to(uri!("/cart", show))
 }
 
-/// The item and its quantity, or which field is refused and why.
+/// The item and its quantity, or the refused field and the reason.
 fn accepted<'f>(visit: &Visit, form: &Put<'f>) -> Result<(&'f str, u32), (&'static str, String)> {
     let item = form.item.trim();
     if !(1..=LONGEST_NAME).contains(&item.chars().count()) {

@@ -1,19 +1,19 @@
 //! A page that counts its views, knows who is logged in, and keeps a cart.
 //!
-//! In memory, with no configuration:
+//! In memory, without configuration:
 //!
 //! ```text
 //! cargo run --example counter
 //! ```
 //!
-//! On Redis, so that the sessions outlive the program and are shared by all that run it:
+//! On Redis, where sessions outlive the program and several programs can share them:
 //!
 //! ```text
 //! ROCKET_DATABASES='{sessions={url="redis://127.0.0.1:6379"}}' cargo run --example counter
 //! ```
 //!
-//! Then open <http://127.0.0.1:8000> in two browsers, or be two browsers. What changes something says, as
-//! browsers do, that no other site sent it:
+//! Then open <http://127.0.0.1:8000> in two browsers, or use curl as two browsers. The `Sec-Fetch-Site`
+//! header says, as browsers do, that no other site sent the request:
 //!
 //! ```text
 //! curl --cookie ann.txt --cookie-jar ann.txt http://127.0.0.1:8000/count
@@ -25,9 +25,8 @@
 //! curl --cookie ann.txt --cookie-jar ann.txt --header "$own" --request POST http://127.0.0.1:8000/logout
 //! ```
 //!
-//! With `--release` the cookie is `Secure`. Over plain HTTP, some clients then send it to their own
-//! machine only, and others nowhere. `ROCKET_PROFILE=debug` brings the cookie of a debug build
-//! back.
+//! With `--release` the cookie is `Secure`: over plain HTTP, some clients send it only to their own machine,
+//! others nowhere. `ROCKET_PROFILE=debug` restores the debug cookie.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "guards are handed over by value"
@@ -48,24 +47,22 @@ use rocket::serde::json::{Value, json};
 use rocket::{get, launch, post, routes, uri};
 use rocket_typed_session::{Error, Session, session};
 
-/// A reply is allocated on one thread and freed on another; with mimalloc it measured 1.4 times as
-/// fast.
+/// A reply is allocated on one thread and freed on another; mimalloc measured 1.4 times as fast.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What this application remembers of a visitor.
 #[session(idle = "30m", absolute = "12h")]
 struct Visit {
-    /// How many pages were seen. Concurrent requests add up.
+    /// Concurrent requests add up.
     #[session(counter)]
     views: u64,
-    /// Who is logged in. When this changes, so does the cookie.
+    /// When the user changes, so does the cookie.
     #[session(identity)]
     user: Option<String>,
-    /// What the next page says. When several pages load at once, exactly one gets it.
+    /// The next page shows this. If several pages load at once, exactly one does.
     #[session(once)]
     notice: Option<String>,
-    /// How many of each item. Two requests that put in different items keep both.
+    /// The quantity of each item. Concurrent changes to different items both count.
     #[session(entries)]
     cart: BTreeMap<String, u32>,
 }
@@ -83,7 +80,7 @@ fn count(mut visit: Session<Visit>) -> String {
     format!("Number of views {}", visit.views)
 }
 
-/// Only reads: a stranger gets no cookie here, and nothing is stored.
+/// Only reads, so a new visitor gets no cookie, and nothing is stored.
 #[get("/session")]
 fn show(visit: Session<Visit>) -> Value {
     let id = visit.id();
@@ -136,5 +133,4 @@ fn rocket() -> _ {
         .mount("/cart", routes![cart::show, cart::put, cart::remove])
 }
 
-/// In characters.
 const LONGEST_NAME: usize = 64;

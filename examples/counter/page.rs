@@ -1,5 +1,3 @@
-//! The pages, from templates.
-
 use std::sync::LazyLock;
 
 use minijinja::{Environment, Value, context};
@@ -9,7 +7,7 @@ use rocket_typed_session::Session;
 use crate::cart::MOST_OF_AN_ITEM;
 use crate::{LONGEST_NAME, Visit};
 
-/// Named `.html`, so that what a visitor typed is escaped.
+/// The suffix `.html` turns on escaping.
 const TEMPLATES: [(&str, &str); 3] = [
     ("base.html", include_str!("base.html")),
     ("cart.html", include_str!("cart.html")),
@@ -25,7 +23,7 @@ static PAGES: LazyLock<Environment<'_>> = LazyLock::new(|| {
     pages
 });
 
-/// What was refused, so that it need not be typed again, and why.
+/// A refused form, which the page shows again with the reason.
 pub(crate) struct Refused<'r> {
     pub(crate) item: &'r str,
     pub(crate) quantity: &'r str,
@@ -33,7 +31,6 @@ pub(crate) struct Refused<'r> {
     pub(crate) reason: String,
 }
 
-/// The main page, which says why if a name was refused.
 pub(crate) fn index(
     visit: &Session<Visit>,
     notice: Option<&str>,
@@ -55,7 +52,6 @@ pub(crate) fn index(
     )
 }
 
-/// The cart, which says why if an item was refused.
 pub(crate) fn cart(visit: &Session<Visit>, refused: Option<Refused<'_>>) -> RawHtml<String> {
     let refused = refused.map(|refused| {
         context! {

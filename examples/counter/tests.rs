@@ -1,4 +1,4 @@
-//! As an application tests its sessions: a kit stands in for store and clock.
+//! Tests of an application. A kit replaces the store and the clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -167,7 +167,7 @@ fn an_outage_is_a_503_and_ends_no_session() {
     assert_eq!(text(get(&client, "/count", &cookie)), "Number of views 10");
 }
 
-/// The forms carry nothing for it: the browser says where a request comes from.
+/// The forms carry no token: the browser says where a request comes from.
 #[test]
 fn another_site_changes_nothing_and_logs_nobody_in() {
     let (kit, client) = start();
@@ -192,7 +192,7 @@ fn another_site_changes_nothing_and_logs_nobody_in() {
     assert_eq!((visit.cart, visit.user), (ann().cart, ann().user));
 }
 
-/// Sessions outlive a deploy: this fails when what they are stored as changes, and says what to do.
+/// Sessions outlive a deploy: this fails when their stored form changes.
 #[test]
 fn what_is_stored_is_what_it_was() {
     let full = Visit {

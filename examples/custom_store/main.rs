@@ -1,4 +1,4 @@
-//! A Rocket that keeps its sessions in a store of its own, and the tests of that store.
+//! A Rocket application with its own session store, and that store's tests.
 
 use rocket::{Build, Rocket, get, launch, routes};
 use rocket_typed_session::{Session, session};
@@ -36,7 +36,7 @@ mod tests {
 
     use super::*;
 
-    /// A fresh store for each clause of the contract, and the clock by which it lives.
+    /// A fresh store and its clock for each test of the contract.
     async fn map_store() -> StoreUnderTest {
         let clock = Arc::new(ManualClock::new());
         StoreUnderTest::new(MapStore::with_clock(clock.clone())).clock(clock)

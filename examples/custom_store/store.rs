@@ -1,7 +1,7 @@
-//! A store of one's own: everything that the contract asks for, on a map behind a lock.
+//! A complete store, on a map behind a lock.
 //!
-//! It is small because the rules are the library's: [`Update::apply_to`] checks, merges and answers.
-//! The store makes that one step: here, while it holds the lock.
+//! It is small because the library has the rules: [`Update::apply_to`] checks, merges and answers. The store
+//! makes that one atomic step, here by holding the lock.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,11 +13,11 @@ use session_core::store::{
     Created, Delete, Deleted, Key, Store, Update, Updated, Wanted, async_trait,
 };
 
-/// Sessions in a map. It forgets them with the process, and those that are over when a new one comes.
-/// It has no bound; a store for production needs one, or a server that has one.
+/// Sessions in a map. They end with the process; a new one removes those that are over. A store for
+/// production also needs a bound.
 #[derive(Debug)]
 pub(crate) struct MapStore {
-    /// Time is read from here only, so that tests can move it.
+    /// The only source of time, so tests can move it.
     clock: Arc<dyn Clock>,
     sessions: Mutex<BTreeMap<Key, Record>>,
 }
@@ -32,7 +32,7 @@ impl MapStore {
         Self { clock, sessions }
     }
 
-    /// The sessions, and what time it is while nobody else has them.
+    /// The sessions, and the time under the lock.
     fn lock(&self) -> (MutexGuard<'_, BTreeMap<Key, Record>>, Timestamp) {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         (sessions, self.clock.now())

@@ -1,13 +1,11 @@
-//! Who is logged in, where: a members' area, an administrators' area, a page of devices, and "log out
-//! everywhere".
+//! Members' and administrators' areas, a page of devices, and "log out everywhere".
 //!
 //! ```text
 //! cargo run --example devices
 //! ```
 //!
-//! Then open <http://127.0.0.1:8000> in two browsers, and log in to both with the password `let me in`,
-//! as `admin` or as anybody else. Its sessions are in memory; `examples/counter` says how to put them on
-//! Redis.
+//! Then open <http://127.0.0.1:8000> in two browsers, and log in to both with the password `let me in`, as
+//! `admin` or any other name. Sessions are in memory; `examples/counter` shows how to use Redis.
 #![expect(clippy::needless_pass_by_value, reason = "guards come by value")]
 
 use minijinja::{Environment, context, value::Serde};
@@ -40,7 +38,7 @@ fn login_page(next: ReturnTo) -> RawHtml<String> {
     RawHtml(format!(include_str!("login.html"), next = next))
 }
 
-/// If the password is wrong, the guard of the next page asks for another login.
+/// After a wrong password, the next page's guard asks for another login.
 #[post("/login", data = "<login>")]
 fn login(login: Form<Login>, mut visit: Session<Visit>) -> ReturnTo {
     if login.password == "let me in" {
@@ -59,7 +57,7 @@ fn logout(mut visit: Session<Visit>) -> Redirect {
 async fn devices(member: Member, sessions: Sessions<Visit>) -> Result<RawHtml<String>, Error> {
     let devices = sessions.of(member.clone()).list().await?;
     let context = context! { user => member.as_str(), devices => Serde(devices) };
-    // Named `.html`, so that what a visitor typed is escaped.
+    // The suffix `.html` turns on escaping.
     let page = Environment::new().render_named_str(".html", include_str!("devices.html"), context);
     Ok(RawHtml(page.expect("a template that the tests render")))
 }

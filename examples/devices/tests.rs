@@ -1,4 +1,4 @@
-//! The application in two browsers. A kit stands in for the store.
+//! The application in two browsers. A kit replaces the store.
 
 use rocket::http::{ContentType, Cookie, Header, Status};
 use rocket::local::blocking::{Client, LocalResponse};
@@ -65,7 +65,7 @@ fn each_sees_their_devices_and_ends_one() {
         "{devices}"
     );
     assert!(!devices.contains("Desktop"), "{devices}");
-    // The one that is not this one.
+    // The other device.
     let rows = devices.split("<li>").find(|row| row.contains("Phone"));
     let (_, id) = rows
         .and_then(|row| row.split_once("/devices/"))
@@ -119,9 +119,7 @@ fn who_mistypes_the_password_is_asked_again_and_goes_on_to_the_same_page() {
     assert_eq!(location, Some("/login?next=%2F%3Fa%3Db"));
 }
 
-/// All lines of `main.rs`, formatted by rustfmt, but blank ones, comments, and `use`: the attributes,
-/// the signatures, the closing brackets, and the two lines that bring in these tests do count. The HTML
-/// does not.
+/// Counts the formatted lines of `main.rs` except blank ones, comments and `use`. The HTML does not count.
 #[test]
 fn an_application_with_all_of_this_has_at_most_sixty_lines() {
     let lines = include_str!("main.rs").lines().map(str::trim);

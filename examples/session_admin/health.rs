@@ -1,4 +1,4 @@
-//! What each server is, what it holds, and what is wrong with it.
+//! The state and the faults of each server.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use rocket_typed_session::store::RedisStore;
 use super::Answer;
 use super::servers::Server;
 
-/// A server that is fuller than this, in percent, is about to refuse sessions.
+/// In percent. A fuller server will soon refuse sessions.
 const FULL: u64 = 90;
 
 pub(crate) async fn health(store: &RedisStore) -> Answer {
@@ -26,7 +26,7 @@ pub(crate) async fn health(store: &RedisStore) -> Answer {
     }
     match store.check().await {
         Ok(its) => faults.extend(its),
-        // Said already.
+        // Already reported.
         Err(_) if !faults.is_empty() => {}
         Err(error) => faults.push(error.to_string()),
     }
@@ -39,7 +39,7 @@ pub(crate) async fn health(store: &RedisStore) -> Answer {
     Ok(faults.is_empty())
 }
 
-/// Prints what a server is. Answers what is wrong with it.
+/// Prints a server's state. Returns its faults.
 async fn look_at(server: &mut Server) -> RedisResult<Vec<String>> {
     let info: String = server.ask(&["INFO", "all"]).await?;
     let info: HashMap<_, _> = info

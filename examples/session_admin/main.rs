@@ -1,5 +1,4 @@
-//! What an operator asks of sessions on Redis, from the command line: on one server, on the master that
-//! sentinels name, on a cluster.
+//! Inspects and ends sessions on Redis from the command line: on one server, under Sentinel, or on a cluster.
 //!
 //! ```text
 //! cargo run --example session_admin -- health
@@ -9,15 +8,13 @@
 //! cargo run --example session_admin -- show visit DKsvjkqkQJeYmHrmnYEN5g
 //! ```
 //!
-//! It reads the `Rocket.toml` and the `ROCKET_` variables of the application, so it finds the servers, the
-//! passwords and the prefix where the application does. `--values` behind `show` prints what visitors have
-//! stored; nothing else does.
+//! It reads the application's `Rocket.toml` and `ROCKET_` variables, so it uses the same servers, passwords
+//! and prefix. `show` prints what visitors have stored only with `--values`.
 //!
-//! It ends with 0 if all is well, with 1 if something is wrong or not there, and with 2 if it does not
-//! understand its words.
+//! The exit code is 0 if all is well, 1 if something is wrong or missing, and 2 for a wrong command.
 //!
-//! To have it for your own application, copy it, and import your session types in `types.rs`. Beside what
-//! the application may do, its Redis user needs `+scan` for `count`, `+memory|usage` for `show`, and in a
+//! For your own application, copy this program and import your session types in `types.rs`. Beyond the
+//! application's permissions, its Redis user needs `+scan` for `count`, `+memory|usage` for `show`, and in a
 //! cluster `+cluster|info` for `health`.
 
 mod health;
@@ -48,7 +45,7 @@ type Answer = Result<bool, Box<dyn Error>>;
 async fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    // What it has to say, it says itself.
+    // The command prints its own messages.
     let figment = rocket::Config::figment().merge(("log_level", "off"));
     let Some(answer) = answer(&figment, &words).await else {
         eprintln!("{USAGE}");
@@ -64,7 +61,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// `None`: these words say nothing.
+/// `None`: a wrong command.
 async fn answer(figment: &Figment, words: &[&str]) -> Option<Answer> {
     let types = match types(figment) {
         Ok(types) => types,
@@ -80,7 +77,6 @@ async fn answer(figment: &Figment, words: &[&str]) -> Option<Answer> {
             )
         })
     };
-    // One command for one type.
     macro_rules! with_type {
         ($name:expr, $command:expr) => {
             match of_type($name) {

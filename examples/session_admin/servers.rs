@@ -1,5 +1,3 @@
-//! The servers of a store, each asked on a connection of its own.
-
 use std::error::Error;
 use std::time::Duration;
 
@@ -9,10 +7,9 @@ use rocket_typed_session::store::RedisStore;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, FromRedisValue, RedisResult};
 
-/// How long a server may take to connect, and to answer.
+/// For a connection, and for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A server that answers.
 pub(crate) struct Server {
     pub(crate) address: String,
     connection: MultiplexedConnection,
@@ -32,7 +29,6 @@ impl Server {
         })
     }
 
-    /// Asks it.
     pub(crate) async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> RedisResult<T> {
         let mut command = redis::Cmd::new();
         command.arg(words);
@@ -40,7 +36,6 @@ impl Server {
     }
 }
 
-/// All masters.
 pub(crate) async fn masters(store: &RedisStore) -> Result<Vec<Server>, Box<dyn Error>> {
     let mut servers = Vec::new();
     for info in store.masters().await? {

@@ -1,5 +1,3 @@
-//! Sessions, counted, listed, ended and shown.
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
@@ -15,18 +13,18 @@ use super::Answer;
 use super::servers::masters;
 use super::types::{Type, application};
 
-/// How long a session stays in Redis after its end.
+/// How long Redis keeps a session after its end.
 const SLACK: Duration = Duration::from_secs(2 * 60);
 
-/// How many keys a server looks at before it does something else.
+/// How many keys a server scans in one step.
 const STEP: &str = "1000";
 
-/// Asks all masters, each for a few keys at a time. What begins or ends meanwhile may count or not.
+/// Scans all masters in steps. A session that begins or ends meanwhile may count or not.
 pub(crate) async fn count(types: &[Type]) -> Answer {
     let mut found = BTreeMap::<String, u64>::new();
     let prefixes: BTreeSet<_> = types.iter().map(|one| one.store.key_prefix()).collect();
     for prefix in prefixes {
-        // All types with one prefix are on the same servers.
+        // Types with one prefix share servers.
         let one = types.iter().find(|one| one.store.key_prefix() == prefix);
         let pattern = format!("{}*", escaped(prefix));
         for server in &mut masters(&one.ok_or("no session type")?.store).await? {
@@ -57,13 +55,13 @@ pub(crate) async fn count(types: &[Type]) -> Answer {
     Ok(true)
 }
 
-/// The name of the session type, if that is what follows the prefix in the key of a session.
+/// The session type's name, if `rest` ends in a session id.
 fn name_in(rest: &str) -> Option<&str> {
     let (name, id) = rest.split_once(':')?;
     id.parse::<SessionId>().is_ok().then_some(name)
 }
 
-/// So that a pattern means the text itself.
+/// Escapes a pattern's special characters.
 fn escaped(text: &str) -> String {
     let mut pattern = String::new();
     for letter in text.chars() {
@@ -114,7 +112,7 @@ pub(crate) async fn show(of: &Type, id: &str, shows_values: bool) -> Answer {
     let redis_key = format!("{}{key}", of.store.key_prefix());
     let (mut left, mut memory) = (None, None);
     for server in &mut masters(&of.store).await? {
-        // In a cluster, all but one say that they do not have it.
+        // In a cluster, all masters but one refuse.
         let ttl = server.ask::<i64>(&["PTTL", &redis_key]).await;
         if let Ok(Ok(millis)) = ttl.map(u64::try_from) {
             left = Some(Duration::from_millis(millis));
@@ -144,8 +142,7 @@ pub(crate) async fn show(of: &Type, id: &str, shows_values: bool) -> Answer {
     Ok(true)
 }
 
-/// The key of an entry is what a visitor did, and as private as a value. What begins with `@` is the
-/// library's own: nobody needs to see a digest.
+/// An entry's key is as private as a value. Names with `@` are the library's own, and contain digests.
 fn print_fields(fields: &Fields, shows_values: bool) {
     let mut sizes = BTreeMap::<&str, (usize, usize)>::new();
     for (name, value) in fields.iter() {
@@ -178,7 +175,7 @@ fn time(at: impl Into<SystemTime>) -> String {
     format_rfc3339_seconds(at.into()).to_string()
 }
 
-/// A visitor's text must not move the cursor of a terminal.
+/// A visitor's text must not control the terminal.
 fn printable(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).collect()
 }

@@ -1,5 +1,3 @@
-//! The session types of the application, and where its sessions are.
-
 use std::error::Error as StdError;
 
 use rocket::figment::Figment;
@@ -7,8 +5,8 @@ use rocket::{Build, Ignite, Rocket};
 use rocket_typed_session::store::{RedisStore, configured_redis};
 use rocket_typed_session::{Error, Identified, Sessions, UserSession, session};
 
-/// In your program, import the types of your application instead: what ends a session stands in them, and
-/// what names a user. Here they are those of two examples, which have no library.
+/// In your program, import your application's types instead: they define what ends a session, and its user.
+/// These belong to two examples, which have no library.
 #[session]
 pub(crate) struct Visit {
     #[session(identity)]
@@ -21,7 +19,6 @@ pub(crate) struct AdminVisit {
     admin: Option<String>,
 }
 
-/// All session types.
 pub(crate) fn types(figment: &Figment) -> Result<Vec<Type>, Box<dyn StdError>> {
     Ok(vec![
         Type::of::<Visit>(figment)?,
@@ -29,18 +26,16 @@ pub(crate) fn types(figment: &Figment) -> Result<Vec<Type>, Box<dyn StdError>> {
     ])
 }
 
-/// What knows which sessions a user has.
+/// Its state finds the sessions of a user.
 pub(crate) fn application(figment: &Figment) -> Rocket<Build> {
     rocket::custom(figment)
         .attach(Visit::fairing())
         .attach(AdminVisit::fairing())
 }
 
-/// A session type.
 pub(crate) struct Type {
     pub(crate) name: &'static str,
     pub(crate) store: RedisStore,
-    /// What knows which sessions a user has of it.
     pub(crate) users: fn(&Rocket<Ignite>) -> Option<&dyn Users>,
 }
 
@@ -57,7 +52,7 @@ impl Type {
     }
 }
 
-/// The sessions of users, whichever type they are of.
+/// The sessions of users, whatever their type.
 #[rocket::async_trait]
 pub(crate) trait Users: Sync {
     async fn list(&self, user: &str) -> Result<Vec<UserSession>, Error>;
@@ -65,7 +60,7 @@ pub(crate) trait Users: Sync {
     async fn end(&self, user: &str) -> Result<usize, Error>;
 }
 
-/// For users that a text names. Read another identity from the words of the command line here.
+/// For identities that are strings. Parse any other identity here.
 #[rocket::async_trait]
 impl<T> Users for Sessions<T>
 where

@@ -1,4 +1,4 @@
-//! What a request changed, field by field, and how that merges with what others changed. All pure.
+//! What a request changed, field by field, and how that merges with other changes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::fields::{Fields, Name, Unsorted};
 use crate::merge::{Change, Overflow, Rule};
 
-/// A field that a load found past its own deadline. The next commit with changes removes it, unless
-/// another request has given it a new deadline.
+/// A field that a load found past its deadline. The next commit with changes removes it, unless another
+/// request has renewed it.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Expired {
@@ -89,18 +89,14 @@ impl Changes {
         }
     }
 
-    /// The changes that turn `before` into `after`; `rule` gives the merge rule of a name.
-    ///
-    /// # Errors
-    ///
-    /// If a counter moves further than an `i64` reaches.
+    /// `rule` gives the merge rule of a name.
     pub(crate) fn diff(
         before: &Fields,
         after: &Fields,
         rule: impl Fn(&str) -> Rule,
     ) -> Result<Self, Error> {
         let mut changes = Self::new();
-        // Both are sorted by name, so one pass finds the pairs.
+        // Both are sorted by name.
         let mut before = before.iter().peekable();
         for (name, value) in after.iter() {
             while let Some((gone, _)) = before.next_if(|(old, _)| *old < name) {
@@ -154,8 +150,7 @@ impl Changes {
         Ok(())
     }
 
-    /// Applies the changes to what is stored. Returns the new values of merged fields, and the taken
-    /// values.
+    /// Applies the changes to what is stored. Returns the new values of merged fields, and the taken values.
     ///
     /// # Errors
     ///
@@ -194,7 +189,7 @@ impl Changes {
         sets.collect()
     }
 
-    /// Applies the changes to what a request read, using the store's answer.
+    /// Applies the changes to what a request loaded, using the store's answer.
     pub(crate) fn overlay(&self, fields: &mut Fields, answer: &Fields) {
         let mut removed = self.expired_in(fields);
         let mut written = Vec::with_capacity(self.changes.len());
@@ -209,7 +204,7 @@ impl Changes {
         fields.edit(removed, written);
     }
 
-    /// The expired fields that nobody has renewed, with their deadlines.
+    /// Those that nobody has renewed, and their deadlines.
     fn expired_in(&self, fields: &Fields) -> Vec<&str> {
         let gone = self.expired.iter().filter(|expired| {
             fields.get(&expired.deadline_name) == Some(expired.deadline.as_slice())
@@ -219,7 +214,7 @@ impl Changes {
     }
 }
 
-/// Names only: the values are private data.
+/// The values are private.
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(&self.changes).finish()

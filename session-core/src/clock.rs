@@ -1,4 +1,4 @@
-//! The only reader of the wall clock. Everything else gets the time as an argument.
+//! The only reader of the wall clock.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -30,7 +30,7 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
-    /// This instant, cut to whole seconds as the packed metadata stores it.
+    /// As the packed metadata stores it.
     pub(crate) const fn in_whole_seconds(self) -> Self {
         Self(self.0 / 1000 * 1000)
     }
@@ -54,7 +54,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// So a caller can keep a handle on the clock that it hands over.
+/// So a caller can keep a handle on its clock.
 impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
     fn now(&self) -> Timestamp {
         C::now(self)

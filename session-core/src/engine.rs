@@ -1,4 +1,4 @@
-//! Begins, writes and ends sessions in the store, each within a deadline.
+//! Begins, writes and ends sessions in the store, within a deadline.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -34,21 +34,19 @@ pub mod users;
 
 use self::users::Parents;
 
-/// For this long after a new token, a request with the old one counts as a parallel request of the same
-/// browser, not as a thief's.
+/// For this long after a new token, the old one counts as a parallel request's, not as a thief's.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// How much longer a record stays than its session lives, so a request that began in time can finish.
+/// How much longer a record stays than its session, so a request that began in time can finish.
 const SLACK: Duration = Duration::from_secs(120);
 
-/// How many times a call is tried, if its answer allows another try.
 const ATTEMPTS: usize = 3;
 
-/// How long after the deadline the engine still waits for a store. The store's own timeout comes first,
-/// so it can replace a connection that does not answer.
+/// How long past its deadline a call may answer. The store's own timeout must come first, so it can replace a
+/// dead connection.
 const ANSWER_SLACK: Duration = Duration::from_millis(100);
 
-/// The sessions of one type: where they are stored, how long they live, and which clock counts.
+/// The sessions of one type.
 pub struct Engine<T: SessionData> {
     store: Arc<dyn Store>,
     clock: Option<Arc<dyn Clock>>,
@@ -60,16 +58,14 @@ pub struct Engine<T: SessionData> {
     keyring: Option<Keyring>,
     hook: Hook,
     wanted: Wanted,
-    /// The sessions that these end with.
     parent: Option<Arc<dyn Parents>>,
-    /// Whether other sessions end with these.
     has_children: AtomicBool,
     complaints: Mutex<HashSet<(SessionId, String)>>,
     data: PhantomData<fn() -> T>,
 }
 
 impl<T: SessionData> Engine<T> {
-    /// The sessions of type `T` in `store`. The store's clock counts.
+    /// Sessions in `store`, by its clock.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, lifetime: Lifetime) -> Self {
         Self {
@@ -96,19 +92,19 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// The same sessions, on this clock instead: for tests that move it.
+    /// Sets a clock, for tests.
     #[must_use]
     pub fn clock(self, clock: Option<Arc<dyn Clock>>) -> Self {
         Self { clock, ..self }
     }
 
-    /// The same sessions, with a maximum size in bytes. Default: 1 MiB.
+    /// Sets the maximum size in bytes.
     #[must_use]
     pub fn max_size(self, max_size: usize) -> Self {
         Self { max_size, ..self }
     }
 
-    /// The same sessions, without an index of users: nobody knows which sessions a user has.
+    /// Turns off the index of users.
     #[must_use]
     pub fn not_indexed(self) -> Self {
         Self {
@@ -117,25 +113,25 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// The same sessions, with a limit per user. Default: no limit.
+    /// Sets the limit per user.
     #[must_use]
     pub fn limit(self, limit: Option<Limit>) -> Self {
         Self { limit, ..self }
     }
 
-    /// The same sessions, which report their events to this hook.
+    /// Reports events to this hook.
     #[must_use]
     pub fn on_event(self, hook: Hook) -> Self {
         Self { hook, ..self }
     }
 
-    /// The same sessions, which seal encrypted fields with these keys.
+    /// Seals encrypted fields with these keys.
     #[must_use]
     pub fn keyring(self, keyring: Option<Keyring>) -> Self {
         Self { keyring, ..self }
     }
 
-    /// The same sessions, which end with those of `parent`.
+    /// Ends these sessions with those of `parent`.
     #[must_use]
     pub fn parent(self, parent: Option<Arc<Engine<T::Parent>>>) -> Self {
         let parent = parent.map(|parent| -> Arc<dyn Parents> {
@@ -149,7 +145,7 @@ impl<T: SessionData> Engine<T> {
         self.has_children.load(Ordering::SeqCst)
     }
 
-    /// How many sessions a user may have, in words for operators; empty if any number.
+    /// The limit per user, in words for operators.
     #[must_use]
     pub fn describe_limit(&self) -> String {
         self.limit.map_or_else(String::new, |limit| {
@@ -161,7 +157,7 @@ impl<T: SessionData> Engine<T> {
         })
     }
 
-    /// Which fields are encrypted, in words for operators; empty if none.
+    /// The encrypted fields, in words for operators.
     #[must_use]
     pub fn describe_encryption(&self) -> String {
         let names: Vec<&str> = T::SCHEMA.encrypted().collect();
@@ -172,20 +168,20 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// The same sessions, with this lifetime when they remember their visitor. Default: 30 days.
+    /// Sets the lifetime of sessions that remember their visitor.
     #[must_use]
     pub fn remember(self, remember: Duration) -> Self {
         Self { remember, ..self }
     }
 
-    /// The current time: by the given clock, or else by the store's.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let clock = self.clock.as_ref();
         clock.map_or_else(|| self.store().now(), |clock| clock.now())
     }
 
-    /// The lifetime of a session that has none of its own.
+    /// The lifetime of a session without its own.
     #[must_use]
     pub fn lifetime(&self) -> &Lifetime {
         &self.lifetime
@@ -197,24 +193,19 @@ impl<T: SessionData> Engine<T> {
         Lifetime::new(self.remember, self.remember).persistent()
     }
 
-    /// The store itself. The `Arc` around it is a `Store` too, but it boxes each call once more.
+    /// The `Arc` is a `Store` too, but boxes each call once more.
     fn store(&self) -> &dyn Store {
         &*self.store
     }
 
-    /// The kind of store and where it is, for operators.
+    /// The store, in words for operators.
     #[must_use]
     pub fn describe_store(&self) -> String {
         self.store().describe()
     }
 
-    /// The changes that turn the session encoded as `before` into `data`. `record` is what the store held
-    /// when the request read the session.
-    ///
-    /// # Errors
-    ///
-    /// If a field cannot be encoded or read back, if a field or the session is too large, or if a counter
-    /// moves further than it can count.
+    /// The changes from `before` to `data`. `record` is what the request loaded. Refuses what cannot be
+    /// encoded, read back or counted, or is too large.
     pub fn changes(
         &self,
         record: Option<&Record>,
@@ -245,7 +236,6 @@ impl<T: SessionData> Engine<T> {
         Ok(changes)
     }
 
-    /// The deadline of a commit that begins now.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.store().timeout()
     }
@@ -259,8 +249,8 @@ impl<T: SessionData> Engine<T> {
         self.lifetime.touch_due(metadata, self.now())
     }
 
-    /// The session that a token opens, from a copy that the store keeps in this process. Trust the copy
-    /// only when it shows a living session: anything else must come from the store.
+    /// The session from a copy in this process. Only a living one counts: anything else must come from the
+    /// store.
     pub(crate) fn near(&self, token: &Token) -> Option<Live> {
         let key = self.key(token);
         let (record, sealed) = self.opened_record(key, self.store().near(key, &self.wanted)?);
@@ -272,7 +262,6 @@ impl<T: SessionData> Engine<T> {
         })
     }
 
-    /// Loads the session that a token opens, with one call to the store.
     pub(crate) async fn load(&self, token: &Token) -> Result<Loaded, Error> {
         let key = self.key(token);
         let Some((record, sealed)) = self.fetch(key, self.deadline()).await? else {
@@ -321,8 +310,6 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Stores a new session with these fields; `None` if there is nothing to store. If the answer is
-    /// lost, it tries again under another id: nobody has the first one's token.
     pub(crate) async fn begin(
         &self,
         fields: Fields,
@@ -335,7 +322,7 @@ impl<T: SessionData> Engine<T> {
         self.create(fields, pending, deadline).await.map(Some)
     }
 
-    /// Stores a new session, even without fields.
+    /// If the answer is lost, tries another id: nobody has the first one's token.
     pub(crate) async fn create(
         &self,
         fields: Fields,
@@ -374,7 +361,7 @@ impl<T: SessionData> Engine<T> {
         result
     }
 
-    /// The metadata of a session that begins now, without its digests.
+    /// The metadata of a new session, without the digests.
     pub(crate) fn begun(&self, pending: &Pending) -> Metadata {
         let lifetime = pending.lifetime.as_ref();
         let absolute_timeout = lifetime.unwrap_or(&self.lifetime).absolute_timeout;
@@ -385,7 +372,7 @@ impl<T: SessionData> Engine<T> {
         metadata
     }
 
-    /// The update that writes to a living session, and the session's token afterwards.
+    /// The update of a living session, and the token afterwards.
     pub(crate) fn update(
         &self,
         live: &Live,
@@ -432,8 +419,8 @@ impl<T: SessionData> Engine<T> {
         Ok((token, update))
     }
 
-    /// Sends an update once. `Late` is a definite answer, so it sends the update again while there is
-    /// time. If the outcome is unknown, it waits until the update can no longer happen, and fails.
+    /// Sends an update, and again only after `Late`, which is definite. If the outcome is unknown, waits
+    /// until the update can no longer happen, and fails.
     pub(crate) async fn send(
         &self,
         key: Key,
@@ -464,8 +451,7 @@ impl<T: SessionData> Engine<T> {
         Err(Error::store("the store did not get to it in time"))
     }
 
-    /// The session after a successful update: what this request read, what it wrote, and what the store
-    /// answered. Changes the record in place if nobody else still needs the old one.
+    /// Changes the record in place if nobody else needs the old one.
     pub(crate) fn written(
         mut live: Live,
         token: Token,
@@ -476,12 +462,11 @@ impl<T: SessionData> Engine<T> {
         let record = Arc::make_mut(&mut live.record);
         update.changes.overlay(&mut record.fields, answer);
         record.metadata = metadata;
-        // A transaction reads the session again first, and so learns the sealed values.
+        // A transaction loads the session again, and so learns the sealed values.
         let sealed = Fields::new();
         Self::live(token, live.record, sealed)
     }
 
-    /// The cookie after an update of a session, if it changes.
     pub(crate) fn cookie_after(
         &self,
         token: &Token,
@@ -494,8 +479,7 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Extends a session; `false` if the session must end. A failure is only logged: it costs the session
-    /// a little of its idle time.
+    /// `false` if the session must end. A failure is only logged: it costs a little idle time.
     pub(crate) async fn touch(&self, live: &Live) -> bool {
         if !self.may_extend(live) {
             return true;
@@ -519,14 +503,12 @@ impl<T: SessionData> Engine<T> {
         })
     }
 
-    /// When the record may be removed after this update, by the store's clock.
     pub(crate) fn remove_at(&self, update: &Update) -> Timestamp {
         self.store().now().plus(update.ttl)
     }
 
-    /// Ends these sessions. It may send a delete again; if the outcome is unknown, it waits until no
-    /// delete can happen any more, and fails. Returns whether all have ended: it leaves a session alone
-    /// that has another login by now. Without a reason, it reports no event.
+    /// Ends these sessions, except those with another login by now; `true` if all have ended. If the outcome
+    /// is unknown, waits until no delete can happen any more, and fails. Without a reason, reports no event.
     pub(crate) async fn end(
         &self,
         ends: &[End],
@@ -569,7 +551,7 @@ impl<T: SessionData> Engine<T> {
         Ok(are_all)
     }
 
-    /// Logs something about a session once, not on each request.
+    /// Logs it once, not on each request.
     pub(crate) fn complain(&self, id: SessionId, what: String) {
         let mut known = self
             .complaints
@@ -598,17 +580,16 @@ impl<T: SessionData> Engine<T> {
 
     /// `deadline` by the store's clock, or a little earlier.
     fn not_after(&self, deadline: Instant) -> Timestamp {
-        // In this order, so that time between the two calls shortens the deadline, never extends it.
+        // In this order, time between the two calls shortens the deadline, never extends it.
         let now = self.store().now();
         let left = deadline.saturating_duration_since(Instant::now());
         Timestamp::from_millis(now.plus(left).as_millis().saturating_sub(1))
     }
 }
 
-/// How many complaints are remembered.
 const MAX_COMPLAINTS: usize = 4096;
 
-/// Calls the store, within the deadline. A call that answers at once needs no timer.
+/// A call that answers at once needs no timer.
 async fn within<R>(
     deadline: Instant,
     call: impl Future<Output = Result<R, Error>>,

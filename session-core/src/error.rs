@@ -1,4 +1,4 @@
-//! One opaque error: a message in words, predicates for its kind, `source()` for its cause.
+//! One opaque error, with predicates for its kinds.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 /// Why a session could not be read or written.
 ///
-/// Neither `Display` nor `Debug` shows a token, session data, or a store's URL, so you can log it as it
-/// is. "There is no such session" is a value, never an error.
-///
-/// The kinds that a caller can act on have a predicate. All others are for the log.
+/// You can log it: it shows no token, session data, or store's URL. A missing session is a value, never an
+/// error. Kinds that a caller can act on have a predicate.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -40,18 +38,17 @@ enum Kind {
 }
 
 impl Error {
-    /// The store could not be reached, or refused. A write was definitely not done.
+    /// The store was unreachable, or refused. A write was definitely not done.
     pub fn store(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Store, message)
     }
 
-    /// A write may have been done, or may still be done until its deadline: the connection broke, or no
-    /// answer came in time.
+    /// A write may have been done, or may be done until its deadline.
     pub fn unknown(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Unknown, message)
     }
 
-    /// Another request ended the session or replaced its token during this one.
+    /// Another request ended the session or replaced its token.
     #[must_use]
     pub fn gone() -> Self {
         Self::new(
@@ -60,8 +57,7 @@ impl Error {
         )
     }
 
-    /// The request wanted to end a session, but a login just replaced its token, or its cookies are
-    /// ambiguous. Nobody knows which session it means.
+    /// Nobody knows which session a logout means.
     #[must_use]
     pub fn refused() -> Self {
         Self::new(
@@ -70,13 +66,12 @@ impl Error {
         )
     }
 
-    /// The request may come from another site, so it gets no session. `reason` says what it lacks.
+    /// The request may come from another site. `reason` says what it lacks.
     #[must_use]
     pub fn csrf(reason: &'static str) -> Self {
         Self::new(Kind::Csrf, reason)
     }
 
-    /// A login failed, because all sessions of its user were ended after the request began.
     #[must_use]
     pub(crate) fn login_ended() -> Self {
         Self::new(
@@ -85,7 +80,6 @@ impl Error {
         )
     }
 
-    /// A login failed, because its user already has as many sessions as `max_sessions` allows.
     #[must_use]
     pub(crate) fn full() -> Self {
         Self::new(
@@ -94,7 +88,6 @@ impl Error {
         )
     }
 
-    /// A session could not begin, because the visitor has no session of its `parent` type.
     #[must_use]
     pub(crate) fn no_parent(parent: &str) -> Self {
         let message = format!(
@@ -104,7 +97,6 @@ impl Error {
         Self::new(Kind::NoParent, message)
     }
 
-    /// A login failed, because the token of the parent session was just replaced.
     #[must_use]
     pub(crate) fn parent_replaced() -> Self {
         Self::new(
@@ -113,7 +105,7 @@ impl Error {
         )
     }
 
-    /// Other requests changed what a transaction had read before it could commit.
+    /// Other requests changed what a transaction had read.
     #[must_use]
     pub fn conflict() -> Self {
         Self::new(
@@ -122,7 +114,7 @@ impl Error {
         )
     }
 
-    /// A field declared with `on_unreadable = "error"` could not be read.
+    /// A field with `on_unreadable = "error"` could not be read.
     #[must_use]
     pub fn decode(field: &str) -> Self {
         let message = format!("{} cannot be read as its declared type", described(field));
@@ -150,7 +142,7 @@ impl Error {
         Self::new(Kind::Overflow, message)
     }
 
-    /// A field or the whole session would be larger than its limit. Sizes are in bytes.
+    /// Sizes are in bytes.
     #[must_use]
     pub(crate) fn too_large(what: &str, size: usize, limit: usize) -> Self {
         let message = format!(
@@ -160,12 +152,12 @@ impl Error {
         Self::new(Kind::TooLarge, message)
     }
 
-    /// The application asked for something that is not possible at this point.
+    /// The application asked for something impossible at this point.
     pub fn usage(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// The same error, with its cause.
+    /// Adds the cause.
     #[must_use]
     pub fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self(Arc::new(Inner {
@@ -183,8 +175,8 @@ impl Error {
         }))
     }
 
-    /// Whether the store is to blame: unreachable, refusing, or too slow. Trying later may help. Also
-    /// true for an unknown outcome.
+    /// Whether the store was unreachable, refusing or too slow. Trying later may help. Also true for an
+    /// unknown outcome.
     #[must_use]
     pub fn is_store(&self) -> bool {
         matches!(self.0.kind, Kind::Store | Kind::Unknown)
@@ -196,20 +188,20 @@ impl Error {
         self.0.kind == Kind::Unknown
     }
 
-    /// Whether another request ended the session or replaced its token meanwhile.
+    /// Whether another request ended the session or replaced its token.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.0.kind == Kind::Gone
     }
 
-    /// Whether a login was refused, because its user already has as many sessions as allowed.
+    /// Whether a login was refused because the user has as many sessions as allowed.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.0.kind == Kind::Full
     }
 
-    /// Whether a logout was refused, because its cookies do not say which session to end; or a login,
-    /// because all sessions of the user were ended meanwhile, or its parent's token was just replaced.
+    /// Whether a logout was refused because its cookies do not say which session to end; or a login, because
+    /// all the user's sessions were ended meanwhile, or its parent's token was just replaced.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(
@@ -218,17 +210,15 @@ impl Error {
         )
     }
 
-    /// Whether a login was refused, because its parent's token was just replaced.
     pub(crate) fn is_parent_replaced(&self) -> bool {
         self.0.kind == Kind::ParentReplaced
     }
 
-    /// Whether a login was refused, because all sessions of the user were ended meanwhile.
     pub(crate) fn is_login_ended(&self) -> bool {
         self.0.kind == Kind::LoginEnded
     }
 
-    /// Whether a session could not begin, because the visitor has no session of its `parent` type.
+    /// Whether a session could not begin because the visitor has no session of its `parent` type.
     #[must_use]
     pub fn is_without_parent(&self) -> bool {
         self.0.kind == Kind::NoParent
@@ -240,25 +230,25 @@ impl Error {
         self.0.kind == Kind::Conflict
     }
 
-    /// Whether the request was refused, because it may come from another site.
+    /// Whether the request was refused because it may come from another site.
     #[must_use]
     pub fn is_csrf(&self) -> bool {
         self.0.kind == Kind::Csrf
     }
 
-    /// Whether a field declared with `on_unreadable = "error"` could not be read.
+    /// Whether a field with `on_unreadable = "error"` could not be read.
     #[must_use]
     pub fn is_decode(&self) -> bool {
         self.0.kind == Kind::Decode
     }
 
-    /// Whether a field's value cannot be written as JSON, or not read back from it.
+    /// Whether a field's value cannot be written as JSON or read back.
     #[must_use]
     pub fn is_encode(&self) -> bool {
         self.0.kind == Kind::Encode
     }
 
-    /// Whether a field or the whole session would exceed its `max_size`.
+    /// Whether a field or the session would exceed its `max_size`.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.0.kind == Kind::TooLarge
@@ -282,7 +272,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Escapes control characters, which could begin another line of a log: a server may send anything.
+/// Escapes control characters: a server's text could begin another line of a log.
 struct OneLine<'f, 'b>(&'f mut fmt::Formatter<'b>);
 
 impl fmt::Write for OneLine<'_, '_> {
@@ -313,7 +303,7 @@ impl StdError for Error {
     }
 }
 
-/// Describes the field of a stored name. The part after a colon is the key of an entry: data.
+/// The part after a colon is the key of an entry: data.
 pub(crate) fn described(stored: &str) -> String {
     match stored.split_once(':') {
         Some((field, _)) => format!("an entry of `{field}`"),

@@ -1,4 +1,4 @@
-//! What happened to sessions, for logs, alerts and metrics: public ids and fixed words, nothing else.
+//! What happened to sessions, for logs, alerts and metrics.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,16 +10,14 @@ use crate::error::Error;
 use crate::store::Key;
 use crate::token::SessionId;
 
-/// Something that happened to a session.
-///
-/// It holds no token, no data and nothing that a client sent, so you can log it as it is.
+/// Something that happened to a session. You can log it: it holds no token, no data and nothing that a client
+/// sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
     /// The name of the session type.
     pub session_type: &'static str,
-    /// The public handle of the session; `None` if there is none, or nobody knows which one the request
-    /// means.
+    /// The session's public handle, if known.
     pub id: Option<SessionId>,
     /// What happened.
     pub kind: EventKind,
@@ -33,9 +31,9 @@ pub struct Event {
 pub enum EventKind {
     /// A transaction conflicted with another request. It is tried again.
     Conflict,
-    /// A session began; with [`Reason::Login`], somebody is logged in to it.
+    /// A session began; with [`Reason::Login`], somebody is logged in.
     Created,
-    /// A session ended: nothing is stored under its id any more. Expiry is no event.
+    /// A session ended: nothing is stored under its id. Expiry is no event.
     Ended,
     /// A request was refused.
     Refused,
@@ -47,44 +45,44 @@ pub enum EventKind {
     StoreError,
 }
 
-/// Why something happened to a session.
+/// Why it happened.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The request brought cookies of several sessions, or more than a browser sends.
+    /// Cookies of several sessions, or more than a browser sends.
     AmbiguousCookies,
     /// A logout whose cookies do not say which session to end.
     AmbiguousLogout,
-    /// All sessions of the user were ended while the login was under way.
+    /// All sessions of the user were ended during the login.
     EndedEverywhere,
-    /// Another user logged in to it, or its user was set to nobody.
+    /// Its user changed, to somebody else or nobody.
     IdentityChanged,
     /// Somebody logged in.
     Login,
-    /// The request ended it: a logout.
+    /// A logout.
     Logout,
     /// The user has as many sessions as `max_sessions` allows.
     MaxSessions,
-    /// Nobody ever issued that token.
+    /// Nobody issued that token.
     NeverIssued,
     /// It is not among its user's sessions: all were ended, or the store lost the list.
     NotListed,
     /// The request may come from another site.
     OtherSite,
-    /// The session that it ends with has ended.
+    /// Its parent session has ended.
     ParentEnded,
-    /// A login began another session in its place. For a stale token: another token has replaced it.
+    /// A login began another session instead. For a stale token: another token has replaced it.
     Replaced,
     /// The request asked for a new token.
     Requested,
-    /// It was ended from outside, through the list of its user's sessions.
+    /// It was ended through the list of its user's sessions.
     Revoked,
     /// Nobody knows whether it was done.
     UnknownOutcome,
 }
 
 impl EventKind {
-    /// Its name in logs and metrics, in snake case.
+    /// Its snake-case name in logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -100,7 +98,7 @@ impl EventKind {
 }
 
 impl Reason {
-    /// Its name in logs and metrics, in snake case.
+    /// Its snake-case name in logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -124,7 +122,6 @@ impl Reason {
 }
 
 impl Event {
-    /// The message of its log line.
     const fn text(&self) -> &'static str {
         match (self.kind, self.reason) {
             (EventKind::Conflict, _) => {
@@ -184,18 +181,18 @@ impl Event {
     }
 }
 
-/// The log target of all events, whichever crate they come from.
+/// The log target of all events.
 pub const TARGET: &str = "rocket_typed_session";
 
 /// The counter of events.
 #[cfg(feature = "metrics")]
 pub const EVENTS: &str = "session_events_total";
 
-/// The histogram of how long store calls take, in seconds.
+/// The histogram of store calls, in seconds.
 #[cfg(feature = "metrics")]
 pub const STORE_SECONDS: &str = "session_store_seconds";
 
-/// The counter of loads that a copy in this process answered instead of the store.
+/// The counter of loads that a copy in this process answered.
 #[cfg(feature = "metrics")]
 pub const NEAR: &str = "session_near_total";
 
@@ -212,7 +209,6 @@ pub fn describe_metrics() {
     );
 }
 
-/// The session as its key in the store, or only its type.
 struct Subject<'e>(&'e Event);
 
 impl fmt::Display for Subject<'_> {
@@ -225,7 +221,7 @@ impl fmt::Display for Subject<'_> {
 }
 
 impl Error {
-    /// The event that this error is, if it is one.
+    /// The event that this error is, if any.
     #[must_use]
     pub fn event(&self) -> Option<(EventKind, Option<Reason>)> {
         let refused = |reason| Some((EventKind::Refused, Some(reason)));
@@ -262,7 +258,7 @@ impl Hook {
         Self(Some(Arc::new(hook)))
     }
 
-    /// Calls it. A panic in it is only logged: sessions do not depend on it.
+    /// Only logs a panic, because sessions do not depend on the hook.
     pub(crate) fn call(&self, event: &Event) {
         let Some(hook) = &self.0 else {
             return;

@@ -1,4 +1,4 @@
-//! How long a session lives: deadlines from a lifetime and a record's metadata. All pure.
+//! How long a session lives.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use crate::record::Metadata;
 
 /// How long a session lives, in the store and in the browser.
 ///
-/// Both limits always apply (OWASP ASVS 7.3.1 and 7.3.2): a session ends after too long a silence, and at
-/// its absolute deadline however busy it is.
+/// Both limits always apply (OWASP ASVS 7.3.1 and 7.3.2): a session ends after too long a silence, and at its
+/// absolute deadline however busy it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Lifetime {
     /// The longest silence allowed between two requests. Default: 30 minutes.
     pub idle_timeout: Duration,
-    /// The longest life allowed. It counts from creation, and again from each login. Default: 12 hours.
+    /// The longest life, from creation and again from each login. Default: 12 hours.
     pub absolute_timeout: Duration,
     /// How much idle time may pass before a request extends it. Default: a tenth of the idle timeout. A
-    /// shorter interval is more exact, a longer one writes less.
+    /// longer interval writes less.
     pub touch_interval: Duration,
     /// Whether the cookie outlives the browser's session. Default: no, as NIST SP 800-63B asks.
     pub persistent: bool,
@@ -44,7 +44,7 @@ impl Lifetime {
         }
     }
 
-    /// When the session with this metadata ends if no request extends it.
+    /// When the session ends if no request extends it.
     #[must_use]
     pub fn expires_at(&self, metadata: &Metadata) -> Timestamp {
         let idle_timeout = metadata.idle_timeout.unwrap_or(self.idle_timeout);
@@ -52,14 +52,12 @@ impl Lifetime {
         idle_deadline.min(metadata.absolute_deadline)
     }
 
-    /// Whether the session with this metadata has ended. At its deadline, it has.
     #[must_use]
     pub(crate) fn is_expired(&self, metadata: &Metadata, now: Timestamp) -> bool {
         now >= self.expires_at(metadata)
     }
 
-    /// Whether a request should extend the idle deadline. A session with its own idle timeout scales the
-    /// declared touch interval in proportion.
+    /// Whether a request should extend the idle deadline. A session's own idle timeout scales the interval.
     #[must_use]
     pub fn touch_due(&self, metadata: &Metadata, now: Timestamp) -> bool {
         let interval = metadata.idle_timeout.map_or(self.touch_interval, |own| {
@@ -73,8 +71,7 @@ impl Lifetime {
         now.since(metadata.touched_at) >= interval
     }
 
-    /// How long the cookie lives: until the absolute deadline, or, if `None`, until the browser's session
-    /// ends.
+    /// Until the absolute deadline; `None`: until the browser's session ends.
     #[must_use]
     pub(crate) fn cookie_max_age(&self, metadata: &Metadata, now: Timestamp) -> Option<Duration> {
         let persistent = metadata.persistent.unwrap_or(self.persistent);

@@ -1,4 +1,4 @@
-//! One declared field: its name, its merge rule, and where its value is stored.
+//! One declared field.
 
 use std::fmt;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct Field<T: 'static> {
     codec: &'static dyn Codec<T>,
 }
 
-/// What to do when a stored value doesn't parse as the field's type.
+/// What to do with a stored value that does not parse.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "generated code names each")]
 pub enum OnUnreadable {
@@ -41,11 +41,10 @@ pub enum OnUnreadable {
 }
 
 impl<T> Field<T> {
-    /// The default limit in bytes of a field, or of each of its entries: 64 KiB.
+    /// The default limit: 64 KiB.
     const MAX_SIZE: usize = 64 << 10;
 
-    /// A field stored under `name`, or entries stored under `name`, `:` and their key. The last writer
-    /// wins.
+    /// A field under `name`, or entries under `name`, `:` and their key. The last writer wins.
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -68,26 +67,25 @@ impl<T> Field<T> {
         }
     }
 
-    /// The same field, which older builds may have stored under these names. They are read before the
-    /// present name.
+    /// Older builds' names, which are read first.
     #[must_use]
     pub const fn aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }
 
-    /// The same field as a counter: differences add up.
+    /// Makes it a counter: differences add up.
     #[must_use]
     pub const fn counter<V: CounterValue>(self) -> Self {
         self.merging(Rule::Counter(Counter::new(V::RANGE)))
     }
 
-    /// The same field, which keeps its largest value.
+    /// Keeps the largest value.
     #[must_use]
     pub const fn max<V: OrderedValue>(self) -> Self {
         self.merging(Rule::Extreme(Extreme::Max))
     }
 
-    /// The same field, which keeps its smallest value.
+    /// Keeps the smallest value.
     #[must_use]
     pub const fn min<V: OrderedValue>(self) -> Self {
         self.merging(Rule::Extreme(Extreme::Min))
@@ -97,7 +95,7 @@ impl<T> Field<T> {
         Self { rule, ..self }
     }
 
-    /// The same field, which says who is logged in.
+    /// The field says who is logged in.
     #[must_use]
     pub const fn identity(self) -> Self {
         Self {
@@ -106,7 +104,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// The same field, whose value only one request can take.
+    /// Only one request can take the value.
     #[must_use]
     pub const fn once<V: OnceValue>(self) -> Self {
         Self {
@@ -115,7 +113,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// The same field, which is stored encrypted.
+    /// The field is stored encrypted.
     #[must_use]
     pub const fn encrypted(self) -> Self {
         Self {
@@ -124,19 +122,19 @@ impl<T> Field<T> {
         }
     }
 
-    /// The same field, which survives a change of user.
+    /// The field survives a change of user.
     #[must_use]
     pub const fn keep(self) -> Self {
         Self { keep: true, ..self }
     }
 
-    /// The same field with another limit in bytes; for a map, of each entry. Default: 64 KiB.
+    /// Sets the limit in bytes; for a map, of each entry.
     #[must_use]
     pub const fn max_size(self, max_size: usize) -> Self {
         Self { max_size, ..self }
     }
 
-    /// The same field with its own deadline, counted from its last change.
+    /// Sets a deadline, from the last change.
     #[must_use]
     pub const fn ttl(self, ttl: Duration) -> Self {
         Self {
@@ -145,7 +143,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// The same field, with what to do if it cannot be read. Default: [`OnUnreadable::Default`].
+    /// Sets what to do with an unreadable value.
     #[must_use]
     pub const fn on_unreadable(self, on_unreadable: OnUnreadable) -> Self {
         Self {
@@ -154,13 +152,12 @@ impl<T> Field<T> {
         }
     }
 
-    /// All names that may store the field, the newest value first. Each change removes the old names, so
-    /// a value under one of them is newer than one under the present name.
+    /// The newest value first: each change removes the old names.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.aliases.iter().copied().chain([self.name])
     }
 
-    /// Whether the field owns this stored name: its own, an older one, an entry's or its deadline's.
+    /// The field's own name, an older one, an entry's or its deadline's.
     pub(crate) fn owns(&self, stored: &str) -> bool {
         let is_of = |name: &str| {
             let rest = stored.strip_prefix(name);
@@ -170,7 +167,7 @@ impl<T> Field<T> {
         names.any(is_of) || self.deadline_name().is_some_and(|name| name == stored)
     }
 
-    /// Whether this name stores a value of the field, in this build or an older one.
+    /// Whether a value has this name, in this build or an older one.
     pub(crate) fn stores(&self, stored: &str) -> bool {
         let mut names = self.names();
         names.any(
@@ -187,12 +184,11 @@ impl<T> Field<T> {
         Some(format!("{DEADLINE_PREFIX}{}", self.name).into())
     }
 
-    /// Whether the field is a map that stores each entry under its own name.
     pub(crate) fn is_entries(&self) -> bool {
         self.codec.is_entries()
     }
 
-    /// The stored name of one of its keys; only entries have keys.
+    /// Only entries have keys.
     fn stored_name(&self, key: &str) -> Name {
         match self.is_entries() {
             true => format!("{}:{key}", self.name).into(),
@@ -200,7 +196,6 @@ impl<T> Field<T> {
         }
     }
 
-    /// Adds the field's stored form.
     pub(crate) fn encode(&self, data: &T, fields: &mut Unsorted) -> Result<(), Error> {
         let encoded = self.codec.encode(self.name, data, fields);
         encoded.map_err(|error| Error::encode(self.name, error))
@@ -212,8 +207,7 @@ impl<T> Field<T> {
         Ok(fields.sorted())
     }
 
-    /// Sets the field from its stored form, if there is one. Reports the stored names that cannot be
-    /// read.
+    /// Sets the field if it is stored. Reports unreadable names.
     pub(crate) fn decode(
         &self,
         data: &mut T,
@@ -236,7 +230,7 @@ impl<T> Field<T> {
             }
             return;
         }
-        // The newest last, so that its entries win.
+        // The newest last, so its entries win.
         for name in std::iter::once(&self.name).chain(self.aliases) {
             for (key, value) in stored.with_prefix(&format!("{name}:")) {
                 if !self.codec.decode(data, key, value) {
@@ -250,9 +244,8 @@ impl<T> Field<T> {
         encoded.is_some_and(|bytes| self.codec.is_same(data, bytes))
     }
 
-    /// Refuses values that could not be read back. `written` gives the bytes to be stored under the name
-    /// of the field or of an entry: only those are read back. It looks for `null` everywhere, because a
-    /// value that encodes to `null` may look unchanged.
+    /// Reads back only what `written` gives, but looks for `null` everywhere: a value that encodes to `null`
+    /// may look unchanged.
     pub(crate) fn check_storable<'w>(
         &self,
         data: &T,

@@ -8,21 +8,21 @@ use std::ops::Range;
 /// The stored name of a field.
 pub type Name = Cow<'static, str>;
 
-/// The prefix of the names that store deadlines of fields. Apart from these and [`PARENT`], no field has
-/// a name that begins with `@`, so a store may use such names for itself.
+/// The prefix of the names that store deadlines. Apart from these and [`PARENT`], no field's name begins with
+/// `@`, so a store may use such names.
 pub const DEADLINE_PREFIX: &str = "@until:";
 
-/// The name that stores which other session a session ends with.
+/// The name that stores which session this one ends with.
 pub const PARENT: &str = "@parent";
 
 /// Stored names and their encoded values, sorted by name.
 ///
-/// One buffer holds all values, so many small ones are created, copied and dropped at once.
+/// One buffer holds all values, so many small ones cost little.
 #[derive(Clone, Default)]
 pub struct Fields {
-    /// Each name, and the position of its value.
+    /// Names, and the positions of their values.
     spans: Vec<(Name, Range<usize>)>,
-    /// The values in any order, without gaps.
+    /// In any order, without gaps.
     bytes: Vec<u8>,
 }
 
@@ -43,8 +43,7 @@ impl Fields {
         Some(&self.bytes[self.spans[index].1.clone()])
     }
 
-    /// Sets the encoded value of a field. The cost grows with the number of fields; for many, use
-    /// `extend`.
+    /// Sets a field. The cost grows with the number of fields; for many, use `extend`.
     pub fn insert(&mut self, name: Name, value: &[u8]) {
         match self.position(&name) {
             Ok(index) => {
@@ -90,7 +89,7 @@ impl Fields {
         names.sum::<usize>() + self.bytes.len()
     }
 
-    /// How many bytes of memory they use.
+    /// In bytes of memory.
     #[cfg(feature = "redis")]
     pub(crate) fn footprint(&self) -> usize {
         let names = self.spans.iter().map(|(name, _)| name.len());
@@ -98,8 +97,7 @@ impl Fields {
         spans + names.sum::<usize>() + self.bytes.capacity()
     }
 
-    /// Removes fields, then sets others: a few one by one, many in one pass, so that 50,000 entries cost
-    /// milliseconds.
+    /// Many in one pass, because 50,000 entries must not cost seconds.
     pub(crate) fn edit(&mut self, mut removed: Vec<&str>, written: Vec<(&Name, Cow<'_, [u8]>)>) {
         const FEW: usize = 8;
         if removed.len() < FEW {
@@ -118,7 +116,7 @@ impl Fields {
         }
     }
 
-    /// All present fields, by name.
+    /// All fields, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &[u8])> {
         self.spans.iter().map(|field| self.pair(field))
     }
@@ -156,7 +154,6 @@ impl Fields {
         self.bytes.drain(gone);
     }
 
-    /// Drops the bytes that belong to no field.
     fn close_gaps(&mut self) {
         let old = std::mem::take(&mut self.bytes);
         for (_, span) in &mut self.spans {
@@ -173,7 +170,7 @@ pub struct Unsorted(Fields);
 
 impl Unsorted {
     pub(crate) fn with_capacity(fields: usize) -> Self {
-        /// Most values fit into this many bytes.
+        /// Most values fit into this.
         const VALUE: usize = 16;
         Self(Fields {
             spans: Vec::with_capacity(fields),
@@ -181,7 +178,7 @@ impl Unsorted {
         })
     }
 
-    /// Adds a field and writes its value in place. If a name occurs twice, the later value counts.
+    /// If a name occurs twice, the later value counts.
     pub(crate) fn write<E>(
         &mut self,
         name: Name,
@@ -203,13 +200,11 @@ impl Unsorted {
         self.0.len()
     }
 
-    /// The values after the first `start` fields.
     pub(crate) fn values_from(&self, start: usize) -> impl Iterator<Item = &[u8]> {
         let fields = self.0.spans[start..].iter();
         fields.map(|field| self.0.pair(field).1)
     }
 
-    /// Drops all but the first `len` fields.
     pub(crate) fn truncate(&mut self, len: usize) {
         if let Some((_, first)) = self.0.spans.get(len) {
             self.0.bytes.truncate(first.start);
@@ -274,7 +269,7 @@ impl Hash for Fields {
     }
 }
 
-/// Names and sizes only: the values are private data.
+/// The values are private.
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
@@ -319,7 +314,6 @@ mod tests {
     }
 
     proptest! {
-        /// After any sequence of edits, the buffer has no gaps and no leftovers.
         #[test]
         fn they_are_a_sorted_map(first in pairs(), set in pairs(), removed in pairs(), edited in pairs()) {
             let named = |pairs: &Pairs| -> Vec<(Name, Vec<u8>)> {

@@ -9,8 +9,7 @@ use crate::field::Field;
 use crate::schema::Schema;
 
 impl<T> Schema<T> {
-    /// One line for each field: its name, its type, the shapes of its default and of its values in these
-    /// samples, and the options that affect how it is stored.
+    /// One line for each field.
     #[must_use]
     pub fn layout(&self, samples: &[T]) -> String {
         let defaults = self.defaults();
@@ -21,14 +20,8 @@ impl<T> Schema<T> {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// Compares the layout with a pinned one. White space around lines and the order of lines do not
-    /// matter.
-    ///
-    /// The inside of a map, an `Option` or an enum's variant has a shape only if a sample shows it.
-    ///
-    /// # Errors
-    ///
-    /// What has changed, and what to do about it.
+    /// Compares the layout with a pinned one, in any order of lines. A map, an `Option` or an enum's variant
+    /// has a shape inside only if a sample shows it. The error says what to do.
     pub fn compare_layout(&self, samples: &[T], pinned: &str) -> Result<(), String> {
         let pinned: Vec<&str> = pinned
             .lines()
@@ -128,7 +121,7 @@ fn name_of(line: &str) -> &str {
     line.split(':').next().unwrap_or(line)
 }
 
-/// The forms of values, not the values: a default may differ each time.
+/// Not the values: a default may differ each time.
 #[derive(Default, PartialEq)]
 struct Shape {
     null: bool,
@@ -141,7 +134,6 @@ struct Shape {
 
 #[derive(Default, PartialEq)]
 struct Object {
-    /// How many objects there were.
     count: usize,
     /// For each key, how many objects have it, and what it holds.
     keys: BTreeMap<String, (usize, Shape)>,

@@ -1,15 +1,13 @@
-//! The engine of [`rocket_typed_session`](https://docs.rs/rocket_typed_session), which is probably the
-//! crate you want.
+//! The engine of [`rocket_typed_session`](https://docs.rs/rocket_typed_session), which is probably the crate
+//! you want.
 //!
-//! Depend on this one to write your own [`Store`](store::Store). It defines sessions without any web
-//! framework: the [record] with its [fields] and their [merge rules](merge), the [token], the
-//! [lifetimes](expiry), the steps of a request, and two [stores](store).
+//! Depend on this one to write your own [`Store`](store::Store). It defines sessions without a web framework:
+//! the [record] with its [fields] and their [merge rules](merge), the [token], the [lifetimes](expiry), and
+//! two [stores](store).
 //!
-//! # What this crate does not do
-//!
-//! It knows nothing of Rocket, HTTP or cookies; the feature `rocket` only lets a
-//! [`SessionId`](token::SessionId) appear in a path or a form. It has no global state. It starts only one
-//! kind of task, which connects to Redis. Only the [`clock`] reads the wall clock.
+//! It has no global state, and starts only one kind of task, which connects to Redis. Only the [`clock`]
+//! reads the wall clock. The feature `rocket` lets a [`SessionId`](token::SessionId) appear in a path or a
+//! form.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(test)]

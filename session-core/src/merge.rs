@@ -1,4 +1,4 @@
-//! How concurrent changes of one field merge: one file per rule.
+//! How concurrent changes of one field merge.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -19,7 +19,7 @@ pub use self::extreme::Extreme;
 pub enum Rule {
     /// An integer: the difference is added to what is stored.
     Counter(Counter),
-    /// An integer: the largest, or the smallest, value stays.
+    /// An integer: the largest or smallest value stays.
     Extreme(Extreme),
     /// The last writer wins.
     Last,
@@ -38,26 +38,23 @@ pub enum Change {
         /// Its range and its old names.
         counter: Counter,
     },
-    /// It is now this integer, unless the store has a more extreme one.
+    /// It is this integer, unless the store has a more extreme one.
     Extreme(Extreme, Vec<u8>),
-    /// It now has this encoded value.
+    /// It has this encoded value.
     Set(Vec<u8>),
-    /// It is absent now, and the update returns the value that it had.
+    /// It is absent, and the update returns its value.
     Take {
-        /// The names that an older build may have stored it under. They are read before the field's own
-        /// name, and removed with it.
+        /// Names from older builds. They are read before the field's own name, and removed with it.
         aliases: &'static [&'static str],
     },
-    /// It is absent now.
+    /// It is absent.
     Unset,
 }
 
-/// A counter would leave the range of its type.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Overflow;
 
 impl Rule {
-    /// The change that turns a field's old value into another one.
     pub(crate) fn difference(self, old: Option<&[u8]>, value: &[u8]) -> Result<Change, Overflow> {
         match (self, old) {
             (Self::Counter(counter), Some(old)) => counter.difference(old, value),
@@ -66,7 +63,7 @@ impl Rule {
         }
     }
 
-    /// The value of a field when several of its names store one; the newest comes first.
+    /// Several names may store a value; the newest comes first.
     pub(crate) fn combined<'s>(self, values: &[&'s [u8]]) -> Option<Cow<'s, [u8]>> {
         let (&newest, older) = values.split_first()?;
         let integers =
@@ -92,7 +89,7 @@ impl Rule {
 }
 
 impl Change {
-    /// Both changes, this one first; `None` if they cancel out.
+    /// `None` if the changes cancel out.
     pub(crate) fn then(&self, later: Self) -> Result<Option<Self>, Overflow> {
         match (self, later) {
             (
@@ -125,7 +122,7 @@ impl Change {
         }
     }
 
-    /// The stored value of the field `name` after the change, if any; `get` reads the values from before.
+    /// The stored value after the change, if any; `get` reads the values from before.
     pub(crate) fn applied<'s>(
         &self,
         name: &str,
@@ -146,7 +143,7 @@ impl Change {
         })
     }
 
-    /// What an update returns for the field; `after` is the stored value after the change.
+    /// What an update returns; `after` is the stored value after the change.
     pub(crate) fn answer<'a, 's: 'a>(
         &self,
         name: &str,
@@ -160,7 +157,7 @@ impl Change {
         }
     }
 
-    /// Other names that it makes absent too.
+    /// Other names that it makes absent.
     pub(crate) fn removes(&self) -> &'static [&'static str] {
         match self {
             Self::Add { counter, .. } => counter.aliases,
@@ -170,7 +167,7 @@ impl Change {
     }
 }
 
-/// The kind of change, without the values: they are private data.
+/// The values are private.
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -183,7 +180,7 @@ impl fmt::Debug for Change {
     }
 }
 
-/// Compares two encoded integers; `None` if either is not an integer.
+/// `None` if either is not an integer.
 fn compare(a: &[u8], b: &[u8]) -> Option<Ordering> {
     let ((a_is_negative, a), (b_is_negative, b)) = (integer(a)?, integer(b)?);
     let by_size = a.len().cmp(&b.len()).then(a.cmp(b));
@@ -195,14 +192,12 @@ fn compare(a: &[u8], b: &[u8]) -> Option<Ordering> {
     })
 }
 
-/// Reads an integer in its canonical encoding.
 fn parse<N: std::str::FromStr>(encoded: &[u8]) -> Option<N> {
     integer(encoded)?;
     str::from_utf8(encoded).ok()?.parse().ok()
 }
 
-/// Whether an encoded integer is negative, and its digits: no sign but `-`, no leading zeros, no white
-/// space.
+/// The sign and digits of an integer without `+`, leading zeros and white space.
 fn integer(encoded: &[u8]) -> Option<(bool, &str)> {
     let text = str::from_utf8(encoded).ok()?;
     let (is_negative, digits) = match text.strip_prefix('-') {

@@ -1,4 +1,4 @@
-//! Mutated inputs from browsers and stores: no parser panics, and none takes long.
+//! Parsers of inputs from browsers and stores neither panic nor take long.
 //!
 //! `INPUTS=10000000 cargo test --release -p session-core mutated -- --nocapture` tries that many.
 
@@ -15,7 +15,7 @@ use crate::testing::mutations::Mutations;
 use crate::token::{SessionId, Token};
 use crate::users::{Roster, UserKey};
 
-/// A parser's name, an input that it accepts, and the parser.
+/// A name, an accepted input, and the parser.
 type Parser = (&'static str, Vec<u8>, fn(&[u8]));
 
 fn ring() -> Keyring {

@@ -33,17 +33,16 @@ fn of_another_library(word: &str) -> Option<&'static str> {
     })
 }
 
-/// The known word closest to `word`, if one is close enough.
+/// The known word closest to `word`, if it is close enough.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distances = known.iter().map(|known| (distance(word, known), *known));
     let (distance, known) = distances.min_by_key(|(distance, _)| *distance)?;
-    // Up to a third of the letters may be wrong; beyond that it is another word.
+    // Up to a third of the letters may be wrong.
     (distance <= known.len().max(3) / 3).then_some(known)
 }
 
-/// How many letters to insert, remove, replace or swap with a neighbour (the optimal string alignment
-/// distance).
+/// The optimal string alignment distance.
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().collect();
     let b: Vec<char> = b.chars().collect();

@@ -1,6 +1,4 @@
-//! What a session type declares about lifetimes, size and cookie, with all rules for these options.
-//!
-//! The macro and the configuration both call [`Options::check`], so each rule is written once.
+//! A session type's options. The macro and the configuration both call [`Options::check`].
 
 use std::panic::catch_unwind;
 use std::time::Duration;
@@ -14,7 +12,7 @@ pub use crate::users::WhenFull;
 
 macro_rules! options {
     ($($(#[$docs:meta])* $name:ident: $type:ty),* $(,)?) => {
-        /// What a session type declares about lifetimes, size and cookie; `None` is the default.
+        /// The declared options; `None` is the default.
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
         #[non_exhaustive]
         pub struct Options<'a> {
@@ -39,7 +37,7 @@ macro_rules! options {
                 }
             )*
 
-            /// The same options, with `others` where they are undeclared.
+            /// These options, with `others` where undeclared.
             #[must_use]
             pub fn or(self, others: Self) -> Self {
                 Self { $($name: self.$name.or(others.$name)),* }
@@ -51,33 +49,33 @@ macro_rules! options {
 options! {
     /// The cookie's name.
     cookie: &'a str,
-    /// The longest silence allowed. Default: 30 minutes.
+    /// Default: 30 minutes.
     idle: Duration,
-    /// The longest life allowed, from creation or the last login. Default: 12 hours.
+    /// Default: 12 hours.
     absolute: Duration,
-    /// How much idle time may pass before a request extends it. Default: a tenth of `idle`.
+    /// Default: a tenth of `idle`.
     touch: Duration,
-    /// The lifetime of a session that remembers its visitor. Default: 30 days.
+    /// Default: 30 days.
     remember: Duration,
-    /// How many bytes all fields of a session may take. Default: 1 MiB.
+    /// In bytes. Default: 1 MiB.
     max_size: usize,
-    /// The cookie's `SameSite`. Default: `Lax`.
+    /// Default: `Lax`.
     same_site: SameSite,
-    /// The cookie's `Secure`. Default: on, except in the debug profile without TLS.
+    /// Default: on, except in the debug profile without TLS.
     secure: bool,
-    /// The cookie's `Path`. Default: `/`.
+    /// Default: `/`.
     path: &'a str,
-    /// The cookie's `Domain`. Default: only the host that sets it.
+    /// Default: only the host that sets it.
     domain: &'a str,
-    /// Whether the cookie outlives the browser's session. Default: no.
+    /// Default: no.
     persistent: bool,
-    /// Whether the store knows which sessions a user has. Default: yes.
+    /// Default: yes.
     indexed: bool,
-    /// Whether a list of a user's sessions shows their browsers. Default: no.
+    /// Default: no.
     devices: bool,
-    /// How many sessions a user may have. Default: any number.
+    /// Default: any number.
     max_sessions: usize,
-    /// What happens at the limit. Default: the oldest session ends.
+    /// Default: the oldest session ends.
     when_full: WhenFull,
 }
 
@@ -102,7 +100,6 @@ impl Fault {
         }
     }
 
-    /// The same fault, caused together with this other option.
     fn beside(self, name: &'static str, other: Option<impl Copy>) -> Self {
         let undeclared = other.is_none().then_some(name);
         Self { undeclared, ..self }
@@ -110,13 +107,13 @@ impl Fault {
 }
 
 impl Options<'_> {
-    /// The default of `remember`: 30 days.
+    /// The default of `remember`.
     pub const REMEMBER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-    /// The default of `max_size`: 1 MiB.
+    /// The default of `max_size`.
     pub const MAX_SIZE: usize = 1 << 20;
 
-    /// What is wrong with these options. Undeclared options have their defaults.
+    /// What is wrong with these options. Undeclared ones have their defaults.
     #[must_use]
     pub fn check(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
@@ -134,7 +131,7 @@ impl Options<'_> {
         faults
     }
 
-    /// How many sessions a user may have; `None` for any number.
+    /// The limit per user, if any.
     #[must_use]
     pub fn limit(&self) -> Option<Limit> {
         let when_full = self.when_full.unwrap_or(WhenFull::EndOldest);
@@ -142,7 +139,7 @@ impl Options<'_> {
         Some(Limit::new(max, when_full))
     }
 
-    /// The declared lifetime. Undeclared options have their defaults.
+    /// The lifetime. Undeclared options have their defaults.
     #[must_use]
     pub fn lifetime(&self) -> Lifetime {
         let default = Lifetime::default();
@@ -155,8 +152,7 @@ impl Options<'_> {
         lifetime
     }
 
-    /// A cookie's name is a token (RFC 6265, 4.1.1). Rocket must not percent-encode it, because it would
-    /// come back as another name.
+    /// A token (RFC 6265, 4.1.1). Rocket percent-encodes other bytes, so the name would come back changed.
     fn check_name(&self) -> Option<Fault> {
         let survives = |byte: u8| byte.is_ascii_alphanumeric() || b"!$&'*+-._~".contains(&byte);
         let name = self.cookie?;
@@ -173,7 +169,7 @@ impl Options<'_> {
         Some(Fault::new("cookie", message))
     }
 
-    /// Browsers drop a cookie that breaks the promise of its prefix (RFC 6265bis, 4.1.3).
+    /// Browsers drop a cookie that breaks its prefix's promise (RFC 6265bis, 4.1.3).
     fn check_prefix(&self) -> Vec<Fault> {
         let name = self.cookie.unwrap_or_default();
         let prefix = Prefix::of(name);
@@ -202,8 +198,7 @@ impl Options<'_> {
         broken.map(fault).collect()
     }
 
-    /// `secure` must be declared. By default it is off in the debug profile without TLS. A browser would
-    /// drop the cookie there, and the session would work only in production.
+    /// `secure` is off by default in the debug profile without TLS, where a browser would drop the cookie.
     fn check_same_site(&self) -> Option<Fault> {
         let is_refused = self.same_site == Some(SameSite::None) && self.secure != Some(true);
         let message = "browsers refuse `SameSite=None` without `Secure`, also while you develop; \
@@ -324,18 +319,18 @@ impl Options<'_> {
     }
 }
 
-/// A cookie name prefix that makes a promise. Browsers ignore its case (RFC 6265bis, 5.7).
+/// The prefix of a cookie's name. Browsers ignore its case (RFC 6265bis, 5.7).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "RFC 6265bis defines exactly these")]
 pub enum Prefix {
-    /// `__Host-`: secure, for this host only, and for all its paths.
+    /// `__Host-`: secure, for this host and all its paths.
     Host,
     /// `__Secure-`: secure.
     Secure,
 }
 
 impl Prefix {
-    /// The prefix of this name, if it has one.
+    /// The prefix of this name, if any.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
         [Self::Host, Self::Secure].into_iter().find(|prefix| {
@@ -350,7 +345,7 @@ impl Prefix {
         &name[Self::of(name).map_or(0, |prefix| prefix.text().len())..]
     }
 
-    /// The prefix as written.
+    /// Its text.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -364,19 +359,15 @@ impl Prefix {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "RFC 6265bis defines exactly these")]
 pub enum SameSite {
-    /// Only when the visitor follows a link to this site.
+    /// Only when the visitor follows a link.
     Lax,
-    /// All of them. Requires `Secure`.
+    /// All. Requires `Secure`.
     None,
-    /// None of them.
+    /// None.
     Strict,
 }
 
-/// Reads a `when_full`.
-///
-/// # Errors
-///
-/// What to write instead.
+/// Reads a `when_full`, or says what to write instead.
 pub fn parse_when_full(text: &str) -> Result<WhenFull, String> {
     match text {
         "end_oldest" => Ok(WhenFull::EndOldest),
@@ -387,11 +378,7 @@ pub fn parse_when_full(text: &str) -> Result<WhenFull, String> {
     }
 }
 
-/// Reads a `same_site`.
-///
-/// # Errors
-///
-/// What to write instead.
+/// Reads a `same_site`, or says what to write instead.
 pub fn parse_same_site(text: &str) -> Result<SameSite, String> {
     match text {
         "Lax" => Ok(SameSite::Lax),
@@ -403,14 +390,9 @@ pub fn parse_same_site(text: &str) -> Result<SameSite, String> {
     }
 }
 
-/// Reads a duration like `"1h 30m"`.
-///
-/// # Errors
-///
-/// Why it cannot be read, and what to write instead.
+/// Reads a duration like `"1h 30m"`, or says what to write instead.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    // humantime 2.4 panics on "18446744073709551615s 1000ms": it adds the second after its overflow
-    // check.
+    // humantime 2.4 panics on "18446744073709551615s 1000ms".
     let reason = match catch_unwind(|| humantime::parse_duration(text)) {
         Ok(Ok(duration)) => return Ok(duration),
         Ok(Err(DurationError::NumberOverflow)) | Err(_) => "out of range".into(),
@@ -424,11 +406,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     ))
 }
 
-/// Reads a number of bytes like `"64KiB"`.
-///
-/// # Errors
-///
-/// Why it cannot be read, and what to write instead.
+/// Reads a number of bytes like `"64KiB"`, or says what to write instead.
 pub fn parse_size(text: &str) -> Result<usize, String> {
     let size: Result<ByteUnit, _> = text.parse();
     let size = size.map_err(|error| error.to_string());

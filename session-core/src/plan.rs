@@ -1,4 +1,4 @@
-//! The decision about what a request commits: one pure function, `plan`, whose tests try all inputs.
+//! Decides what a request commits, in one pure function.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,20 @@ use crate::record::Record;
 use crate::store::Key;
 use crate::token::{Digests, Token};
 
-/// The session that a request's tokens open.
 #[derive(Clone, Debug)]
 pub(crate) enum Loaded {
     Live(Live),
     None(NoSession),
 }
 
-/// A living session.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
     pub(crate) token: Token,
     pub(crate) key: Key,
     /// What the store holds, as far as this request knows.
     pub(crate) record: Arc<Record>,
-    /// The encrypted fields as stored at the load. Those missing from `record` do not open.
+    /// As loaded. Those missing from `record` do not open.
     pub(crate) sealed: Fields,
-    /// Whether somebody is logged in.
     pub(crate) is_identified: bool,
 }
 
@@ -41,34 +38,31 @@ impl Live {
     }
 }
 
-/// A session that a request may end; with a `login`, only while the session still belongs to it.
+/// A session to end; with a `login`, only while it belongs to that login.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
     pub(crate) key: Key,
     pub(crate) login: Option<Digests>,
-    /// The loaded record; `None` if its user is known otherwise.
+    /// `None` if its user is known otherwise.
     pub(crate) record: Option<Arc<Record>>,
 }
 
-/// What is known when no token opened a session. The default: there was no token, or no record knows it.
+/// What is known when no token opened a session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NoSession {
-    /// The records that the request's tokens may end: those of the same login.
+    /// Records of the same login, which the request may end.
     pub(crate) ends: Vec<End>,
-    /// Whether nothing may be stored, unless somebody logs in: a new cookie could overwrite that of a
-    /// concurrent login or rotation.
+    /// Only a login may store: a new cookie could overwrite that of a concurrent login or rotation.
     pub(crate) stores_nothing: bool,
-    /// Whether a logout is refused, because nobody knows which session it means. Sessions that it may
-    /// mean end nevertheless.
+    /// A logout is refused, because nobody knows which session it means. Those in `ends` still end.
     pub(crate) refuses_end: bool,
-    /// The kept fields of the session that this request ended. The next session begins with them.
+    /// What the next session begins with.
     pub(crate) kept: Fields,
-    /// Whether this request itself ended the session, so it has certainly ended.
+    /// This request itself ended the session.
     pub(crate) has_ended: bool,
 }
 
 impl NoSession {
-    /// A session that is over for this request.
     pub(crate) fn over(end: End) -> Self {
         Self {
             ends: vec![end],
@@ -77,12 +71,10 @@ impl NoSession {
         }
     }
 
-    /// Whether nothing is known.
     pub(crate) fn is_default(&self) -> bool {
         self.ends.is_empty() && !self.stores_nothing && !self.refuses_end
     }
 
-    /// What is known about two tokens that open nothing.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.ends.extend(other.ends);
         self.stores_nothing |= other.stores_nothing;
@@ -106,7 +98,6 @@ impl Loaded {
         }
     }
 
-    /// The records that this request may end.
     pub(crate) fn ends(&self) -> Vec<End> {
         match self {
             Self::Live(live) => vec![live.end()],
@@ -115,34 +106,31 @@ impl Loaded {
     }
 }
 
-/// How a request changed who is logged in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Identity {
-    /// Nobody is logged in afterwards.
     Nobody,
-    /// Another user logged in.
     Other,
     /// The same user logged in again.
     Same,
 }
 
-/// What a request did to its session but has not committed yet.
+/// What a request did but has not committed.
 #[derive(Clone, Debug, Default)]
 pub struct Pending {
     pub(crate) changes: Changes,
     pub(crate) identity: Option<Identity>,
-    /// The session's own lifetime, if the request set one.
+    /// The session's own lifetime.
     pub lifetime: Option<Lifetime>,
-    /// Whether the request asked for a new token.
+    /// Whether to replace the token.
     pub rotate: bool,
-    /// Whether the request ended the session.
+    /// Whether to end the session.
     pub destroyed: bool,
     /// Whether the handler panicked, or the response is a server error.
     pub(crate) failed: bool,
 }
 
 impl Pending {
-    /// Adds what the same request did later. After the session has ended, it adds nothing.
+    /// Adds nothing after the session has ended.
     pub(crate) fn merge(&mut self, later: Self) -> Result<(), Error> {
         if self.destroyed {
             return Ok(());
@@ -159,7 +147,6 @@ impl Pending {
         Ok(())
     }
 
-    /// The same, without the changes to the data.
     pub(crate) fn without_data(self) -> Self {
         Self {
             rotate: self.rotate,
@@ -172,61 +159,62 @@ impl Pending {
         self.changes.is_empty() && self.lifetime.is_none() && !self.rotate && !self.destroyed
     }
 
-    /// Whether somebody proved who they are.
     pub(crate) fn logs_in(&self) -> bool {
         matches!(self.identity, Some(Identity::Other | Identity::Same))
     }
 }
 
-/// What to do in the store, and how the cookie changes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Commit {
-    /// Store a new session with what this request wrote, and set the cookie. `ends_others`: first end the
-    /// sessions that this request may end.
-    Begin { ends_others: bool },
-    /// End the sessions that this request may end, and remove the cookie.
+    /// `ends_others`: first end the sessions that the request may end.
+    Begin {
+        ends_others: bool,
+    },
     End,
-    /// Nothing. `drops`: the request's changes are lost, because the session is over for this request.
-    Nothing { drops: bool },
-    /// Fail: nobody knows which session the request wanted to end.
+    /// `drops`: changes are lost.
+    Nothing {
+        drops: bool,
+    },
+    /// Nobody knows which session to end.
     Refuse,
-    /// Extend the session.
     Touch,
-    /// Write to the session, and set the cookie if the token or the lifetime changes. Without `data`,
-    /// drop the changes.
-    Write { renews: Renews, data: bool },
+    /// Without `data`, drop the changes.
+    Write {
+        renews: Renews,
+        data: bool,
+    },
 }
 
 /// Which part of the token an update replaces.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Renews {
-    /// Both halves: a login.
+    /// Both halves.
     Login,
     Nothing,
-    /// Only the verifier: a rotation.
+    /// Only the verifier.
     Verifier,
 }
 
 /// Decides what a request commits. The first matching row counts:
 ///
-/// | the request has | and | commit |
-/// |---|---|---|
-/// | a living session | destroyed it | end it |
-/// | a living session | failed, and asked for a new token | write a new verifier, drop the data |
-/// | a living session of somebody | changed who is logged in | end it, begin another |
-/// | a living session | logged somebody in | write data and a new login |
-/// | a living session | asked for a new token | write data and a new verifier |
-/// | a living session | changed data or lifetime | write the data |
-/// | a living session | did none of these, and a touch is due | touch |
-/// | no session, but tokens of some login | destroyed it | end them; fail if it may mean other sessions too |
-/// | no session, and nobody knows which it means | destroyed it | refuse |
-/// | no session | destroyed it | end nothing, remove the cookie |
-/// | no session | logged somebody in | end what its tokens may end, begin |
-/// | no session, and its token just changed | changed data | drop it |
-/// | no session | changed data | begin |
+/// | the request has | and | store | cookie |
+/// |---|---|---|---|
+/// | a living session | destroyed it | delete | removed |
+/// | a living session | failed, and asked for a new token | write a new verifier, drop the data | set |
+/// | a living session of a user | changed who is logged in | end it, create | set, or removed if nothing is created |
+/// | a living session | logged a user in | write data and two new halves | set |
+/// | a living session | asked for a new token | write data and a new verifier | set |
+/// | a living session | changed data or lifetime | write data | set if the lifetime changed |
+/// | a living session | did none of these, and a touch is due | touch | left alone |
+/// | no session, but tokens that may end one | destroyed it | delete; 503 if it may mean another one too | removed, unless 503 |
+/// | no session, and nobody knows which one it means | destroyed it | refuse: 503 | left alone |
+/// | no session | destroyed it | nothing | removed |
+/// | no session | logged a user in | delete what its tokens may end, create | set |
+/// | no session, and its token changed a moment ago | changed data | drop it | left alone |
+/// | no session | changed data | create | set |
 ///
-/// In all other cases it does nothing. A failed request drops its data, and a login with it. It still
-/// ends a session and rotates a token, because these are for safety.
+/// In all other cases it does nothing. A request fails if its handler panics, its response is a 5xx, or a value
+/// cannot be stored. It stores no data and logs nobody in.
 pub(crate) fn plan(loaded: &Loaded, pending: &Pending, touch_due: bool) -> Commit {
     match loaded {
         Loaded::Live(live) => plan_live(live, pending, touch_due),
@@ -296,7 +284,7 @@ pub enum CookieChange {
     Set {
         /// The token in it.
         token: Token,
-        /// How long the browser keeps it; `None` until the browser's session ends.
+        /// `None`: until the browser's session ends.
         max_age: Option<Duration>,
     },
 }

@@ -1,4 +1,4 @@
-//! What a store holds of one session: its fields, and at most 64 bytes of metadata.
+//! What a store holds of one session.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::token::Digests;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Record {
-    /// What the engine needs to know about the session.
+    /// The session's metadata.
     pub metadata: Metadata,
     /// The session's data.
     pub fields: Fields,
-    /// When the store may remove the record, by the store's clock. From then on the record counts as
-    /// absent, removed or not. In the answer to a load, this has no meaning.
+    /// When the store may remove the record, by the store's clock. From then on it counts as absent. In the
+    /// answer to a load, this has no meaning.
     pub remove_at: Timestamp,
 }
 
@@ -38,8 +38,7 @@ impl Record {
         now >= self.remove_at
     }
 
-    /// The record as bytes, for a store that keeps bytes. The form is stable: every later version of the
-    /// library reads it.
+    /// The record for a store that keeps bytes. Every later version reads this form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![Self::VERSION];
@@ -68,8 +67,8 @@ impl Record {
         (*version == Self::VERSION).then(|| Self::new(metadata, fields.sorted(), remove_at))
     }
 
-    /// Creates the record in the bytes under its key, for a store that keeps bytes. It replaces only an
-    /// absent or expired record, and leaves unreadable bytes alone.
+    /// Creates the record in a store that keeps bytes. Replaces only an absent or expired record: unreadable
+    /// bytes stay.
     pub fn create_in(&self, bytes: &mut Option<Vec<u8>>, now: Timestamp) -> Created {
         if let Some(bytes) = bytes
             && !Self::from_bytes(bytes).is_some_and(|record| record.is_over(now))
@@ -101,7 +100,7 @@ fn pull<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// The digests of the token that opens the session.
+    /// The digests of the session's token.
     pub digests: Digests,
     /// When the session was created.
     pub created_at: Timestamp,
@@ -109,17 +108,16 @@ pub struct Metadata {
     pub touched_at: Timestamp,
     /// When the session ends, however busy it is.
     pub absolute_deadline: Timestamp,
-    /// When somebody logged in, in whole seconds; `None` if nobody has.
+    /// When somebody logged in, in whole seconds.
     pub authenticated_at: Option<Timestamp>,
-    /// When the token last changed, in whole seconds; `None` if never.
+    /// When the token last changed, in whole seconds.
     pub rotated_at: Option<Timestamp>,
     /// The session's own idle timeout, in whole seconds; `None` for the type's.
     pub idle_timeout: Option<Duration>,
-    /// Whether this session's cookie outlives the browser's session; `None` for the type's choice.
+    /// Whether the cookie outlives the browser's session; `None` for the type's choice.
     pub persistent: Option<bool>,
-    /// The version that wrote the metadata.
     pub(crate) version: u8,
-    /// Bytes that a later version appended and this one does not know.
+    /// What a later version appended.
     pub(crate) unknown: Box<[u8]>,
 }
 
@@ -135,7 +133,6 @@ impl Metadata {
         }
     }
 
-    /// Gives the session its own lifetime from now on.
     pub(crate) fn set_lifetime(&mut self, lifetime: &Lifetime) {
         let seconds = lifetime.idle_timeout.as_secs();
         let seconds = seconds.clamp(1, IDLE_SECONDS.into());
@@ -144,7 +141,7 @@ impl Metadata {
     }
 }
 
-/// For tests and struct update syntax: nobody's session, which expired in 1970.
+/// Nobody's session, which expired in 1970.
 impl Default for Metadata {
     fn default() -> Self {
         Self {
@@ -162,16 +159,12 @@ impl Default for Metadata {
     }
 }
 
-/// The packed form: a version, then parts of fixed length. A later version may only append. So this one
-/// reads the parts that it knows, keeps the rest, and reads parts that an older form lacks as zero. 64
-/// bytes is the longest value that Redis keeps in its compact encoding of small hashes
-/// (`hash-max-listpack-value 64`).
-///
-/// A script replaces parts by offset, without knowing what they mean.
+/// A version, then parts of fixed length, which a script replaces by offset. A later version may only append:
+/// this one keeps what it does not know, and reads missing parts as zero. Redis's compact encoding takes
+/// values of at most 64 bytes (`hash-max-listpack-value`).
 impl Metadata {
     const VERSION: u8 = 1;
     const FIRST_VERSION: u8 = 1;
-    /// The offset of the digests. A commit must find them as its request loaded them.
     pub(crate) const DIGESTS: usize = 1;
     const CREATED: usize = Self::DIGESTS + Digests::LEN;
     pub(crate) const TOUCHED: usize = Self::CREATED + MILLIS_LEN;
@@ -197,7 +190,7 @@ impl Metadata {
         packed
     }
 
-    /// Two bits of "persistent", then 30 bits of idle seconds (34 years); 0 seconds for the type's.
+    /// Two bits of "persistent", then 30 bits of idle seconds; 0 seconds for the type's.
     pub(crate) fn pack_lifetime(&self) -> [u8; 4] {
         let seconds = self.idle_timeout.map_or(0, |idle| {
             let seconds = u32::try_from(idle.as_secs()).unwrap_or(IDLE_SECONDS);
@@ -240,7 +233,7 @@ impl Metadata {
 
 const MILLIS_LEN: usize = 6;
 
-/// 48 bits of milliseconds reach to the year 10889. Later times are capped there.
+/// 48 bits of milliseconds reach to the year 10889.
 pub(crate) fn pack_millis(at: Timestamp) -> [u8; MILLIS_LEN] {
     let millis = at.as_millis().min((1 << 48) - 1).to_be_bytes();
     let mut packed = [0; MILLIS_LEN];
@@ -271,7 +264,7 @@ fn number(packed: &[u8]) -> u64 {
 
 const PERSISTENT_KNOWN: u32 = 1 << 31;
 const PERSISTENT: u32 = 1 << 30;
-/// A session's longest own idle timeout: 34 years.
+/// 34 years.
 const IDLE_SECONDS: u32 = (1 << 30) - 1;
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! What all guards of one request share: the loaded session, what was done to it, and the commits that
-//! store it.
+//! What all guards of a request share: the loaded session, its changes, and its commits.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,56 +31,46 @@ pub use csrf::CsrfMask;
 pub(crate) use parent::Link;
 use parent::{Parent, is_beside};
 
-/// The session of one request. Each guard has its own copy of the data and hands over its changes. No
-/// lock is held while application code runs.
+/// The session of one request. No lock is held while application code runs.
 pub struct RequestSession<T: SessionData> {
     engine: Arc<Engine<T>>,
-    /// The session that this one ends with.
     parent: Option<Arc<dyn Parent>>,
-    /// The link for child sessions, as it was when the request opened this one.
+    /// The link for children when the request opened this session.
     opened_as: OnceLock<Option<Link>>,
-    /// Whether the request may use a copy in this process, which may be slightly old.
+    /// Whether a slightly old copy in this process will do.
     may_be_near: bool,
-    /// When the request first asked for its session.
     opened_at: Timestamp,
-    /// When the request began, in the order of the index's steps.
     began_at: Mark,
     opening: OnceCell<Result<(), Error>>,
-    /// Counts how often the request switched to another session. Data read before a switch is not for the
-    /// session after it.
+    /// Counts switches to another session, which must not see earlier data.
     epoch: AtomicU64,
-    /// Counts the logins.
     logins: AtomicU64,
-    /// Held during a commit, so two commits do not send the same changes.
+    /// Held during a commit, so no two send the same changes.
     committing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
 struct State {
     loaded: Loaded,
-    /// What is not committed yet.
     pending: Pending,
     cookie: CookieChange,
-    /// Why a guard could not hand over its changes.
     failure: Option<Error>,
-    /// Whether a guard was dropped by a panic.
     panicked: bool,
     /// Whether the response has been decided, so no header can be added.
     answered: bool,
     doubt: Option<Doubt>,
-    /// How often guards have handed over changes, and when each field was last assigned.
+    /// Counts hand-overs. `assigned` has each field's last one.
     handed_over: u64,
     assigned: Vec<(String, u64)>,
-    /// The application's label for the session that a login begins.
     label: String,
-    /// The users whose sessions the request itself ended, and when: a later login of them may go on.
+    /// Users whose sessions this request ended, who may log in again.
     ended: Vec<(UserKey, Mark)>,
 }
 
-/// A commit of this request whose outcome is unknown.
+/// A commit whose outcome is unknown.
 #[derive(Clone, Copy)]
 struct Doubt {
-    /// It may still happen until then.
+    /// It may happen until then.
     until: Instant,
     /// Whether the application got an error about it.
     told: bool,
@@ -91,9 +80,9 @@ struct Doubt {
 #[derive(Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "the caller fills it in")]
 pub struct Candidates {
-    /// Well-formed tokens, without duplicates.
+    /// Well-formed, without duplicates.
     pub tokens: Vec<Token>,
-    /// Whether there were several cookies where a browser sends one, or too many to look up.
+    /// Whether there are more cookies than a browser sends, or too many to look up.
     pub tampered: bool,
 }
 
@@ -103,9 +92,9 @@ pub struct Candidates {
 pub struct View<T> {
     /// The data.
     pub data: T,
-    /// What the store held when the request read the session; `None` if nothing.
+    /// What the store held at the load.
     pub record: Option<Arc<Record>>,
-    /// How many times guards of this request had handed over changes by then.
+    /// How many hand-overs there had been.
     pub seen: u64,
     /// The [`epoch`](RequestSession::epoch) then.
     pub epoch: u64,
@@ -117,9 +106,9 @@ pub struct View<T> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Committed {
-    /// The new values of merged fields, and the taken values.
+    /// The new values of merged fields, and taken values.
     pub answer: Fields,
-    /// Whether another session began, or this one ended, so guards must start over.
+    /// Guards must start over, because a session began or ended.
     pub began: bool,
 }
 
@@ -127,15 +116,14 @@ pub struct Committed {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Answer {
-    /// How the response changes the cookie. It applies even with an error, because the store has done
-    /// this.
+    /// How the cookie changes, even with an error: the store has done this.
     pub cookie: CookieChange,
     /// Why the response must become an error.
     pub result: Result<(), Error>,
 }
 
 impl<T: SessionData> RequestSession<T> {
-    /// The session of a request. `answered`: the response has already been decided without it.
+    /// The session of a request. `answered`: the response was decided without it.
     #[must_use]
     pub fn new(engine: Arc<Engine<T>>, answered: bool) -> Self {
         Self {
@@ -165,8 +153,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// The same session, for a request that changes nothing by itself, GET or HEAD. It may use a copy if
-    /// the store keeps copies in this process. Default: it asks the store.
+    /// Allows a copy in this process, for GET and HEAD. Default: asks the store.
     #[must_use]
     pub fn reading_copies(self) -> Self {
         Self {
@@ -175,14 +162,13 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// The same session, of a request that began at this point in the order of the index's steps.
-    /// Default: now.
+    /// Sets when the request began. Default: now.
     #[must_use]
     pub fn begun_at(self, began_at: Mark) -> Self {
         Self { began_at, ..self }
     }
 
-    /// The same session, which ends with this one of the same request.
+    /// Sets the session that this one ends with.
     #[must_use]
     pub fn with_parent(self, parent: Arc<RequestSession<T::Parent>>) -> Self {
         Self {
@@ -191,13 +177,12 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Sets the label, for lists, of the session that a login of this request begins. Default: empty.
+    /// Labels the session that a login begins.
     pub fn set_label(&self, label: String) {
         self.state().label = label;
     }
 
-    /// Records that this request itself ended all sessions of a user. If it logs the user in afterwards,
-    /// that is on purpose.
+    /// Records that this request ended a user's sessions, so it may still log the user in.
     pub fn has_ended_all(&self, user: UserKey, at: Mark) {
         self.state().ended.push((user, at));
     }
@@ -209,28 +194,23 @@ impl<T: SessionData> RequestSession<T> {
         ended.fold(self.began_at, Mark::max)
     }
 
-    /// A shared handle on the engine.
+    /// The engine, shared.
     #[must_use]
     pub fn shared_engine(&self) -> Arc<Engine<T>> {
         Arc::clone(&self.engine)
     }
 
-    /// The engine of this session type.
+    /// The engine.
     #[must_use]
     pub fn engine(&self) -> &Engine<T> {
         &self.engine
     }
 
-    /// Loads the session on the first call; later calls get the same answer. Its parent must be open.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails. A missing session is no error.
+    /// Loads the session once. Its parent must be open. A missing session is no error.
     pub async fn open(&self, candidates: impl FnOnce() -> Candidates) -> Result<(), Error> {
         self.open_beside(self.parent_link(), candidates).await
     }
 
-    /// Loads the session, if it has this link to a parent.
     async fn open_beside(
         &self,
         parent: Option<Link>,
@@ -249,8 +229,8 @@ impl<T: SessionData> RequestSession<T> {
         opening.await.clone()
     }
 
-    /// Loads the session that exactly one of these tokens opens. If two tokens open sessions, somebody
-    /// may have planted one: the request gets neither, but a logout ends both.
+    /// If two tokens open sessions, somebody may have planted one: the request gets neither, but a logout
+    /// ends both.
     async fn load_one_of(
         &self,
         candidates: &Candidates,
@@ -266,7 +246,7 @@ impl<T: SessionData> RequestSession<T> {
         }
         let mut living: Vec<Live> = Vec::new();
         let mut others = Vec::new();
-        // No guard gets these, but the bearer of their token may end them.
+        // No guard gets these, but their tokens may end them.
         let mut elsewhere = Vec::new();
         for token in &candidates.tokens {
             let loaded = match self.near(candidates, parent) {
@@ -280,7 +260,7 @@ impl<T: SessionData> RequestSession<T> {
             }
         }
         if let [live] = &living[..] {
-            // Cookies for other paths or domains may still hold older tokens of the same session.
+            // Cookies for other paths or domains may hold older tokens.
             others.retain(|(id, none)| *id != live.key.id && !none.is_default());
         }
         if living.len() == 1 && others.is_empty() {
@@ -297,8 +277,7 @@ impl<T: SessionData> RequestSession<T> {
         Ok(Loaded::None(none))
     }
 
-    /// The session from a copy in this process, if this kind of request may use one. Only the store
-    /// decides which of several tokens counts, and whether a session has another parent.
+    /// With several tokens or another parent, the store decides.
     fn near(&self, candidates: &Candidates, parent: Option<Link>) -> Option<Live> {
         let [token] = &candidates.tokens[..] else {
             return None;
@@ -318,7 +297,7 @@ impl<T: SessionData> RequestSession<T> {
         matches!(self.opening.get(), Some(Ok(())))
     }
 
-    /// The public handle of the request's present session.
+    /// The present session's handle.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
         self.live().map(|live| live.key.id)
@@ -336,8 +315,7 @@ impl<T: SessionData> RequestSession<T> {
         live.filter(|_| !state.pending.destroyed).cloned()
     }
 
-    /// Whether these or other uncommitted changes must be stored before taking the value of the field
-    /// `name`, because they change that field or who is logged in.
+    /// Whether to commit before taking the field `name`.
     #[must_use]
     pub fn is_before_take(&self, changes: &Changes, name: &str) -> bool {
         let pending = &self.state().pending;
@@ -347,7 +325,7 @@ impl<T: SessionData> RequestSession<T> {
         concerns(changes) || concerns(&pending.changes)
     }
 
-    /// The session's metadata after a commit now, with these changes.
+    /// The metadata after these changes.
     #[must_use]
     pub fn metadata_after(&self, changes: Changes) -> Metadata {
         let (loaded, mut pending) = {
@@ -375,7 +353,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// The session's metadata. If it is not stored yet, as if it began with the request.
+    /// The metadata; before a first commit, as if the session began with the request.
     #[must_use]
     pub fn metadata(&self) -> Metadata {
         self.record().map_or_else(
@@ -395,15 +373,13 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Numbers the session that this request's guards are about. It changes when the request ends its
-    /// session or switches to another user's, and when another request has ended it.
+    /// Numbers the present session. Changes when it ends or its user changes.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::SeqCst)
     }
 
-    /// How often somebody logged in during this request. A guard that read the session before a login
-    /// must read it again before it can tell who is logged in.
+    /// Counts this request's logins. After one, a guard must read again who is logged in.
     #[must_use]
     pub fn logins(&self) -> u64 {
         self.logins.load(Ordering::SeqCst)
@@ -427,12 +403,8 @@ impl<T: SessionData> RequestSession<T> {
         Ok(())
     }
 
-    /// Adds a guard's changes to what the request commits. Returns the fields that it assigned without
-    /// having seen another guard's assignment.
-    ///
-    /// # Errors
-    ///
-    /// If a counter would leave its range. Then nothing is added.
+    /// Adds a guard's changes, or none if a counter would leave its range. Returns the fields whose latest
+    /// assignment the guard had not seen.
     pub fn hand_over(&self, changes: Changes, seen: u64) -> Result<Vec<String>, Error> {
         if self.state().answered && !changes.is_empty() {
             error!(
@@ -448,10 +420,6 @@ impl<T: SessionData> RequestSession<T> {
     }
 
     /// Adds what a guard did apart from the data.
-    ///
-    /// # Errors
-    ///
-    /// As [`hand_over`](Self::hand_over).
     pub fn add(&self, later: Pending) -> Result<(), Error> {
         if self.state().answered && !later.is_empty() {
             error!(
@@ -460,16 +428,11 @@ impl<T: SessionData> RequestSession<T> {
                 T::SCHEMA.name()
             );
         }
-        // What comes after the response was decided waits for a `save`, which reports whether it is too
-        // late.
+        // If the response was decided, a later `save` reports whether it is too late.
         self.add_to(&mut self.state(), later)
     }
 
-    /// Logs in the user in `data`; `changes` are the guard's changes up to then.
-    ///
-    /// # Errors
-    ///
-    /// As [`hand_over`](Self::hand_over).
+    /// Logs in the user in `data`, with the guard's `changes` up to then.
     pub fn log_in(&self, mut changes: Changes, data: &T) -> Result<(), Error> {
         let field = T::SCHEMA.identity();
         let field = field.ok_or_else(|| Error::usage("the session type has no identity"))?;
@@ -510,7 +473,7 @@ impl<T: SessionData> RequestSession<T> {
         overwritten
     }
 
-    /// Records that a guard's changes could not be computed. The response becomes an error.
+    /// Makes the response an error.
     pub fn fail(&self, failure: Error) {
         let mut state = self.state();
         if state.answered {
@@ -519,20 +482,19 @@ impl<T: SessionData> RequestSession<T> {
         state.failure.get_or_insert(failure);
     }
 
-    /// Records that a panic dropped a guard: the request has failed, whatever its catcher answers.
+    /// Records that a panic dropped a guard, so the request has failed.
     pub fn panicked(&self) {
         self.state().panicked = true;
     }
 
-    /// No application code runs under the lock, so the state is intact even after a panic.
+    /// No application code runs under the lock, so the state survives a panic.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// How the loaded session ends, if it does: without a successor (`Some(None)`), or with a change of
-    /// user, with which another session begins.
+    /// How the loaded session ends, if it does: `Some(None)` without a successor, else by a change of user.
     fn next<T: SessionData>(&self) -> Option<Option<Change>> {
         if self.pending.destroyed {
             return Some(None);
@@ -545,7 +507,6 @@ impl State {
     }
 }
 
-/// How many assigned fields of a request are tracked.
 const MAX_ASSIGNED: usize = 64;
 
 impl<T: SessionData> fmt::Debug for RequestSession<T> {

@@ -1,4 +1,4 @@
-//! What a session type declares: the trait that `#[session]` implements, and its data.
+//! What a session type declares.
 
 use std::any::TypeId;
 use std::fmt;
@@ -26,17 +26,17 @@ pub trait SessionData: Default + Sized + Send + Sync + 'static {
     /// The type whose sessions these end with, or [`NoParent`].
     type Parent: SessionData;
 
-    /// Everything that the type declares.
+    /// What the type declares.
     const SCHEMA: &'static Schema<Self>;
 
-    /// Whether these sessions end with those of another type.
+    /// Whether these sessions end with another type's.
     #[must_use]
     fn has_parent() -> bool {
         TypeId::of::<Self::Parent>() != TypeId::of::<NoParent>()
     }
 }
 
-/// Stands for no parent: a type without `parent` ends with no other session.
+/// The parent of a type that declares none.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct NoParent;
@@ -61,7 +61,7 @@ pub trait Identified: SessionData {
     fn identity(&mut self) -> &mut Self::Identity;
 }
 
-/// Everything that a session type declares.
+/// What a session type declares.
 pub struct Schema<T: 'static> {
     name: &'static str,
     options: Options<'static>,
@@ -73,14 +73,14 @@ pub struct Schema<T: 'static> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Decoded<T> {
-    /// The data. A field that could not be read has its default.
+    /// The data. Unreadable fields have their defaults.
     pub data: T,
-    /// The stored names that could not be read, and what to do about each.
+    /// The unreadable names, and what to do about each.
     pub faults: Vec<(String, OnUnreadable)>,
 }
 
 impl<T> Schema<T> {
-    /// The session type `name` with these fields. They start as in its `Default`.
+    /// The session type `name`. Its fields start as in its `Default`.
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -98,13 +98,13 @@ impl<T> Schema<T> {
         }
     }
 
-    /// The name of the type's sessions, in the store and in the configuration.
+    /// The type's name in the store and the configuration.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The options declared on the struct.
+    /// The declared options.
     #[must_use]
     pub const fn options(&self) -> &Options<'static> {
         &self.options
@@ -120,7 +120,7 @@ impl<T> Schema<T> {
         (self.defaults)()
     }
 
-    /// The fields that a load asks for.
+    /// What a load asks for.
     #[must_use]
     pub fn wanted(&self) -> Wanted {
         if self.fields.iter().any(Field::is_entries) {
@@ -135,7 +135,7 @@ impl<T> Schema<T> {
         Wanted::Fields(names.into())
     }
 
-    /// Decodes stored fields at this time, which matters for fields with a `ttl`.
+    /// Decodes stored fields; `now` matters for a `ttl`.
     #[must_use]
     pub fn decode(&self, stored: &Fields, now: Timestamp) -> Decoded<T> {
         let mut data = self.defaults();
@@ -143,7 +143,7 @@ impl<T> Schema<T> {
         Decoded { data, faults }
     }
 
-    /// Sets the fields that are stored here. Returns those that could not be read.
+    /// Sets the stored fields. Returns the unreadable ones.
     pub fn decode_into(
         &self,
         data: &mut T,
@@ -162,14 +162,9 @@ impl<T> Schema<T> {
         faults
     }
 
-    /// Encodes all fields of a session. A `None` whose default is `None` is left out.
-    ///
-    /// # Errors
-    ///
-    /// If the `Serialize` of a field fails.
+    /// Encodes all fields. Leaves out a `None` whose default is `None`.
     pub fn encode(&self, data: &T) -> Result<Fields, Error> {
         let mut encoded = Unsorted::with_capacity(self.fields.len());
-        // Made for the first `None`, then reused.
         let mut defaults = None;
         for field in self.fields {
             let start = encoded.len();
@@ -183,12 +178,7 @@ impl<T> Schema<T> {
         Ok(encoded.sorted())
     }
 
-    /// The changes that turn the session encoded as `before` into the one encoded as `after`. `stored` is
-    /// what the store held when the request read the session.
-    ///
-    /// # Errors
-    ///
-    /// If a counter moves further than it can count.
+    /// `stored` is what the request loaded.
     pub(crate) fn changes(
         &self,
         stored: &Fields,
@@ -226,8 +216,7 @@ impl<T> Schema<T> {
         Ok(())
     }
 
-    /// The fields of a session that begins when another one ends in this request: what the request wrote,
-    /// and the other session's fields marked `keep`. Counters start from their default.
+    /// A new session's fields: what the request wrote, and the other's marked `keep`.
     pub(crate) fn begin(&self, other: &Fields, changes: &Changes) -> Result<Fields, Error> {
         let mut fields = self.kept(other);
         let defaults = self.encode(&self.defaults())?;
@@ -265,14 +254,13 @@ impl<T> Schema<T> {
         Ok(fields)
     }
 
-    /// The fields that survive a change of user.
     pub(crate) fn kept(&self, fields: &Fields) -> Fields {
         let keep = self.fields.iter().filter(|field| field.keep);
         let kept = keep.flat_map(|field| fields.iter().filter(|(name, _)| field.owns(name)));
         kept.map(|(name, value)| (name.clone(), value)).collect()
     }
 
-    /// The change that takes the value of a `once` field, with its deadline.
+    /// Takes a `once` field and its deadline.
     pub(crate) fn taking(&self, name: &str) -> Result<Changes, Error> {
         let field = self.fields.iter().find(|field| field.name == name);
         let field = field.ok_or_else(|| Error::usage("no field of this name is stored"))?;
@@ -291,13 +279,12 @@ impl<T> Schema<T> {
         encrypted.map(|field| field.name)
     }
 
-    /// Whether values under this name are encrypted.
     pub(crate) fn is_encrypted(&self, name: &str) -> bool {
         let mut encrypted = self.fields.iter().filter(|field| field.is_encrypted);
         encrypted.any(|field| field.stores(name))
     }
 
-    /// The sealed fields that did not open, and what to do about each.
+    /// Sealed fields that did not open.
     pub(crate) fn unopened(
         &self,
         sealed: &Fields,
@@ -315,7 +302,7 @@ impl<T> Schema<T> {
         faults.collect()
     }
 
-    /// Whether a value of the field `name` is stored and its deadline has not passed.
+    /// Whether the field is stored and not past its deadline.
     #[must_use]
     pub fn holds(&self, stored: &Fields, name: &str, now: Timestamp) -> bool {
         let field = self.fields.iter().find(|field| field.name == name);
@@ -325,7 +312,7 @@ impl<T> Schema<T> {
         })
     }
 
-    /// What a transaction expects the store to hold still: everything that it read.
+    /// What a transaction must find unchanged: all that it read.
     #[must_use]
     pub fn expected(&self, stored: &Fields) -> Expected {
         let mut expected = Expected::default();
@@ -350,7 +337,6 @@ impl<T> Schema<T> {
         expected
     }
 
-    /// How these changes affect who is logged in.
     pub(crate) fn identity_change(&self, changes: &Changes) -> Option<Identity> {
         Some(match changes.get(self.identity()?.name)? {
             Change::Unset => Identity::Nobody,
@@ -358,21 +344,18 @@ impl<T> Schema<T> {
         })
     }
 
-    /// Whether a stored value says who is logged in, readable or not.
+    /// Even if the value is unreadable.
     pub(crate) fn is_identified(&self, stored: &Fields) -> bool {
         let names = self.identity().into_iter().flat_map(Field::names);
         names.into_iter().any(|name| stored.get(name).is_some())
     }
 
-    /// The field that says who is logged in.
     pub(crate) fn identity(&self) -> Option<&'static Field<T>> {
         self.fields.iter().find(|field| field.is_identity)
     }
 
-    /// The key of the logged-in user; `None` if there is none, or the stored value cannot be read.
-    ///
-    /// It is the key of the stored value, which the user logged in under, unless this build writes the
-    /// value in another form, not merely in another order.
+    /// The key of the logged-in user, if readable. The stored value counts, unless this build writes it in
+    /// another form, not merely in another order.
     pub(crate) fn user_of(&self, stored: &Fields) -> Option<UserKey> {
         let field = self.identity()?;
         let mut data = self.defaults();
@@ -384,8 +367,7 @@ impl<T> Schema<T> {
         Some(UserKey::new(self.name, identity))
     }
 
-    /// Like [`user_of`](Self::user_of), but an unreadable user is still somebody, with the key of the
-    /// stored value.
+    /// Like [`user_of`](Self::user_of), but counts an unreadable user.
     pub(crate) fn somebody_of(&self, stored: &Fields) -> Option<UserKey> {
         self.user_of(stored).or_else(|| {
             let mut names = self.identity()?.names();
@@ -394,7 +376,6 @@ impl<T> Schema<T> {
         })
     }
 
-    /// Whether an unreadable field can make the session count as absent.
     pub(crate) fn may_drop(&self) -> bool {
         let mut fields = self.fields.iter();
         fields.any(|field| field.on_unreadable == OnUnreadable::DropSession)
@@ -412,13 +393,13 @@ impl<T> Schema<T> {
         identity.map(|(_, value)| value.to_vec())
     }
 
-    /// Whether `data` has another user, or none, than the session encoded as `before`.
+    /// Whether `data` has another user than `before`, or none.
     pub(crate) fn changes_identity(&self, before: &Fields, data: &T) -> bool {
         let Some(field) = self.identity() else {
             return false;
         };
         let before = before.get(field.name);
-        // Most have the same user, and reading one is cheaper than writing one.
+        // Most have the same user, and reading is cheaper.
         if field.is_same(data, before) {
             return false;
         }
@@ -429,7 +410,7 @@ impl<T> Schema<T> {
         })
     }
 
-    /// A change replaces an unreadable value: nothing can be added to it or compared with it.
+    /// An unreadable value can only be replaced.
     fn rule(&self, name: &str, stored: &Fields) -> Rule {
         let Some(field) = self.fields.iter().find(|field| field.name == name) else {
             return Rule::Last;
@@ -458,7 +439,6 @@ fn defaults_to_null<T>(field: &Field<T>, defaults: &T) -> bool {
     encoded.is_ok_and(|fields| has_null(fields.iter().map(|(_, value)| value)))
 }
 
-/// The field, if its stored deadline has passed.
 fn expired<T>(field: &Field<T>, stored: &Fields, now: Timestamp) -> Option<Expired> {
     let deadline_name = field.deadline_name()?;
     let deadline = stored.get(&deadline_name)?;
@@ -467,7 +447,7 @@ fn expired<T>(field: &Field<T>, stored: &Fields, now: Timestamp) -> Option<Expir
     is_over.then(|| Expired::new(field.name.into(), deadline_name, deadline.to_vec()))
 }
 
-/// A field with a deadline gets it with each change, and loses it with its value.
+/// Each change sets the deadline, and a removal removes it.
 fn set_deadline<T>(field: &Field<T>, name: Name, changes: &mut Changes, now: Timestamp) {
     let deadline = match (changes.get(field.name), field.ttl) {
         (None, _) | (_, None) => return,
@@ -480,14 +460,13 @@ fn set_deadline<T>(field: &Field<T>, name: Name, changes: &mut Changes, now: Tim
     changes.insert(name, deadline);
 }
 
-/// The first change moves a value that an older build stored under an old name. So a value under an old
-/// name is always newer than one under the present name.
+/// A change also removes the old names, so a value under one of them is always newer.
 fn move_from_aliases<T>(field: &Field<T>, changes: &mut Changes) {
     if field.aliases.is_empty() {
         return;
     }
     let changed = changes.iter().filter_map(|(name, change)| match change {
-        // A counter already adds the values under its old names.
+        // A counter already adds its old names.
         Change::Add { .. } => None,
         _ => Some(name.strip_prefix(field.name)?.to_owned()),
     });

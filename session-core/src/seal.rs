@@ -1,4 +1,4 @@
-//! Encryption at rest: values are sealed before they are stored, and opened after they are loaded.
+//! Encryption at rest.
 
 use std::fmt;
 
@@ -16,18 +16,17 @@ use crate::store::Key;
 /// The first byte of a sealed value. No JSON begins with it.
 const VERSION: u8 = 1;
 
-/// XChaCha20-Poly1305's: long enough for random nonces.
+/// Long enough for random nonces.
 const NONCE_LEN: usize = 24;
 
-/// The keys that seal values: the first one seals, all of them open.
+/// The first key seals, all of them open.
 ///
-/// A sealed value is the version, a random nonce, and the XChaCha20-Poly1305 ciphertext. It is bound to
-/// the session type, the session's id and the field's name: it does not open anywhere else.
+/// A sealed value is the version, a random nonce, and the XChaCha20-Poly1305 ciphertext. It opens only for
+/// the same session type, id and field.
 pub struct Keyring(Vec<XChaCha20Poly1305>);
 
 impl Keyring {
-    /// The ring of these keys, in this order; `None` if there are none. Each key goes through
-    /// HKDF-SHA256, so you may give a secret that has other uses too.
+    /// `None` without keys. Each key goes through HKDF-SHA256, so a secret may have other uses too.
     #[must_use]
     pub fn new<'m>(materials: impl IntoIterator<Item = &'m [u8]>) -> Option<Self> {
         let ciphers = materials.into_iter().map(|material| {
@@ -41,10 +40,6 @@ impl Keyring {
     }
 
     /// A ring with one random key.
-    ///
-    /// # Errors
-    ///
-    /// If the operating system gives no randomness.
     pub fn random() -> Result<Option<Self>, Error> {
         let mut material = [0; 32];
         random::fill(&mut material)?;
@@ -63,11 +58,7 @@ impl Keyring {
         self.0.is_empty()
     }
 
-    /// Seals a value to be stored under this name.
-    ///
-    /// # Errors
-    ///
-    /// If the operating system gives no randomness.
+    /// Seals a value for this place.
     pub fn seal(&self, key: Key, name: &str, value: &[u8]) -> Result<Vec<u8>, Error> {
         let mut nonce = XNonce::default();
         random::fill(&mut nonce)?;
@@ -78,8 +69,7 @@ impl Keyring {
         Ok([&[VERSION], &nonce[..], &sealed].concat())
     }
 
-    /// Opens a value stored under this name; `None` if it was sealed for another place or with another
-    /// key.
+    /// Opens a value; `None` if it has another place or another key.
     #[must_use]
     pub fn open(&self, key: Key, name: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         let (&VERSION, rest) = sealed.split_first()? else {
@@ -92,17 +82,12 @@ impl Keyring {
     }
 }
 
-/// Where a value belongs. No two places give the same text: the session type has no colon, and all ids
-/// have the same length.
+/// Unambiguous: a session type has no colon, and all ids have the same length.
 fn place(key: Key, name: &str) -> Vec<u8> {
     format!("{key}:{name}").into_bytes()
 }
 
-/// Reads a key of 32 bytes or more, in base64 or hex.
-///
-/// # Errors
-///
-/// What to write instead. It does not repeat the text, which may be a secret.
+/// Reads 32 bytes or more, in base64 or hex. The error does not repeat the text, which may be a secret.
 pub fn parse_key(text: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<u8> = text
         .bytes()

@@ -14,8 +14,7 @@ pub(crate) const NOT_READ_BACK: &str =
 pub(crate) const KEY_NOT_READ_BACK: &str =
     "a key's `FromStr` does not read back what its `Display` wrote";
 
-/// Finds values that JSON writes as `null` although they are not `None`. Reading values back checks the
-/// rest.
+/// Finds values that JSON writes as `null` although they are not `None`. Reading back finds the rest.
 pub(crate) fn check(value: &impl Serialize) -> Result<(), &'static str> {
     match value.serialize(Check) {
         Ok(_) => Ok(()),
@@ -23,7 +22,7 @@ pub(crate) fn check(value: &impl Serialize) -> Result<(), &'static str> {
     }
 }
 
-/// Writes nothing; returns whether the value would be `null`.
+/// Returns whether the value would be `null`.
 struct Check;
 
 #[derive(Debug)]
@@ -176,7 +175,7 @@ impl Serializer for Check {
     }
 }
 
-/// Checks each part of a value on its own. A value with parts is never `null`.
+/// A value with parts is never `null`.
 macro_rules! parts {
     ($($trait:ident::$method:ident($($key:ty)?)),* $(,)?) => {$(
         impl ser::$trait for Check {

@@ -1,13 +1,11 @@
 //! The contract between the engine and a store.
 //!
-//! The feature `testing` makes the contract executable: `session_core::testing::conformance` has a test for
-//! each clause. One line runs them all against your own store.
+//! With the feature `testing`, `session_core::testing::conformance` tests your own store against each clause.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Re-exported because an `impl Store` needs it.
 pub use async_trait::async_trait;
 
 use crate::clock::Timestamp;
@@ -22,67 +20,53 @@ pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 
-/// Holds sessions: bytes, fields and time. It knows nothing of HTTP, cookies or session types.
+/// Holds sessions: bytes, fields and time.
 ///
-/// You write four verbs, but not their logic: [`Update::apply_to`] and [`Delete::apply_to`] check, merge and
-/// answer, and you make each call one atomic step. Stores that keep bytes use [`Record::from_bytes`],
-/// [`Record::create_in`], [`Update::apply_to_bytes`] and [`Delete::apply_to_bytes`]. The examples
-/// `custom_store` and `byte_store` are complete stores.
+/// [`Update::apply_to`] and [`Delete::apply_to`] check, merge and answer; you make each call one atomic step.
+/// Stores that keep bytes use [`Record::from_bytes`], [`Record::create_in`], [`Update::apply_to_bytes`] and
+/// [`Delete::apply_to_bytes`]. See the examples `custom_store` and `byte_store`.
 ///
 /// # The contract
 ///
 /// - **Absent is a value.** A session that is unknown, deleted or [over](Record::is_over) is `None` or
-///   `Gone`. So is a record that you cannot read, because another version or another program wrote it; do not
-///   repair or overwrite it. `Err` is for system failures only: unreachable, refusing, too slow. An outage
-///   must never look like "no session", or it would log everybody out.
-/// - **No verb brings a session back.** [`update`](Self::update) checks and writes in one atomic step. It
-///   writes only if the session exists and has the digests that the request loaded. A store that breaks this
-///   undoes logouts.
-/// - **A delete ends the login that it names**, or does nothing, also in one atomic step. In a store that
-///   breaks this, a logout from before a login ends the new login.
+///   `Gone`. So is a record that you cannot read; do not repair or overwrite it. `Err` is for system failures
+///   only, and every system failure is an `Err`.
+/// - **No verb brings a session back.** [`update`](Self::update) writes only if the session exists and has
+///   the digests that the request loaded, in one atomic step.
+/// - **A delete ends the login that it names**, or does nothing, also in one atomic step.
 /// - **[`create`](Self::create) never overwrites** an existing session.
-/// - **All or nothing.** After a refused, failed or cancelled call, the session is either unchanged or fully
-///   changed, never half changed.
+/// - **All or nothing.** A refused, failed or cancelled call leaves the session unchanged or fully changed.
 /// - **Send an update once.** Once its bytes may have left, neither you nor your client library may resend
-///   it, because it could add twice. You may resend a load or a delete. The engine retries a create under
-///   another id.
+///   it: it could add twice. You may resend a load or a delete. The engine retries a create under another id.
 /// - **Your time counts**, not the caller's: [`now`](Self::now). If your server has its own clock, estimate
-///   it from below: the last time that you heard, plus the time since then.
-/// - **Do nothing after `not_after`.** If you reach an update or a delete later than that, by your time,
-///   change nothing and answer `Late` with your time. Otherwise, a call that a proxy or a frozen server
-///   delayed could take effect after its request has ended.
+///   it from below: the last time that you heard, plus the time since.
+/// - **Do nothing after `not_after`**, by your time. A later update or delete changes nothing and answers
+///   `Late` with your time.
 /// - **Unknown is not failed.** Answer [`Error::unknown`] if a write may have happened or still may: the
 ///   connection broke, or no answer came in time. Answer [`Error::store`] if it certainly did not happen: the
 ///   server refused it, or you never sent it.
-/// - **Every call answers within [`timeout`](Self::timeout)**, also under load and in an outage. The store
-///   itself sees to that; the option `timeout` of the configuration is for Redis.
-/// - **What you have answered stays.** If sessions outlive your process, write them to disk before you answer,
-///   deletes too, or say what a crash may undo: a logout, for example.
-/// - **Touch only the named fields.** Keep all others: an older or newer build may own them. A name is any
-///   text and a value any bytes. You may use names that begin with `@` yourself, except those with
+/// - **Every call answers within [`timeout`](Self::timeout)**, also under load and in an outage.
+/// - **What you have answered stays.** If sessions outlive your process, write to disk before you answer,
+///   deletes too, or say what a crash may undo.
+/// - **Touch only the named fields.** Another build may own the others. A name is any text and a value any
+///   bytes. You may use names that begin with `@` yourself, except those with
 ///   [`DEADLINE_PREFIX`](crate::fields::DEADLINE_PREFIX) and [`PARENT`](crate::fields::PARENT); never load
 ///   your own.
-/// - **Remove every record** some time after [`Record::remove_at`]. That is a little later than the session's
-///   end, which the engine checks on every load.
-/// - Keys and digests are not secret: they open nothing. Fields are users' data; keep them out of logs and
-///   errors.
+/// - **Remove every record** some time after [`Record::remove_at`].
+/// - Keys and digests are not secret. Keep fields out of logs and errors.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Reads a session with at least the wanted fields. `None` if it is absent.
-    ///
-    /// The record is shared and immutable, so a cache can wrap another store.
     ///
     /// # Errors
     ///
     /// Only if the system fails.
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error>;
 
-    /// A usable copy of a session in this process, with at least the wanted fields. Default: the store keeps
-    /// no copies.
+    /// A copy of a session in this process, if there is one with at least the wanted fields. Default: none.
     ///
-    /// Only GET and HEAD requests that ask for a copy get one. A copy may lack what another process stored
-    /// within the time that the application allows, but never what this process stored. `None` says nothing
-    /// about the session: the engine then loads it.
+    /// It may lack what another process stored within the time that the application allows, but never what
+    /// this process stored. The engine asks only for GET and HEAD requests that may use copies.
     fn near(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
         let _ = (key, wanted);
         None
@@ -92,8 +76,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Only if the system fails: [`Error::unknown`] if the session may have been stored, or may still be. Then
-    /// nobody has its token, and it is removed when it expires.
+    /// Only if the system fails: [`Error::unknown`] if the session may have been stored, or may still be.
     async fn create(&self, key: Key, record: Record) -> Result<Created, Error>;
 
     /// Changes a session with [`Update::apply_to`]. An update without changes is a touch: it extends the
@@ -104,45 +87,44 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Only if the system fails: [`Error::unknown`] if the change may have happened.
     async fn update(&self, key: Key, update: &Update) -> Result<Updated, Error>;
 
-    /// Ends a session with [`Delete::apply_to`]. Ending a session that does not exist is not an error.
+    /// Ends a session with [`Delete::apply_to`]. An absent session is not an error.
     ///
     /// # Errors
     ///
     /// Only if the system fails; the session may then still exist.
     async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error>;
 
-    /// The store's time, estimated from below. It decides when sessions expire.
+    /// The store's time. It decides when sessions expire.
     fn now(&self) -> Timestamp;
 
-    /// How long a call may take. A commit's deadline is equally far away. Default: 2 seconds.
+    /// How long a call may take, and how far away a commit's deadline is. Default: 2 seconds.
     fn timeout(&self) -> Duration {
         Duration::from_secs(2)
     }
 
-    /// Which sessions a user has. Default: the store does not know. Then you cannot log a user out everywhere
-    /// or limit a user's sessions.
+    /// Which sessions a user has. Default: unknown, so you cannot log a user out everywhere or limit a user's
+    /// sessions.
     fn user_index(&self) -> Option<&dyn UserIndex> {
         None
     }
 
-    /// The kind of store and its address, without a password. For operators: the launch log shows it.
+    /// The kind of store and its address for the launch log, without a password.
     fn describe(&self) -> String;
 }
 
-/// Knows which sessions a user has: a small second part of a store.
+/// Knows which sessions a user has.
 ///
 /// Keep a [`Roster`](crate::users::Roster) for each user, and make [`Step::apply_to`] atomic. It need not be
-/// atomic with the sessions themselves, nor be on the same server.
+/// atomic with the sessions, nor be on the same server.
 ///
 /// # The contract
 ///
-/// - **Each step is atomic**, and its answer stays true: later steps build on it.
+/// - **The answer of a step stays true.**
 /// - **Do nothing after `not_after`**, as for an update. A step may be resent.
 /// - **[`present`](Self::present) is never ahead** of the point at which a step would happen now, and it is
-///   after every step that has been answered. If it is ahead, a login that began before all sessions were
-///   ended survives. If it is behind, logins that began afterwards are refused.
-/// - **Keep a roster** until its [`remove_at`](crate::users::Roster::remove_at). If a roster is lost, its
-///   sessions end when they are next extended.
+///   after every answered step. If it is ahead, a login that began before all sessions were ended survives.
+/// - **Keep a roster** until its [`remove_at`](crate::users::Roster::remove_at). If it is lost, its sessions
+///   end when they are next extended.
 ///
 /// ```rust
 /// # use std::collections::HashMap;
@@ -186,7 +168,7 @@ pub trait UserIndex: Send + Sync {
     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error>;
 }
 
-/// The fields of a session that a load wants.
+/// The fields that a load wants.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "every store decides for each")]
 pub enum Wanted {
@@ -210,7 +192,6 @@ impl Wanted {
     }
 }
 
-/// Lets a caller keep a handle on a store that it hands over.
 #[async_trait]
 impl<S: Store + ?Sized> Store for Arc<S> {
     async fn load(&self, key: Key, wanted: &Wanted) -> Result<Option<Arc<Record>>, Error> {
@@ -250,19 +231,18 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
 }
 
-/// The key of a session in a store. You may log its `Display`, which is unique and the same in every later
-/// version: use it as the key in your store.
+/// The key of a session. Its `Display` is unique, safe to log, and the same in every later version: use it as
+/// the key in your store.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub struct Key {
-    /// The name of the session type. It keeps one type from reading another's sessions.
+    /// The name of the session type.
     pub name: &'static str,
     /// The public half of the session's token.
     pub id: SessionId,
 }
 
 impl Key {
-    /// The lowest key.
     pub(crate) const MIN: Self = Self::new("", SessionId::MIN);
 
     /// The key of a session.
@@ -284,8 +264,7 @@ impl fmt::Display for Key {
 pub enum Created {
     /// The session is stored.
     Done,
-    /// The session is not stored. Either one exists under that key, and stays unchanged; or the store did not
-    /// know its server's time yet, which the record's life depends on. The engine tries again under another
-    /// id, with the time that [`Store::now`] then gives.
+    /// The session is not stored. One exists under that key and stays unchanged, or the store did not know
+    /// its server's time yet. The engine tries again under another id.
     Refused,
 }

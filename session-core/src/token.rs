@@ -1,4 +1,4 @@
-//! The token that a cookie carries: a public id and two secret halves.
+//! The token in a cookie: a public id and two secret halves.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,12 +20,11 @@ const TOKEN_LEN: usize = ID_LEN + 2 * HALF_LEN;
 /// The cookie's value: base64url of `id ‖ login half ‖ verifier`, 16 bytes each, all from the operating
 /// system's random source (OWASP ASVS 7.2.3, 11.5.1).
 ///
-/// The id finds the record and may be shown. The two halves are secret; a store keeps 16 bytes of the
-/// SHA-256 of each. The token opens its session only if both match. A login replaces both halves, a
-/// rotation only the verifier. So a token whose login half still matches belongs to the same login, and
-/// may end it.
+/// The id finds the record and may be shown. The halves are secret: a store keeps 16 bytes of the SHA-256 of
+/// each, and both must match. A login replaces both halves, a rotation only the verifier. So a token whose
+/// login half matches belongs to the same login, and may end it.
 ///
-/// `Debug` is redacted, and there is no `Display`: only [`Token::expose`] shows the text.
+/// Only [`Token::expose`] shows the text: `Debug` is redacted.
 #[derive(Clone)]
 pub struct Token {
     id: SessionId,
@@ -34,7 +33,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// The length of every token's text.
+    /// The length of a token's text.
     pub const TEXT_LEN: usize = (TOKEN_LEN * 8).div_ceil(6);
 
     /// A token of a new session.
@@ -74,8 +73,8 @@ impl Token {
         Ok(Self { verifier, ..*self })
     }
 
-    /// Reads a token's text. Strict: exact length and base64url alphabet. Returns `None` for anything
-    /// else, so junk never costs a store call.
+    /// Reads a token's text: exact length and base64url alphabet. `None` for anything else, so junk costs no
+    /// store call.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() != Self::TEXT_LEN {
@@ -92,7 +91,7 @@ impl Token {
         })
     }
 
-    /// The text for the cookie: the credential itself. Never log it.
+    /// The text for the cookie. Never log it.
     #[must_use]
     pub fn expose(&self) -> String {
         URL_SAFE_NO_PAD.encode([self.id.0, self.login, self.verifier].as_flattened())
@@ -132,16 +131,14 @@ impl fmt::Debug for Token {
 
 /// The public handle of a session, for logs and lists: it opens nothing.
 ///
-/// It belongs to one user for life. It stays the same when the token changes. When the user changes,
-/// another session begins, with another id.
+/// It stays the same when the token changes. When the user changes, another session begins, with another id.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId([u8; ID_LEN]);
 
 impl SessionId {
-    /// The length of every id's text.
+    /// The length of an id's text.
     pub const TEXT_LEN: usize = (ID_LEN * 8).div_ceil(6);
 
-    /// The smallest id.
     pub(crate) const MIN: Self = Self([0; ID_LEN]);
 
     /// Reads the output of [`Display`](fmt::Display); `None` for anything else.
@@ -155,7 +152,7 @@ impl SessionId {
         (written == ID_LEN).then_some(Self(bytes))
     }
 
-    /// A number for picking a slot: ids are random, so these numbers are too.
+    /// Ids are random, so these numbers are too.
     #[cfg(feature = "redis")]
     pub(crate) fn spread(self) -> usize {
         let (bytes, _) = self.0.split_first_chunk().unwrap_or((&[0; 4], &[]));
@@ -163,7 +160,6 @@ impl SessionId {
     }
 }
 
-/// Reads the output of [`Display`](fmt::Display).
 impl FromStr for SessionId {
     type Err = InvalidSessionId;
 
@@ -221,10 +217,9 @@ impl fmt::Debug for SessionId {
 
 const DIGEST_LEN: usize = 16;
 
-/// The digests that a store keeps of a token's secret halves: the first 16 bytes of the SHA-256 of each.
-/// They open no session.
+/// The first 16 bytes of the SHA-256 of each of a token's secret halves. They open no session.
 ///
-/// There is no `PartialEq`, because digests are compared in constant time (OWASP ASVS 11.2.4).
+/// There is no `PartialEq`: digests are compared in constant time (OWASP ASVS 11.2.4).
 #[derive(Clone, Copy, Default)]
 pub struct Digests {
     login: [u8; DIGEST_LEN],
@@ -260,7 +255,7 @@ impl Digests {
         (self.login.ct_eq(&other.login) & self.verifier.ct_eq(&other.verifier)).into()
     }
 
-    /// Whether both belong to one login, even if the verifier was rotated since.
+    /// Whether both belong to one login, even after a rotation.
     #[must_use]
     pub fn login_matches(&self, other: &Self) -> bool {
         self.login.ct_eq(&other.login).into()

@@ -1,4 +1,4 @@
-//! What one commit does to one record in one atomic step. All pure.
+//! What one commit does to one record.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -11,10 +11,10 @@ use crate::fields::{Fields, Name};
 use crate::record::{Metadata, Record};
 use crate::token::Digests;
 
-/// What [`Store::update`](crate::store::Store::update) does, in one atomic step.
+/// What [`Store::update`](crate::store::Store::update) does.
 ///
-/// It is sent once. A store makes [`apply_to`](Self::apply_to) atomic: with a lock, a transaction, or
-/// get, apply and compare-and-swap.
+/// It is sent once. A store makes [`apply_to`](Self::apply_to) atomic: with a lock, a transaction, or get,
+/// apply and compare-and-swap.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Update {
@@ -22,7 +22,7 @@ pub struct Update {
     pub loaded: Digests,
     /// The last time, by the store's clock, when the update may be done.
     pub not_after: Timestamp,
-    /// What must still be stored unchanged, for a transaction; `None` if anything may be stored.
+    /// What must still be stored unchanged, for a transaction.
     pub expected: Option<Expected>,
     /// What changed in the session's fields.
     pub changes: Changes,
@@ -30,17 +30,16 @@ pub struct Update {
     pub touched_at: Option<Timestamp>,
     /// The new token, if it changes.
     pub rotation: Option<Rotation>,
-    /// The new absolute deadline, if it changes. Without a [`lifetime`](Self::lifetime), the stored one
-    /// never moves backwards.
+    /// The new absolute deadline, if it changes. Without a [`lifetime`](Self::lifetime), the stored one never
+    /// moves backwards.
     pub absolute_deadline: Option<Timestamp>,
     /// The session's own lifetime, if it changes.
     pub lifetime: Option<Lifetime>,
     /// The record lives at least this long from now, and never shorter than without the update.
     pub ttl: Duration,
-    /// The packed lifetime that the request loaded, for a login: it must be unchanged.
+    /// The packed lifetime that a login loaded: it must be unchanged.
     pub(crate) loaded_lifetime: Option<[u8; 4]>,
-    /// Whether the update ends the session, because another user's session will begin. Then it returns
-    /// all fields.
+    /// Whether the update ends the session, because another user's begins. Then it returns all fields.
     pub ends: bool,
 }
 
@@ -52,7 +51,7 @@ pub struct Rotation {
     pub digests: Digests,
     /// When it happens, by the store's clock.
     pub at: Timestamp,
-    /// Whether it is a login: a user just proved who they are.
+    /// Whether a user just logged in.
     pub is_login: bool,
 }
 
@@ -68,20 +67,20 @@ impl Rotation {
     }
 }
 
-/// The result of an update.
+/// The result of an update. Only `Done` writes anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
 pub enum Updated {
-    /// Something differs from [`Update::expected`]. Nothing was written.
+    /// Something differs from [`Update::expected`].
     Conflict,
     /// It is stored. These are the new values of merged fields, and the taken values; if it
     /// [ended](Update::ends) the session, all its fields.
     Done(Fields),
-    /// The session is absent, over, or has another token. Nothing was written.
+    /// The session is absent, over, or has another token.
     Gone,
-    /// It came after [`Update::not_after`], at this time of the store. Nothing was written.
+    /// It came after [`Update::not_after`], at this time of the store.
     Late(Timestamp),
-    /// This counter would leave its range. Nothing was written.
+    /// This counter would leave its range.
     Overflow(Name),
 }
 
@@ -104,8 +103,7 @@ impl Update {
         }
     }
 
-    /// Applies the update to a record; `now` is the store's time. It checks, merges and returns the
-    /// result. If it refuses, the record is unchanged.
+    /// Applies the update; `now` is the store's time. If it refuses, the record is unchanged.
     pub fn apply_to(&self, record: &mut Record, now: Timestamp) -> Updated {
         if now > self.not_after {
             return Updated::Late(now);
@@ -137,8 +135,8 @@ impl Update {
         Updated::Done(answer)
     }
 
-    /// Applies the update to the bytes under its key, for a store that keeps bytes, like
-    /// [`apply_to`](Self::apply_to). Absent and unreadable records count as gone.
+    /// Like [`apply_to`](Self::apply_to), for a store that keeps bytes. Absent and unreadable records count
+    /// as gone.
     pub fn apply_to_bytes(&self, bytes: &mut Option<Vec<u8>>, now: Timestamp) -> Updated {
         let Some(mut record) = bytes.as_deref().and_then(Record::from_bytes) else {
             return Updated::Gone;
@@ -150,7 +148,7 @@ impl Update {
         updated
     }
 
-    /// The session's metadata after the update.
+    /// The metadata after the update.
     #[must_use]
     pub fn metadata_after(&self, before: &Metadata) -> Metadata {
         let mut after = before.clone();
@@ -181,9 +179,8 @@ impl Update {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Delete {
-    /// The digests of a token whose [login half](Digests::login_matches) the session must still have;
-    /// `None` deletes any session. So a request that loaded the session before a login does not log that
-    /// user out.
+    /// The digests of a token whose [login half](Digests::login_matches) the session must still have, so a
+    /// request from before a login does not log that user out. `None` deletes any session.
     pub login: Option<Digests>,
     /// The last time, by the store's clock, when the delete may be done.
     pub not_after: Timestamp,
@@ -208,8 +205,7 @@ impl Delete {
         Self { login, not_after }
     }
 
-    /// Applies the delete to a record; `now` is the store's time. If it is done, the record is `None`
-    /// afterwards.
+    /// Applies the delete. `now` is the store's time. Once done, the record is `None`.
     pub fn apply_to<R: Borrow<Record>>(&self, record: &mut Option<R>, now: Timestamp) -> Deleted {
         if now > self.not_after {
             return Deleted::Late(now);
@@ -225,8 +221,8 @@ impl Delete {
         Deleted::Done
     }
 
-    /// Applies the delete to the bytes under its key, for a store that keeps bytes. Unreadable bytes are
-    /// no session, and stay.
+    /// Like [`apply_to`](Self::apply_to), for a store that keeps bytes. Unreadable bytes are no session, and
+    /// stay.
     pub fn apply_to_bytes(&self, bytes: &mut Option<Vec<u8>>, now: Timestamp) -> Deleted {
         let mut record = bytes.as_deref().and_then(Record::from_bytes);
         let was_session = record.is_some();
@@ -242,14 +238,13 @@ impl Delete {
 #[derive(Clone, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Expected {
-    /// Each of these fields has this value; `None` if the field is absent.
+    /// These fields have these values; `None` if the field is absent.
     pub fields: Vec<(Name, Option<Vec<u8>>)>,
     /// This many fields have a name with this prefix.
     pub counts: Vec<(String, usize)>,
 }
 
 impl Expected {
-    /// Whether these fields are as expected.
     #[must_use]
     pub(crate) fn is_met_by(&self, fields: &Fields) -> bool {
         let mut values = self.fields.iter();
@@ -259,7 +254,7 @@ impl Expected {
     }
 }
 
-/// Names only: the values are private data.
+/// The values are private.
 impl fmt::Debug for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.fields.iter().map(|(name, _)| name);

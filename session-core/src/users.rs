@@ -1,5 +1,4 @@
-//! Which sessions a user has, so that all of them can be ended: what a store keeps for one user, and what
-//! each step does to it. All pure.
+//! Which sessions a user has, and what each step of a store does to them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +13,12 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::Timestamp;
 use crate::token::SessionId;
 
-/// For this long after all sessions of a user were ended, a login that began before is refused. No
-/// request takes longer.
+/// For this long after all sessions of a user were ended, a login that began before is refused. No request
+/// takes longer.
 pub(crate) const ENDED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The key of a user's [`Roster`] in a store: the session type, and a digest of the identity. You may log
-/// its `Display`, which is unique and the same in every later version: use it as the key in your store.
+/// The key of a user's [`Roster`]: the session type, and a digest of the identity. Use its `Display` as the
+/// key in your store: it is unique, safe to log, and the same in every later version.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub struct UserKey {
@@ -29,8 +28,8 @@ pub struct UserKey {
 }
 
 impl UserKey {
-    /// The key of the user with this identity in JSON. The order of an object's members does not matter,
-    /// but the order of a list's items does.
+    /// The key of the user with this JSON identity. The order of an object's members does not matter, but the
+    /// order of a list's items does.
     #[must_use]
     pub fn new(name: &'static str, identity: &[u8]) -> Self {
         // Reading rounds an integer of 128 bits, which would make two users one.
@@ -59,8 +58,7 @@ fn has_float(value: &Value) -> bool {
     }
 }
 
-/// Whether two identities are the same JSON apart from the order of items: a set writes them in any
-/// order.
+/// Whether two identities are the same JSON apart from the order of items, as sets write them.
 pub(crate) fn is_written_alike(one: &[u8], other: &[u8]) -> bool {
     let unordered = |json: &[u8]| {
         let value: Value = serde_json::from_slice(json).ok()?;
@@ -69,7 +67,7 @@ pub(crate) fn is_written_alike(one: &[u8], other: &[u8]) -> bool {
     one == other || unordered(one).is_some_and(|one| Some(one) == unordered(other))
 }
 
-/// The same text for the same value, whatever the order of members, and also of items if `is_unordered`.
+/// Sorts members, and items if `is_unordered`.
 fn canonical(value: &Value, is_unordered: bool) -> String {
     let sorted = |mut parts: Vec<String>| {
         parts.sort_unstable();
@@ -96,11 +94,11 @@ fn canonical(value: &Value, is_unordered: bool) -> String {
     }
 }
 
-/// A point in the order of a store's steps. Only a store makes and compares these.
+/// A point in the order of a store's steps, which only the store makes and compares.
 ///
-/// A store with a clock uses its time in microseconds, estimated from below. A store that ends with its
-/// process counts its steps. Marks never go back: if rosters outlive the process, so must the count, or
-/// users whose sessions were ended are refused for a day.
+/// A store with a clock uses its time in microseconds, estimated from below; one that ends with its process
+/// counts its steps. Marks never go back: if rosters outlive the process, so must the count, or users whose
+/// sessions were ended are refused for a day.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]
@@ -127,7 +125,7 @@ impl Mark {
     }
 }
 
-/// What a store keeps for one user. serde writes and reads it, in a form that every later version reads.
+/// What a store keeps for one user. Every later version reads its serde form.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -146,21 +144,20 @@ pub struct Roster {
 pub struct Member {
     /// When it last logged in.
     pub entered_at: Mark,
-    /// When its record may be removed. Then the roster forgets it.
+    /// When its record may be removed, and the roster forgets it.
     pub remove_at: Timestamp,
     /// Whether it is being ended.
     pub is_doomed: bool,
-    /// The application's label for it.
+    /// The application's label.
     pub label: String,
 }
 
-/// What [`UserIndex::step`](crate::store::UserIndex::step) does, in one atomic step.
-///
-/// A store makes [`apply_to`](Self::apply_to) atomic. It may send a step again.
+/// What [`UserIndex::step`](crate::store::UserIndex::step) does. A store makes [`apply_to`](Self::apply_to)
+/// atomic, and may send a step again.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Step {
-    /// The last time, by the store's clock, when the step may be done.
+    /// The last time, by the store's clock, when it may be done.
     pub not_after: Timestamp,
     /// What it does.
     pub what: What,
@@ -176,18 +173,18 @@ pub enum What {
         id: SessionId,
         /// When its record may be removed.
         remove_at: Timestamp,
-        /// The application's label for it.
+        /// The application's label.
         label: String,
         /// When its request began.
         began_at: Mark,
-        /// How many sessions a user may have.
+        /// The limit per user.
         limit: Option<Limit>,
     },
-    /// These sessions must end. It returns all that must.
+    /// These sessions must end. Returns all that must.
     Doom(Whom),
     /// These sessions have ended.
     Forget(Vec<SessionId>),
-    /// No change. It returns the sessions.
+    /// Returns the sessions.
     List,
     /// A session's life is extended.
     Renew {
@@ -199,7 +196,7 @@ pub enum What {
 }
 
 impl What {
-    /// The session that it is about, if it is about one.
+    /// The one session that it is about.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
         match self {
@@ -229,7 +226,7 @@ impl Limit {
     }
 }
 
-/// What happens when a user with the maximum number of sessions logs in again.
+/// What happens when a user at the limit logs in again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "generated code names each")]
 pub enum WhenFull {
@@ -245,7 +242,7 @@ pub enum WhenFull {
 pub enum Whom {
     /// All, and those of logins that began before.
     All,
-    /// All but this one, and those of logins that began before.
+    /// Like [`All`](Self::All), except this one.
     AllBut(SessionId),
     /// This one.
     One(SessionId),
@@ -255,13 +252,13 @@ pub enum Whom {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a store answers one of these")]
 pub enum Stepped {
-    /// It is done. These sessions must end now: delete their records, then forget them.
+    /// Done. These sessions must end now: delete their records, then forget them.
     Done(Vec<SessionId>),
-    /// It is done. These sessions must end now, and this is when all were last ended.
+    /// Done. These sessions must end now, and this is when all were last ended.
     Doomed(Vec<SessionId>, Mark),
     /// A login is refused: all sessions were ended after its request began.
     Ended,
-    /// A login is refused: the user already has as many sessions as allowed.
+    /// A login is refused: the user has as many sessions as allowed.
     Full,
     /// It came after [`Step::not_after`], at this time of the store. Nothing was done.
     Late(Timestamp),
@@ -278,8 +275,7 @@ impl Step {
         Self { not_after, what }
     }
 
-    /// Applies it to a roster; `now` is the store's time, and `present` the present point in the order of
-    /// its steps.
+    /// Applies it to a roster; `now` is the store's time, `present` its present point.
     pub fn apply_to(&self, roster: &mut Roster, now: Timestamp, present: Mark) -> Stepped {
         if now > self.not_after {
             return Stepped::Late(now);
@@ -354,7 +350,7 @@ impl Step {
 }
 
 impl Roster {
-    /// When the store may remove it; `None` means now, because it is empty.
+    /// When the store may remove it; `None`: now, because it is empty.
     #[must_use]
     pub fn remove_at(&self) -> Option<Timestamp> {
         let members = self.members.values().map(|member| member.remove_at);
@@ -363,13 +359,11 @@ impl Roster {
         members.chain(ended).max()
     }
 
-    /// Sets when all sessions were last ended.
     #[cfg(test)]
     pub(crate) fn set_ended(&mut self, ended_at: Option<Mark>, until: Timestamp) {
         (self.ended_at, self.ended_until) = (ended_at, until.as_millis());
     }
 
-    /// Forgets everything that is over.
     fn sweep(&mut self, now: Timestamp) {
         self.members.retain(|_, member| member.remove_at > now);
         if self.ended_until <= now.as_millis() {
@@ -377,7 +371,7 @@ impl Roster {
         }
     }
 
-    /// Makes room for this session, if need be by dooming others; `false` if there is none.
+    /// Dooms others if need be; `false` if there is no room.
     fn make_room(&mut self, id: SessionId, limit: &Limit) -> bool {
         let is_other = |other: &SessionId, member: &Member| *other != id && !member.is_doomed;
         let members = self.members.iter();

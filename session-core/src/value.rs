@@ -1,4 +1,4 @@
-//! What each kind of field may hold, and the compiler's messages for other types.
+//! What each kind of field may hold.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::merge::CounterRange;
 
-/// What a field may hold: anything that serde can write and read back.
+/// Anything that serde can write and read back.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a session field: it must implement serde's `Serialize` and `DeserializeOwned`",
     label = "neither written to a store nor read back",
@@ -74,7 +74,7 @@ pub trait OrderedValue: FieldValue {}
 
 impl<V: CounterValue> OrderedValue for V {}
 
-/// What a field marked `once` may hold: an `Option` of the value that one request gets.
+/// What a field marked `once` may hold.
 #[diagnostic::on_unimplemented(
     message = "`once` requires an `Option`; `{Self}` is not one",
     label = "`None` says that another request has taken it",
@@ -84,7 +84,7 @@ pub trait OnceValue: FieldValue {}
 
 impl<V> OnceValue for Option<V> where Self: FieldValue {}
 
-/// What a field marked `entries` may hold: a map that stores its entries one by one.
+/// What a field marked `entries` may hold.
 #[diagnostic::on_unimplemented(
     message = "`entries` requires a map; `{Self}` is not one",
     label = "neither a `BTreeMap` nor a `HashMap`",
@@ -99,11 +99,11 @@ pub trait MapValue {
     /// All entries.
     fn iter(&self) -> impl Iterator<Item = (&Self::Key, &Self::Value)>;
 
-    /// Adds an entry, or replaces the one with this key.
+    /// Adds or replaces an entry.
     fn insert(&mut self, key: Self::Key, value: Self::Value);
 }
 
-/// The keys of a field marked `entries`: `Display` writes them, `FromStr` reads them.
+/// A key of a field marked `entries`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key of `entries`: it must implement `Display` and `FromStr`",
     label = "the key `{Self}` is neither written as text nor read back",
@@ -149,7 +149,7 @@ where
     }
 }
 
-/// What a field marked `identity` may hold: an `Option` of the type that names a user.
+/// What a field marked `identity` may hold.
 #[diagnostic::on_unimplemented(
     message = "`identity` requires an `Option`; `{Self}` is not one",
     label = "`None` says that nobody is logged in",
@@ -159,7 +159,7 @@ pub trait IdentityValue {
     /// The type that names a user.
     type User;
 
-    /// The value that says that this user is logged in.
+    /// The value while this user is logged in.
     fn somebody(user: Self::User) -> Self;
 }
 

@@ -1,5 +1,3 @@
-//! The options of a struct and of its fields: read from its attributes, each where it stands.
-
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
@@ -34,13 +32,10 @@ const OF_FIELD: &[&str] = &[
     "skip",
 ];
 
-/// Each option of the struct but `name`, `parent` and `guard`: its type, and how it is read. The rest is in
-/// `session-core`.
 macro_rules! struct_attrs {
     ($($option:ident: $type:ty = $read:ident($($example:literal)?)),* $(,)?) => {
         const OF_STRUCT: &[&str] = &["name", "parent", "guard", $(stringify!($option)),*];
 
-        /// The options on the struct.
         #[derive(Default)]
         pub(crate) struct StructAttrs {
             pub(crate) name: Attr<String>,
@@ -68,14 +63,12 @@ macro_rules! struct_attrs {
                 }
             }
 
-            /// What was declared and could be read.
             pub(crate) fn options(&self) -> Options<'_> {
                 let mut options = Options::new();
                 $(options.$option = self.$option.value().map(Declared::get);)*
                 options
             }
 
-            /// `Options::new()`, and a call for each option that was declared.
             pub(crate) fn code(&self, krate: &TokenStream) -> TokenStream {
                 let mut code = quote!(#krate::__private::Options::new());
                 $(if let Some(value) = self.$option.value() {
@@ -85,7 +78,6 @@ macro_rules! struct_attrs {
                 code
             }
 
-            /// The place of an option's value.
             pub(crate) fn span(&self, option: &str) -> Option<Span> {
                 match option {
                     $(stringify!($option) => self.$option.get().map(|given| given.span),)*
@@ -93,7 +85,6 @@ macro_rules! struct_attrs {
                 }
             }
 
-            /// The place of an option's name.
             pub(crate) fn key(&self, option: &str) -> Option<Span> {
                 match option {
                     $(stringify!($option) => self.$option.key(),)*
@@ -101,8 +92,7 @@ macro_rules! struct_attrs {
                 }
             }
 
-            /// Whether an option was declared with a value that was refused: rules that compare it
-            /// with others have nothing to say.
+            /// Rules that compare a refused value with others have nothing to say.
             pub(crate) fn is_unreadable(&self, option: &str) -> bool {
                 match option {
                     $(stringify!($option) => self.$option.is_unreadable(),)*
@@ -132,7 +122,7 @@ struct_attrs! {
 }
 
 impl StructAttrs {
-    /// Reads the macro's own arguments, then further `#[session(…)]` on the same struct.
+    /// The macro's own arguments, then further `#[session(…)]` on the same struct.
     pub(crate) fn read(args: TokenStream, attrs: &[Attribute], errors: &mut Errors) -> Self {
         let mut read = Self::default();
         let mut list = entries(args, errors);
@@ -144,7 +134,6 @@ impl StructAttrs {
     }
 }
 
-/// A value as `session-core`'s options hold it.
 trait Declared {
     type As<'v>
     where
@@ -175,7 +164,6 @@ macro_rules! declared_as_they_are {
 
 declared_as_they_are!(Duration, SameSite, WhenFull, bool, usize);
 
-/// The options on a field.
 #[derive(Default)]
 pub(crate) struct FieldAttrs {
     pub(crate) counter: Attr<()>,
@@ -220,7 +208,6 @@ impl FieldAttrs {
                 }
                 "migrate" => read.migrate.set(entry, entry.function(errors), errors),
                 "rename" => read.rename.set(entry, entry.text("views", errors), errors),
-                // The one option that may stand more than once.
                 "alias" => read.aliases.extend(entry.text("views", errors)),
                 "skip" => read.skip.set(entry, entry.mark(errors), errors),
                 key if OF_STRUCT.contains(&key) => {
@@ -233,7 +220,7 @@ impl FieldAttrs {
     }
 }
 
-/// An option that may stand once. The only place that finds duplicates.
+/// An option that may stand once.
 pub(crate) struct Attr<T> {
     given: Option<Given<T>>,
     is_written: bool,
@@ -248,12 +235,10 @@ impl<T> Attr<T> {
         self.get().map(|given| &given.value)
     }
 
-    /// Where it stands, if its value could be read.
     pub(crate) fn key(&self) -> Option<Span> {
         self.get().map(|given| given.key)
     }
 
-    /// Whether it stands there, be its value readable or not.
     pub(crate) fn is_written(&self) -> bool {
         self.is_written
     }
@@ -282,7 +267,6 @@ impl<T> Default for Attr<T> {
     }
 }
 
-/// The entries of all `#[session(…)]` among these attributes.
 fn entries_in(attrs: &[Attribute], errors: &mut Errors) -> Vec<Entry> {
     let mut found = Vec::new();
     for attr in attrs.iter().filter(|attr| is_ours(attr)) {
@@ -301,7 +285,6 @@ fn is_ours(attr: &Attribute) -> bool {
     attr.path().is_ident("session")
 }
 
-/// The item without our attributes: what the compiler gets to see.
 pub(crate) fn strip(item: &mut DeriveInput) {
     item.attrs.retain(|attr| !is_ours(attr));
     match &mut item.data {

@@ -1,11 +1,3 @@
-//! All rules about what is declared, in this order:
-//!
-//! - the struct: its parameters, its derives, its name;
-//! - its options, by the rules that the configuration follows too (`session_core::options`);
-//! - each field: options that exclude each other (`conflicts`), a type that borrows, limits (`fields`);
-//! - the guards, by the rules beside their declaration (`guard`);
-//! - the fields among each other: one identity, each stored name once (`fields`).
-
 use syn::punctuated::Punctuated;
 use syn::{Attribute, ExprPath, Path, Token};
 
@@ -21,7 +13,6 @@ mod fields;
 pub(crate) use conflicts::Conflict;
 pub(crate) use fields::borrows;
 
-/// Reports whatever is wrong with this session.
 pub(crate) fn check(session: &Session<'_>, errors: &mut Errors) {
     parameters(session, errors);
     derived_default(session, errors);
@@ -41,7 +32,6 @@ pub(crate) fn check(session: &Session<'_>, errors: &mut Errors) {
     fields::stored_names(&session.fields, errors);
 }
 
-/// A fairing, a store and a configuration belong to one type.
 fn parameters(session: &Session<'_>, errors: &mut Errors) {
     let generics = &session.item.generics;
     if !generics.params.is_empty() {
@@ -49,7 +39,6 @@ fn parameters(session: &Session<'_>, errors: &mut Errors) {
     }
 }
 
-/// The name is part of every key in the store, and a table in `Rocket.toml`.
 fn session_name(name: &Name, errors: &mut Errors) {
     let is_allowed = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_');
     if name.text.is_empty() {
@@ -59,7 +48,6 @@ fn session_name(name: &Name, errors: &mut Errors) {
     }
 }
 
-/// The rules about lifetimes, size and cookie are `session-core`'s.
 fn options(attrs: &StructAttrs, errors: &mut Errors) {
     for fault in attrs.options().check() {
         let is_known = fault
@@ -71,7 +59,7 @@ fn options(attrs: &StructAttrs, errors: &mut Errors) {
     }
 }
 
-/// No other mistake of this kind can be seen here: a longer circle stops the launch.
+/// The macro sees only this mistake: a longer circle stops the launch.
 fn parent(session: &Session<'_>, errors: &mut Errors) {
     let parent = session.attrs.parent.get();
     let is_itself =
@@ -81,7 +69,6 @@ fn parent(session: &Session<'_>, errors: &mut Errors) {
     }
 }
 
-/// Without an identity, there are no users.
 fn users(session: &Session<'_>, errors: &mut Errors) {
     let is_identity = |field: &Field<'_>| field.attrs.identity.is_written();
     if session.fields.iter().any(is_identity) {
@@ -94,14 +81,14 @@ fn users(session: &Session<'_>, errors: &mut Errors) {
     }
 }
 
-/// Two impls of one trait would be reported in the compiler's words.
+/// The compiler's message about two impls of one trait would not help.
 fn derived_default(session: &Session<'_>, errors: &mut Errors) {
     for path in derives_of_default(&session.item.attrs) {
         errors.report_over(&path, &Mistake::DerivedDefault);
     }
 }
 
-/// Each `Default` in the derives that stand below our attribute; those above are expanded already.
+/// Each `Default` in the derives below our attribute; those above are expanded already.
 pub(crate) fn derives_of_default(attrs: &[Attribute]) -> impl Iterator<Item = Path> {
     let derives = attrs.iter().filter(|attr| attr.path().is_ident("derive"));
     let lists = derives.filter_map(|attr| {

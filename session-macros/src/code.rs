@@ -1,5 +1,3 @@
-//! Values as code.
-
 use std::time::Duration;
 
 use proc_macro2::TokenStream;
@@ -7,7 +5,6 @@ use quote::{ToTokens as _, quote};
 use session_core::field::OnUnreadable;
 use session_core::options::{SameSite, WhenFull};
 
-/// An expression that has this value.
 pub(crate) trait Code {
     fn code(&self, krate: &TokenStream) -> TokenStream;
 }

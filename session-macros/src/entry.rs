@@ -1,6 +1,4 @@
-//! One entry of `#[session(…)]`: an option as it is written, and the value that it is read as.
-//!
-//! Nothing here returns an error early: every mistake is reported, and reading goes on behind it.
+//! One option of `#[session(…)]`. Every mistake is reported, and reading goes on behind it.
 
 use std::time::Duration;
 
@@ -17,7 +15,7 @@ use syn::{Expr, ExprLit, ExprPath, Lit, Token};
 use crate::errors::Errors;
 use crate::mistake::Mistake;
 
-/// The entries of this list. What is none is reported and skipped, up to the next comma.
+/// What is no entry is reported and skipped, up to the next comma.
 pub(crate) fn entries(list: TokenStream, errors: &mut Errors) -> Vec<Entry> {
     let read = |input: ParseStream<'_>| {
         let mut found = Vec::new();
@@ -41,7 +39,6 @@ pub(crate) fn entries(list: TokenStream, errors: &mut Errors) -> Vec<Entry> {
     }
 }
 
-/// Goes on to the end of the entry.
 fn skip(input: ParseStream<'_>) -> syn::Result<()> {
     while !is_over(input) {
         input.parse::<TokenTree>()?;
@@ -53,7 +50,7 @@ fn is_over(input: ParseStream<'_>) -> bool {
     input.is_empty() || input.peek(Token![,])
 }
 
-/// One option as it is written: `key`, `key = value` or `key(…)`.
+/// `key`, `key = value` or `key(…)`.
 pub(crate) struct Entry {
     pub(crate) key: Ident,
     value: Value,
@@ -67,7 +64,6 @@ enum Value {
 }
 
 impl Entry {
-    /// `key`, and nothing else.
     pub(crate) fn mark(&self, errors: &mut Errors) -> Option<Given<()>> {
         match self.value {
             Value::Absent => Some(self.given((), self.key.span())),
@@ -75,7 +71,7 @@ impl Entry {
         }
     }
 
-    /// `key`, `key = true` or `key = false`.
+    /// `key` alone means `true`.
     pub(crate) fn switch(&self, errors: &mut Errors) -> Option<Given<bool>> {
         match (&self.value, self.literal()) {
             (Value::Absent, _) => Some(self.given(true, self.key.span())),
@@ -87,7 +83,6 @@ impl Entry {
         }
     }
 
-    /// `key = "text"`.
     pub(crate) fn text(&self, example: &str, errors: &mut Errors) -> Option<Given<String>> {
         self.quoted("a text in quotes", example, errors)
     }
@@ -105,7 +100,6 @@ impl Entry {
         self.parsed("a size in quotes", "64KiB", options::parse_size, errors)
     }
 
-    /// `key = 5`.
     pub(crate) fn number(&self, errors: &mut Errors) -> Option<Given<usize>> {
         let number = match self.literal() {
             Some(Lit::Int(literal)) => literal.base10_parse().ok().zip(Some(literal.span())),
@@ -136,7 +130,6 @@ impl Entry {
         self.parsed("a text in quotes", "drop_session", parse, errors)
     }
 
-    /// `key = "text"`, where the text is read as something else.
     fn parsed<T>(
         &self,
         wanted: &str,
@@ -154,12 +147,10 @@ impl Entry {
         }
     }
 
-    /// Whether it is `key`, and nothing else.
     pub(crate) fn is_mark(&self) -> bool {
         matches!(self.value, Value::Absent)
     }
 
-    /// The path in `key = path`.
     pub(crate) fn path(&self) -> Option<&ExprPath> {
         match self.ungrouped()? {
             Expr::Path(path) => Some(path),
@@ -167,7 +158,6 @@ impl Entry {
         }
     }
 
-    /// The entries in `key(…)`.
     pub(crate) fn list(&self, errors: &mut Errors) -> Option<Vec<Self>> {
         match &self.value {
             Value::List(list) => Some(entries(list.stream(), errors)),
@@ -175,7 +165,6 @@ impl Entry {
         }
     }
 
-    /// `key = 403`: a status that says no.
     pub(crate) fn status(&self, errors: &mut Errors) -> Option<Given<u16>> {
         let literal = match self.literal() {
             Some(Lit::Int(literal)) => literal.base10_parse::<u16>().ok(),
@@ -191,12 +180,10 @@ impl Entry {
         }
     }
 
-    /// `key = path::to::function`.
     pub(crate) fn function(&self, errors: &mut Errors) -> Option<Given<ExprPath>> {
         self.path_of("a function", "path::to::function", errors)
     }
 
-    /// `key = path::to::Type`.
     pub(crate) fn session_type(&self, errors: &mut Errors) -> Option<Given<ExprPath>> {
         self.path_of("a session type", "path::to::Type", errors)
     }
@@ -211,7 +198,6 @@ impl Entry {
         }
     }
 
-    /// `key = any expression`.
     pub(crate) fn expression(&self, errors: &mut Errors) -> Option<Given<Expr>> {
         match &self.value {
             Value::Expression(value) => Some(self.given(value.clone(), value.span())),
@@ -266,7 +252,6 @@ impl Entry {
         errors.report(self.key.span(), &mistake);
     }
 
-    /// `key` or `key = …`, as it is written.
     pub(crate) fn form(&self) -> String {
         match self.value {
             Value::Absent => self.key.to_string(),
@@ -290,7 +275,7 @@ impl Entry {
         let value = if input.peek(Paren) {
             Value::List(input.parse()?)
         } else if input.parse::<Option<Token![=]>>()?.is_none() || is_over(input) {
-            // `idle =` lacks its value just as `idle` does, and is told the same.
+            // `idle =` lacks its value just as `idle` does, and gets the same message.
             Value::Absent
         } else {
             match input.parse() {
@@ -305,10 +290,9 @@ impl Entry {
     }
 }
 
-/// An option's value, and where it stands.
 pub(crate) struct Given<T> {
     pub(crate) value: T,
     pub(crate) key: Span,
-    /// The value's place; the key's where there is no value.
+    /// The value's place, or the key's.
     pub(crate) span: Span,
 }

@@ -1,15 +1,9 @@
-//! The list that collects every mistake.
-
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 
 use crate::mistake::Mistake;
 
-/// All mistakes found so far.
-///
-/// Reading and checking go on after a mistake, so that the user sees all of them at once. Nothing
-/// but [`Errors::finish`] tells whether there were any, and forgetting to ask is a bug of ours that
-/// debug builds do not let pass.
+/// All mistakes found so far. Debug builds panic if nobody calls [`Errors::finish`].
 #[derive(Debug, Default)]
 pub(crate) struct Errors {
     found: Vec<syn::Error>,
@@ -25,17 +19,16 @@ impl Errors {
         self.found.push(syn::Error::new(span, mistake));
     }
 
-    /// Underlines all of `place`, of which a [`Span`] may be no more than the first token.
+    /// Underlines all of `place`: a [`Span`] may be no more than its first token.
     pub(crate) fn report_over(&mut self, place: &dyn ToTokens, mistake: &Mistake<'_>) {
         self.found.push(syn::Error::new_spanned(place, mistake));
     }
 
-    /// A mistake that `syn` found, in its words.
     pub(crate) fn report_syntax(&mut self, error: syn::Error) {
         self.found.push(error);
     }
 
-    /// Nothing, or one `compile_error!` for each mistake.
+    /// One `compile_error!` for each mistake.
     pub(crate) fn finish(mut self) -> Result<(), TokenStream> {
         self.asked = true;
         if self.found.is_empty() {

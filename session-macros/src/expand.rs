@@ -1,7 +1,5 @@
-//! What a checked session becomes: the struct, a table of what it declares, its `Default`, who is
-//! logged in to it, `fairing()`, `csrf()`, a `take_…()` for each field marked `once`, and its guards.
-//!
-//! Only data and calls; all behaviour is in `session-core` and the facade, testable without us.
+//! The code of a checked session. Only data and calls: all behaviour is in `session-core` and the
+//! facade.
 
 use proc_macro_crate::FoundCrate;
 use proc_macro2::{Ident, Span, TokenStream};
@@ -25,7 +23,7 @@ pub(crate) fn expand(session: &Session<'_>) -> TokenStream {
     let options = session.attrs.code(&krate);
     let mut fields: Vec<_> = session.fields.iter().collect();
     fields.retain(|field| field.is_stored());
-    // In the order in which they are stored, so that what is encoded need not be sorted.
+    // In the order in which they are stored, so encoding need not sort.
     fields.sort_by(|a, b| a.name.text.cmp(&b.name.text));
     let fields = fields.iter().map(|field| table_entry(&krate, field));
     let schema = quote!(#krate::__private::Schema::new(#name, #options, &[#(#fields),*]));
@@ -36,9 +34,8 @@ pub(crate) fn expand(session: &Session<'_>) -> TokenStream {
     quote!(#item #impls #uses)
 }
 
-/// All impls on the type `item`. `checked` are the expressions of the schema and of the defaults;
-/// without them, the declaration has mistakes, and all functions are there without doing anything, so
-/// that the compiler repeats nothing of what we said about it.
+/// Without `checked` (the expressions of the schema and of the defaults), the declaration has
+/// mistakes: all functions exist but do nothing, so the compiler repeats none of our messages.
 pub(crate) fn impls(
     krate: &TokenStream,
     session: &Session<'_>,
@@ -81,12 +78,12 @@ pub(crate) fn impls(
     let identity = session.fields.iter().filter(|field| {
         field.attrs.identity.is_written() && (is_checked || may_be_identity(field.ty))
     });
-    // A second identity is a mistake that was reported, unless one of them is left out by its `cfg`.
+    // A second identity was reported, unless its `cfg` leaves one out.
     let identity = identity.take(if is_checked { usize::MAX } else { 1 });
     let identity = identity.map(|field| {
         let (ty, cfgs, name) = (field.ty, &field.cfgs, field.ident);
         let body = body(quote!(&mut self.#name));
-        // Spanned like the type, so that this is what is underlined if it is too private.
+        // So the compiler underlines the type if it is too private.
         let ty = quote_spanned!(field.ty_span()=> type Identity = #ty;);
         let items = quote!(#ty fn identity(&mut self) -> &mut Self::Identity { #body });
         let identity = implement(&quote!(Identified), &items);
@@ -139,12 +136,11 @@ pub(crate) fn impls(
     }
 }
 
-/// An impl on the type `item`.
 fn implement(item: &DeriveInput, name: &TokenStream, items: &TokenStream) -> TokenStream {
     let DeriveInput {
         ident, generics, ..
     } = item;
-    // A checked session has no parameters; one that has some gets its impls all the same.
+    // A checked session has no parameters; a session with mistakes may have some.
     let (impl_generics, ty_generics, _) = generics.split_for_impl();
     let predicates = generics
         .where_clause
@@ -167,7 +163,7 @@ fn implement(item: &DeriveInput, name: &TokenStream, items: &TokenStream) -> Tok
     }
 }
 
-/// Whether the compiler has nothing to say about an identity of this type.
+/// Whether the compiler accepts it.
 pub(crate) fn may_be_identity(ty: &Type) -> bool {
     let is_option = |path: &TypePath| {
         let last = path.path.segments.last();
@@ -176,13 +172,11 @@ pub(crate) fn may_be_identity(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if is_option(path)) && !check::borrows(ty)
 }
 
-/// The fields marked `once`.
 fn once<'s>(session: &'s Session<'_>) -> impl Iterator<Item = &'s Field<'s>> {
     let is_once = |field: &&Field<'_>| field.attrs.once.is_written();
     session.fields.iter().filter(is_once)
 }
 
-/// `take_field`, which gives the value to one request.
 fn take_function(
     krate: &TokenStream,
     vis: &Visibility,
@@ -211,8 +205,7 @@ fn take_name(field: &Field<'_>) -> Ident {
     format_ident!("take_{}", field.ident)
 }
 
-/// Whether the application calls them is not the compiler's business: this uses all functions, where
-/// an `allow(dead_code)` would clash with a `forbid` of the user's.
+/// Uses all functions: an `allow(dead_code)` would clash with a `forbid` of the user's.
 fn uses(krate: &TokenStream, session: &Session<'_>) -> TokenStream {
     let ident = &session.item.ident;
     let allow = allow_deprecated(session.item);
@@ -230,21 +223,18 @@ fn uses(krate: &TokenStream, session: &Session<'_>) -> TokenStream {
     }
 }
 
-/// The path of the facade, under whichever name the user's crate knows it.
+/// Under the name in the user's `Cargo.toml`.
 pub(crate) fn krate() -> TokenStream {
     let found = proc_macro_crate::crate_name("rocket_typed_session");
     let renamed = match found {
         Ok(FoundCrate::Name(name)) => syn::parse_str::<Ident>(&name).ok(),
-        // The facade is known to itself, its tests and its examples under its own name.
+        // The facade, its tests and its examples use its own name.
         Ok(FoundCrate::Itself) | Err(_) => None,
     };
     renamed.map_or_else(|| quote!(::rocket_typed_session), |name| quote!(::#name))
 }
 
-/// A stored field's entry in the table.
-///
-/// The type is the user's own tokens wherever a bound may refuse it, so that the compiler
-/// underlines it where it was written.
+/// Where a bound may refuse the type, it is the user's own tokens, so the compiler underlines them.
 fn table_entry(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let Field {
         ident,
@@ -274,7 +264,6 @@ fn table_entry(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     }
 }
 
-/// The calls that say how the field is read and written.
 fn rules(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let Field { ty, attrs, .. } = field;
     let mark = |name: &str, attr: &Attr<()>| {
@@ -301,7 +290,6 @@ fn rules(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     quote!(#(#marks)* #identity #keep #encrypted #ttl #max_size #on_unreadable #aliases)
 }
 
-/// A field's initialiser in a session in which nothing was stored yet.
 fn default(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let Field {
         ident,
@@ -312,7 +300,7 @@ fn default(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     } = field;
     let value = match attrs.default.value() {
         Some(default) => default.to_token_stream(),
-        // Spanned like the type, so that this is what is underlined if it has no `Default`.
+        // So the compiler underlines the type if it has no `Default`.
         None => quote_spanned! {field.ty_span()=>
             #krate::__private::default::<#ty>()
         },
@@ -320,7 +308,7 @@ fn default(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     quote!(#(#cfgs)* #ident: #value)
 }
 
-/// Only where something is deprecated: elsewhere it would clash with a `forbid` of the user's.
+/// Elsewhere it would clash with a `forbid` of the user's.
 pub(crate) fn allow_deprecated(item: &DeriveInput) -> Option<TokenStream> {
     let is_deprecated = |attr: &Attribute| attr.path().is_ident("deprecated");
     let Data::Struct(data) = &item.data else {
@@ -344,8 +332,8 @@ fn lints(item: &DeriveInput) -> TokenStream {
     lists.map(|list| quote!(#[allow(#list)])).collect()
 }
 
-/// Only where a field is less visible than the struct, as its type may be then: elsewhere it would
-/// clash with a `forbid` of the user's.
+/// Only for a field that is less visible than the struct: elsewhere it would clash with a `forbid`
+/// of the user's.
 fn allow_private(session: &Session<'_>) -> Option<TokenStream> {
     let text = |vis: &Visibility| vis.to_token_stream().to_string();
     let is_less_visible = |field: &Field<'_>| {

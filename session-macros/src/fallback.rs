@@ -1,5 +1,5 @@
-//! What a session with mistakes becomes: the messages, and enough of it that nobody complains about
-//! anything else, neither the compiler about a missing impl nor an editor that wants to complete.
+//! The code of a session with mistakes: the messages, and enough of it that neither the compiler
+//! nor an editor complains about anything else.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -12,7 +12,6 @@ use crate::expand;
 use crate::mistake::Mistake;
 use crate::model::Session;
 
-/// The type without our attributes and with an empty schema, beside the messages.
 pub(crate) fn expand(session: &Session<'_>, messages: &TokenStream) -> TokenStream {
     let mut item = session.item.clone();
     attr::strip(&mut item);
@@ -22,7 +21,7 @@ pub(crate) fn expand(session: &Session<'_>, messages: &TokenStream) -> TokenStre
     quote!(#messages #item #impls)
 }
 
-/// What is no type at all, or one that `syn` does not understand, as it was.
+/// An item that is no type, or that `syn` does not understand, as it was.
 pub(crate) fn no_type(item: &TokenStream, error: syn::Error) -> TokenStream {
     let mut errors = Errors::new();
     match syn::parse2::<Item>(item.clone()) {

@@ -1,4 +1,4 @@
-//! Request guards from the declaration: `guard` on the identity, `guard(…)` on the struct.
+//! Request guards from the declaration.
 
 use std::time::Duration;
 
@@ -16,10 +16,8 @@ use crate::model::{Field, Session};
 
 const OPTIONS: &[&str] = &["async", "redirect", "status", "within"];
 
-/// A declared guard.
 pub(crate) struct Guard {
     pub(crate) ident: Ident,
-    /// What must be true of the session.
     predicate: Option<ExprPath>,
     is_async: Attr<()>,
     within: Attr<Duration>,
@@ -76,7 +74,6 @@ impl Guard {
         }
     }
 
-    /// Reports what is wrong with a guard; `identity` is the field that it stands on.
     fn check(&self, identity: Option<&Field<'_>>, session: &Session<'_>, errors: &mut Errors) {
         let name = self.ident.to_string();
         match (identity, &self.predicate) {
@@ -108,7 +105,6 @@ impl Guard {
         }
     }
 
-    /// How a request is turned away, and how long ago its login may be.
     fn rule(&self, krate: &TokenStream) -> TokenStream {
         let denial = match (self.status.value(), self.redirect.value()) {
             (Some(status), _) => quote!(Status(#status)),
@@ -127,7 +123,6 @@ impl Guard {
         }
     }
 
-    /// The method that asks the predicate.
     fn admits(&self, krate: &TokenStream, data: &Ident) -> Option<TokenStream> {
         let path = self.predicate.as_ref()?;
         let call = match self.is_async.is_written() {
@@ -166,7 +161,6 @@ fn is_local(path: &str) -> bool {
     path.starts_with('/') && !path.starts_with("//") && path.bytes().all(is_plain)
 }
 
-/// All guards, each with the field that it stands on.
 fn all<'s>(session: &'s Session<'_>) -> impl Iterator<Item = (&'s Guard, Option<&'s Field<'s>>)> {
     let of_fields = session.fields.iter().filter_map(|field| {
         let guard = field.attrs.guard.value()?;
@@ -176,7 +170,6 @@ fn all<'s>(session: &'s Session<'_>) -> impl Iterator<Item = (&'s Guard, Option<
     of_fields.chain(of_struct.map(|guard| (&guard.value, None)))
 }
 
-/// Reports whatever is wrong with the guards.
 pub(crate) fn check(session: &Session<'_>, errors: &mut Errors) {
     for field in &session.fields {
         let guard = field.attrs.guard.get();
@@ -189,7 +182,7 @@ pub(crate) fn check(session: &Session<'_>, errors: &mut Errors) {
     }
 }
 
-/// The guards and their impls. Unchecked, their bodies do nothing.
+/// Unchecked, their bodies do nothing.
 pub(crate) fn expand(krate: &TokenStream, session: &Session<'_>, is_checked: bool) -> TokenStream {
     let is_possible = |field: &Field<'_>| is_checked || crate::expand::may_be_identity(field.ty);
     let guards = all(session)
@@ -218,7 +211,7 @@ fn expand_one(
     let (holding, target, deref) = match identity {
         Some(field) => {
             let ident = field.ident;
-            // Spanned like the type, so that this is what is underlined if it cannot be cloned.
+            // So the compiler underlines the type if it cannot be cloned.
             let cloned =
                 quote_spanned!(field.ty_span()=> ::core::clone::Clone::clone(&session.#ident));
             let holding =
@@ -343,7 +336,7 @@ fn expand_one(
                 }
             }
 
-            // Whether the application calls them is not the compiler's business.
+            // Uses them all, whether the application does or not.
             #allow
             const _: () = {
                 let _ = #name::session;

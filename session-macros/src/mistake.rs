@@ -1,12 +1,8 @@
-//! Every mistake that the macro can find, with its message.
-
 use std::fmt;
 
 use crate::check::Conflict;
 
-/// What is wrong with a declaration. Every message ends with what to write instead.
-///
-/// `key` is always the option in question, as the user wrote it.
+/// Every message ends with what to write instead. `key` is the option in question.
 #[derive(Debug)]
 pub(crate) enum Mistake<'a> {
     AliasTwice(&'a str),
@@ -49,7 +45,6 @@ pub(crate) enum Mistake<'a> {
 impl fmt::Display for Mistake<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // The syntax of the attribute.
             Self::Syntax => write!(
                 f,
                 "this is not an option; write options like `counter` or `idle = \"30m\"`, with commas between them"
@@ -77,7 +72,6 @@ impl fmt::Display for Mistake<'_> {
                 "`{text}` is not a value of `on_unreadable`; write \"default\", \"drop_session\" or \"error\""
             ),
 
-            // The item.
             Self::NotAStruct => write!(
                 f,
                 "only a struct can be a session; write `#[session] struct … {{ … }}`"
@@ -100,7 +94,6 @@ impl fmt::Display for Mistake<'_> {
                 "`#[session]` implements `Default` from the declaration; remove `Default` from the derive"
             ),
 
-            // The session's own options.
             Self::OfOption(message) => f.write_str(message),
             Self::NameOfSession(name) => write!(
                 f,
@@ -120,7 +113,6 @@ impl fmt::Display for Mistake<'_> {
                 "`{option}` requires users; mark the field that says who is logged in with `#[session(identity)]`"
             ),
 
-            // The guards.
             Self::GuardOfAll(name) => write!(
                 f,
                 "`{name}` would admit everybody; write `guard({name} = function)`, `guard({name}, within = \"5m\")`, or `guard = {name}` on the identity"
@@ -156,7 +148,6 @@ impl fmt::Display for Mistake<'_> {
                 "`{path}` is not a path on this host; write one like `redirect = \"/login\"`"
             ),
 
-            // The fields.
             Self::Conflict(conflict) => {
                 let Conflict {
                     first,

@@ -1,5 +1,3 @@
-//! The declared session: a struct and its options, put together. Not checked yet.
-
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
@@ -9,9 +7,8 @@ use crate::attr::{Attr, FieldAttrs, StructAttrs};
 use crate::errors::Errors;
 use crate::mistake::Mistake;
 
-/// Everything that a session declares.
 pub(crate) struct Session<'a> {
-    /// The struct as it is written, our attributes included.
+    /// Our attributes included.
     pub(crate) item: &'a DeriveInput,
     pub(crate) name: Name,
     pub(crate) attrs: StructAttrs,
@@ -19,7 +16,7 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// What `item` declares with the arguments `args`. One that can be no session has no fields.
+    /// A declaration that can be no session has no fields.
     pub(crate) fn declared(args: TokenStream, item: &'a DeriveInput, errors: &mut Errors) -> Self {
         let attrs = StructAttrs::read(args, &item.attrs, errors);
         let name = Name::declared(&attrs.name, || snake_case(&item.ident), item.ident.span());
@@ -33,12 +30,10 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Everything that a field declares.
 pub(crate) struct Field<'a> {
     pub(crate) vis: &'a Visibility,
     pub(crate) ident: &'a Ident,
     pub(crate) ty: &'a Type,
-    /// Its `#[cfg(…)]`, which decide about all that is generated for it too.
     pub(crate) cfgs: Vec<&'a Attribute>,
     pub(crate) name: Name,
     pub(crate) attrs: FieldAttrs,
@@ -85,19 +80,16 @@ impl<'a> Field<'a> {
         !self.attrs.skip.is_written()
     }
 
-    /// Whether the two can never be compiled together: they bear the same identifier, so that the
-    /// compiler refuses them unless a `cfg` removes one.
+    /// They have the same identifier, so a `cfg` must remove one.
     pub(crate) fn excludes(&self, other: &Self) -> bool {
         self.ident == other.ident
     }
 
-    /// Where to underline the type.
     pub(crate) fn ty_span(&self) -> Span {
         self.ty.span()
     }
 }
 
-/// A name, and the place where it stands.
 pub(crate) struct Name {
     pub(crate) text: String,
     pub(crate) span: Span,

@@ -1,11 +1,9 @@
-//! A type as text.
-
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::Type;
 
-/// The type as it is written, the same under every compiler and however it is formatted: of the
-/// blanks in what `stringify!` gives, nothing is promised.
+/// The type as it is written, the same under every compiler and formatting: `stringify!` promises
+/// nothing about blanks.
 pub(crate) fn type_name(ty: &Type) -> String {
     let mut name = String::new();
     write(ty.to_token_stream(), &mut name);

@@ -1,5 +1,3 @@
-//! Properties of the tokens read from any `Cookie` headers.
-
 use std::collections::BTreeSet;
 
 use session_core::options::SameSite;
@@ -7,10 +5,9 @@ use session_core::request::Candidates;
 
 use super::{CookieSettings, MAX_CANDIDATES};
 
-/// A name that a browser sends once, and a name that it may send several times.
+/// Browsers send the first only once.
 const NAMES: [&str; 2] = ["__Host-id", "id"];
 
-/// Reads each line of these bytes as a `Cookie` header, under both names. Panics if the result is wrong.
 pub(crate) fn read(bytes: &[u8]) {
     let headers = headers(bytes);
     for name in NAMES {
@@ -73,7 +70,6 @@ mod tests {
         (0..count).map(cookie).collect()
     }
 
-    /// `INPUTS=10000000 cargo test --release --lib mutated -- --nocapture` tries that many.
     #[test]
     fn mutated_headers_are_read_right() {
         let [few, many] = [2, 2 * MAX_CANDIDATES].map(cookies);
@@ -103,7 +99,6 @@ mod tests {
         assert_eq!(most.get(), MAX_CANDIDATES);
     }
 
-    /// Repeats `part` up to `len` bytes.
     fn repeated(part: &str, len: usize) -> Vec<u8> {
         iter::repeat_n(part.as_bytes(), len / part.len() + 1)
             .flatten()
@@ -120,8 +115,7 @@ mod tests {
         began.elapsed()
     }
 
-    /// Ten times the bytes, once, take as long as the bytes ten times. A quadratic reader would take ten times
-    /// as long. The best of several tries counts: other work slows some down, of either kind alike.
+    /// Ten times the bytes, once, take as long as the bytes ten times. The best of several tries counts.
     #[test]
     fn a_header_of_any_length_takes_as_long_as_it_is() {
         let few = cookies(2).join("; ");

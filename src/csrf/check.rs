@@ -1,5 +1,3 @@
-//! Whether a request may act with its session: collects what the decision needs, and checks its token.
-
 use std::marker::PhantomData;
 
 use rocket::futures::future::BoxFuture;
@@ -14,10 +12,8 @@ use crate::csrf::decide::{Decision, Facts, Intent, Refusal, Values, decide};
 use crate::csrf::origin::Origin;
 use crate::managed::{Managed, parent_of};
 
-/// The header that carries a token.
 const HEADER: &str = "X-CSRF-Token";
 
-/// The protection of one session type, managed by Rocket from ignition on.
 pub(crate) struct Csrf<T: SessionData> {
     trusted: Vec<Origin>,
     exempt: Vec<String>,
@@ -33,7 +29,6 @@ impl<T: SessionData> Csrf<T> {
         }
     }
 
-    /// What is wrong with a rocket after all fairings are attached.
     pub(crate) fn fault(&self, rocket: &Rocket<Build>) -> Option<String> {
         if rocket.state::<Managed<T>>().is_none() {
             let fault = "`csrf()` is attached, but `fairing()` is not, or has failed; attach both";
@@ -50,7 +45,6 @@ impl<T: SessionData> Csrf<T> {
         ))
     }
 
-    /// Whether the request needs a token that only its form can have.
     pub(crate) fn needs_form(&self, request: &Request<'_>, managed: &Managed<T>) -> bool {
         self.decide(request, managed) == Ok(Decision::NeedsToken)
             && !request.headers().contains(HEADER)
@@ -94,12 +88,7 @@ fn intent(request: &Request<'_>) -> Intent {
     }
 }
 
-/// Refuses a request that may come from another site, if the session type is protected. A type with a
-/// `parent` is protected as its parent is, unless it has its own fairing.
-///
-/// # Errors
-///
-/// [`EngineError::is_csrf`], or the store's error, if checking a token had to open the session.
+/// A type with a `parent` is protected as its parent is, unless it has its own fairing.
 pub(crate) async fn check<T: SessionData>(
     request: &Request<'_>,
     managed: &Managed<T>,
@@ -152,8 +141,7 @@ async fn check_token<T: SessionData>(
     }
 }
 
-/// The tokens in a request's form, for all session types.
+/// For all session types.
 pub(crate) struct InForm(pub(crate) Vec<String>);
 
-/// Whether a request's token was right.
 struct Checked<T>(OnceCell<bool>, PhantomData<fn() -> T>);

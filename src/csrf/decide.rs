@@ -1,28 +1,22 @@
-//! The decision whether a request may act with its session: one pure function, `decide`, whose tests try
-//! all inputs.
+//! The decision whether a request may act with its session: one pure function.
 
 use session_core::error::Error as EngineError;
 
 use crate::csrf::origin::Origin;
 
-/// What a request is about to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Intent {
-    /// It changes something: its method is not safe (RFC 9110, 9.2.1).
+    /// Its method is not safe (RFC 9110, 9.2.1).
     Change,
-    /// It only reads.
     Read,
-    /// It opens a WebSocket: a `GET` that allows anything afterwards. Pages of other sites may open one
-    /// without permission, so it counts as a change.
+    /// A `GET` that allows anything afterwards, and that pages of other sites may send.
     WebSocket,
 }
 
-/// The values of one header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Values<'r> {
     None,
     One(&'r str),
-    /// Different ones: somebody tampers.
     Several,
 }
 
@@ -44,30 +38,22 @@ impl<'r> Values<'r> {
     }
 }
 
-/// What a request says about where it comes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'r> {
     pub(crate) intent: Intent,
-    /// `Sec-Fetch-Site`
     pub(crate) site: Values<'r>,
-    /// `Origin`
     pub(crate) origin: Values<'r>,
-    /// `Host`
     pub(crate) host: Values<'r>,
-    /// Whether it brought a cookie of the session's name, with any value.
     pub(crate) has_cookie: bool,
 }
 
-/// A request that is not refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Decision {
-    /// It may act if a token proves that it has read a page of its session.
+    /// A token must prove that it has read a page of its session.
     NeedsToken,
-    /// It may act.
     Pass,
 }
 
-/// Why a request may not act.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Refusal {
     NoToken,
@@ -102,9 +88,8 @@ impl From<Refusal> for EngineError {
     }
 }
 
-/// Decides by headers that browsers set and pages cannot change: fetch metadata first, because it says
-/// most, then `Origin`. Both count without a cookie too, because another site's login request carries no
-/// cookie.
+/// By headers that browsers set and pages cannot change: fetch metadata first, because it says most. They
+/// count without a cookie too, because another site's login request carries none.
 pub(crate) fn decide(facts: &Facts<'_>, trusted: &[Origin]) -> Result<Decision, Refusal> {
     if facts.intent == Intent::Read {
         return Ok(Decision::Pass);
@@ -170,7 +155,6 @@ mod tests {
         vec![Origin::parse("https://app.example.com").unwrap()]
     }
 
-    /// All inputs, against an independent statement of each rule.
     #[test]
     fn each_rule_holds_for_all_inputs() {
         let trusted = trusted();
@@ -222,7 +206,6 @@ mod tests {
         assert_eq!(count, 3 * 9 * 7 * 4 * 2);
     }
 
-    /// No request that another site's page can make a browser send gets through.
     #[test]
     fn nothing_of_an_untrusted_site_passes() {
         for site in [

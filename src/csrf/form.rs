@@ -1,15 +1,11 @@
-//! The tokens in the first bytes of a form. All pure.
-//!
-//! Parsing is lenient where it costs nothing: a token proves the same wherever it was found, because
-//! nobody else knows one.
+//! The tokens in the first bytes of a form. Parsing is lenient: nobody else knows a token, so it proves the
+//! same wherever it was found.
 
 use rocket::http::RawStr;
 
-/// The name of the field that carries a form's token.
 pub(crate) const FIELD: &str = "csrf_token";
 
-/// The tokens in a url-encoded form that begins with these bytes. A truncated token fails the later
-/// check.
+/// A truncated token fails the later check.
 pub(crate) fn in_url_encoded(bytes: &[u8]) -> Vec<String> {
     let fields = bytes.split(|byte| *byte == b'&');
     let tokens = fields.filter_map(|field| {
@@ -20,7 +16,7 @@ pub(crate) fn in_url_encoded(bytes: &[u8]) -> Vec<String> {
     tokens.map(Into::into).collect()
 }
 
-/// The tokens in a multipart form that begins with these bytes (RFC 7578).
+/// The tokens in a multipart form (RFC 7578).
 pub(crate) fn in_multipart(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut tokens = Vec::new();
@@ -41,7 +37,6 @@ pub(crate) fn in_multipart(bytes: &[u8]) -> Vec<String> {
     tokens
 }
 
-/// Whether this is the header of a part with our field's name.
 fn names_field(line: &str) -> bool {
     let Some((header, value)) = line.split_once(':') else {
         return false;

@@ -1,5 +1,3 @@
-//! Where a request comes from, by its `Origin`, and where it goes, by its `Host`.
-
 /// A serialized origin: scheme, host and port (RFC 6454, 6.2).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Origin {
@@ -15,8 +13,7 @@ struct Authority {
 }
 
 impl Origin {
-    /// Reads a scheme and an authority, and nothing else: no path, no user. Returns `None` for `null`,
-    /// because every sandboxed page has that origin.
+    /// Returns `None` for `null`, because every sandboxed page has that origin.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let scheme = scheme.to_ascii_lowercase();
@@ -28,8 +25,7 @@ impl Origin {
         Some(Self { scheme, authority })
     }
 
-    /// Whether a request with this `Host` goes to this origin. `Host` has no scheme, so a page of this
-    /// host over plain HTTP counts like one over TLS; HSTS separates them.
+    /// `Host` has no scheme, so a page of this host over plain HTTP counts like one over TLS.
     pub(crate) fn is_of(&self, host: &str) -> bool {
         let host = Authority::parse(host, default_port(&self.scheme));
         host.is_some_and(|host| host == self.authority)

@@ -1,5 +1,3 @@
-//! `CsrfToken<T>`: the token that a form carries, as a request guard.
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,8 +14,8 @@ use crate::guard::{self, type_name};
 
 /// A request guard for the token that proves that a page of this session sent a request.
 ///
-/// Only clients that send neither `Sec-Fetch-Site` nor `Origin` need one: scripts with a cookie jar, and
-/// browsers from before 2020. [`CsrfFairing`](crate::CsrfFairing) requires it of them.
+/// [`CsrfFairing`](crate::CsrfFairing) requires it of clients that send neither `Sec-Fetch-Site` nor
+/// `Origin`: scripts with a cookie jar, and browsers from before 2020.
 ///
 /// Put [`field`](Self::field) first in a form, or send the text from [`Display`](fmt::Display) in the
 /// header `X-CSRF-Token`:
@@ -46,13 +44,11 @@ use crate::guard::{self, type_name};
 /// # assert!(page.contains(r#"<input type="hidden" name="csrf_token" value="">"#), "{page}");
 /// ```
 ///
-/// It belongs to one session of one type and its present token: a login and `rotate_token` invalidate it.
-/// Nothing is stored for it. Each guard masks it differently, so a compressed page does not leak it.
+/// It belongs to one session: a login and `rotate_token` invalidate it. Each guard masks it differently, so a
+/// compressed page does not leak it.
 ///
-/// It needs a stored session. While nothing is stored, the text is empty: no cookie comes back then, and
-/// without a cookie no token is required. If a handler shows a form in the same response that first
-/// stores the session or logs somebody in, call [`save`](crate::Session::save) before you render the
-/// token. Rendering reads the token, so it is then the new session's:
+/// While no session is stored, the text is empty, and none is required. If the response that shows the form
+/// also first stores the session or logs somebody in, [`save`](crate::Session::save) first:
 ///
 /// ```rust
 /// # use rocket::{get, response::content::RawHtml};
@@ -69,8 +65,7 @@ use crate::guard::{self, type_name};
 /// }
 /// ```
 ///
-/// The guard fails like [`Session<T>`](crate::Session). If a route takes one and `attach(T::csrf())` is
-/// missing, the launch stops, because nothing would check the token.
+/// If a route takes one and `T::csrf()` is not attached, the launch stops.
 pub struct CsrfToken<T: SessionData> {
     session: Arc<RequestSession<T>>,
     mask: CsrfMask,
@@ -79,8 +74,8 @@ pub struct CsrfToken<T: SessionData> {
 impl<T: SessionData> CsrfToken<T> {
     /// A hidden field for a form, `<input type="hidden" name="csrf_token" value="…">`.
     ///
-    /// Put it first: the token counts only within the first 512 bytes of the request's body. It contains
-    /// nothing to escape in HTML, so mark it as safe in your templates.
+    /// Put it first: the token counts only within the first 512 bytes of the body. It contains nothing to
+    /// escape in HTML, so mark it as safe in your templates.
     #[must_use]
     pub fn field(&self) -> String {
         format!(r#"<input type="hidden" name="{FIELD}" value="{self}">"#)
@@ -95,7 +90,7 @@ impl<T: SessionData> fmt::Display for CsrfToken<T> {
     }
 }
 
-/// Shows no token, so none gets into a log.
+/// Keeps the token out of logs.
 impl<T: SessionData> fmt::Debug for CsrfToken<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CsrfToken(…)")
@@ -115,7 +110,6 @@ impl<'r, T: SessionData> FromRequest<'r> for CsrfToken<T> {
     }
 }
 
-/// Aborts the launch if a route shows a token that nothing checks.
 impl<T: SessionData> Sentinel for CsrfToken<T> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         let is_missing = rocket.state::<Csrf<T>>().is_none();

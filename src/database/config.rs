@@ -1,5 +1,3 @@
-//! Reads from `[default.databases.<name>]` how to connect to Redis.
-
 use std::time::Duration;
 
 use deadpool_redis::redis::{ConnectionAddr, ConnectionInfo};
@@ -16,10 +14,8 @@ use session_core::store::redis::{RedisStore, connection_info};
 use crate::config::{DATABASE, Settings};
 use crate::error::Error;
 
-/// The store that `T::fairing()` makes from this configuration: in `[default.databases.sessions]`, with
-/// the prefix and the deadline of the sessions of type `T`. It connects on first use.
-///
-/// For programs beside the application, and for your own store around this one.
+/// The store that `T::fairing()` makes from `[default.databases.sessions]`: for programs beside the
+/// application, and for your own store around this one. It connects on first use.
 ///
 /// ```rust
 /// use rocket_typed_session::{session, store};
@@ -37,8 +33,8 @@ use crate::error::Error;
 ///
 /// # Errors
 ///
-/// If no such database is configured, or the configuration of the database or the session type is wrong.
-/// The error names the key and the fix, and repeats no password.
+/// If the database is not configured, or a key of it or of the session type is wrong. The error names the key
+/// and the fix, and repeats no password.
 pub fn configured_redis<T: SessionData>(figment: &Figment) -> Result<RedisStore, Error> {
     let store = || {
         if !figment.contains(DATABASE) {
@@ -52,7 +48,6 @@ pub fn configured_redis<T: SessionData>(figment: &Figment) -> Result<RedisStore,
     store().map_err(|fault| EngineError::usage(fault).into())
 }
 
-/// How to connect to Redis. Valid by construction, but not yet connected.
 #[derive(Clone)]
 pub(crate) struct RedisConfig {
     pub(crate) servers: Servers,
@@ -66,15 +61,13 @@ pub(crate) enum Servers {
     One(ConnectionInfo),
     Cluster(Vec<ConnectionInfo>),
     Sentinel {
-        /// The name of the master.
         master: String,
         sentinels: Vec<ConnectionInfo>,
-        /// How to connect to it.
         server: ConnectionInfo,
     },
 }
 
-/// All keys. The last three belong to rocket_db_pools and have no effect here.
+/// The last three belong to rocket_db_pools, and have no effect.
 const KEYS: &[&str] = &[
     "url",
     "urls",
@@ -94,28 +87,17 @@ const OF_SENTINEL: &[&str] = &["master", "urls", "username", "password"];
 
 const OF_TLS: &[&str] = &["ca", "cert", "key"];
 
-/// Nobody waits longer for a connection.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// What to write for a text.
 const TEXT: &str = "must be a text, or `{ file = \"…\" }`, or `{ env = \"…\" }`";
 
 impl RedisConfig {
-    /// Reads the database that sessions use by default.
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](Self::read).
     pub(crate) fn of_sessions(figment: &Figment) -> Result<Self, String> {
         let config = Self::read(&figment.focus(DATABASE));
         config.map_err(|fault| format!("`{DATABASE}`: {fault}"))
     }
 
-    /// Reads a figment that is focused on the database.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong, in words that name the key and the fix. They do not repeat a password.
+    /// Reads a focused figment. An error repeats no password.
     pub(crate) fn read(figment: &Figment) -> Result<Self, String> {
         let keys = Keys(figment);
         keys.check("", KEYS)?;
@@ -207,7 +189,6 @@ impl RedisConfig {
         })
     }
 
-    /// A store on these servers.
     pub(crate) fn store(&self) -> Result<RedisStore, String> {
         let store = match self.servers.clone() {
             Servers::One(info) => RedisStore::new(info),
@@ -229,7 +210,7 @@ impl RedisConfig {
         Ok(store)
     }
 
-    /// The server to which a password travels in plain text over a network, if any.
+    /// The server to which a password travels in plain text over a network.
     pub(crate) fn exposed_at(&self) -> Option<String> {
         let all: Vec<&ConnectionInfo> = match &self.servers {
             Servers::One(info) => vec![info],
@@ -237,7 +218,7 @@ impl RedisConfig {
             Servers::Sentinel {
                 sentinels, server, ..
             } => {
-                // The master's address is not known yet, so assume that it is near the sentinels.
+                // Its address is not known yet: assume that it is near the sentinels.
                 let are_far = sentinels.iter().any(is_far);
                 let server = are_far.then_some(server);
                 sentinels.iter().chain(server).collect()
@@ -250,7 +231,7 @@ impl RedisConfig {
     }
 }
 
-/// Whether it is on another machine, in plain text.
+/// On another machine, in plain text.
 fn is_far(info: &ConnectionInfo) -> bool {
     match info.addr() {
         ConnectionAddr::Tcp(host, _) => !is_loopback(host),
@@ -265,7 +246,6 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// How to connect to the server of a URL. Keys beside the URL override its parts.
 fn info(
     url: &str,
     username: Option<&str>,
@@ -299,11 +279,9 @@ fn info(
     Ok(info.set_redis_settings(settings))
 }
 
-/// How a certificate begins in a PEM file.
 #[cfg(feature = "tls")]
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// Which authorities to trust, and our own certificate, as PEM files.
 #[derive(Default)]
 struct Certificates {
     ca: Option<Vec<u8>>,
@@ -352,7 +330,7 @@ impl Certificates {
             root_cert: self.ca.clone(),
         };
         let fault = "`tls`: one of the files is not a PEM file with a certificate or a key";
-        // Without a certificate in the file, there would be no error, but no server could be trusted.
+        // Without this check, no server could be trusted, and there would be no error.
         let is_pem = |pem: &Vec<u8>| pem.windows(PEM.len()).any(|part| part == PEM);
         if !self.ca.iter().all(is_pem) {
             return Err(fault.into());
@@ -373,7 +351,6 @@ impl Certificates {
     }
 }
 
-/// The keys of the database.
 struct Keys<'f>(&'f Figment);
 
 impl Keys<'_> {
@@ -381,7 +358,6 @@ impl Keys<'_> {
         self.0.contains(key)
     }
 
-    /// Refuses a non-table, and unknown keys.
     fn check(&self, table: &str, known: &[&str]) -> Result<(), String> {
         let Ok(value) = (match table {
             "" => self.0.extract::<Value>(),
@@ -401,7 +377,7 @@ impl Keys<'_> {
         }
     }
 
-    /// A text, or a text from a file or an environment variable.
+    /// A text may also be in a file or an environment variable.
     fn text(&self, key: &str) -> Result<Option<String>, String> {
         let Ok(value) = self.0.find_value(key) else {
             return Ok(None);
@@ -450,7 +426,7 @@ impl Keys<'_> {
         }
     }
 
-    /// The content of a file. A relative path starts at the configuration file.
+    /// A relative path starts at the configuration file.
     fn file(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
         if !self.contains(key) {
             return Ok(None);
@@ -471,7 +447,6 @@ impl Keys<'_> {
         self.inner(key, "must be a number").map(Some)
     }
 
-    /// A number of seconds, or a text like `500ms`.
     fn seconds(&self, key: &str) -> Result<Option<Duration>, String> {
         const WHAT: &str =
             "must be a time longer than zero and an hour at most: `5` (seconds), or \"500ms\"";
@@ -502,7 +477,7 @@ impl Keys<'_> {
         sentinels.map_err(|fault| format!("`sentinel.urls`: {fault}"))
     }
 
-    /// Reads a value. Figment's own error would show it, and it may be a secret.
+    /// Figment's own error would show the value, which may be a secret.
     fn inner<V: DeserializeOwned>(&self, key: &str, what: &str) -> Result<V, String> {
         let value = self.0.extract_inner(key);
         value.map_err(|_| format!("`{key}` {what}"))

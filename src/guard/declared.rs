@@ -1,5 +1,3 @@
-//! The behaviour of the request guards that `#[session]` generates.
-
 use std::time::Duration;
 
 use rocket::Request;
@@ -17,11 +15,10 @@ pub trait DeclaredGuard: Sized + Send {
     /// The session type that declares it.
     type Data: SessionData;
 
-    /// How it decides apart from its predicate.
+    /// How it decides, apart from its predicate.
     const RULE: Rule;
 
-    /// Whether its predicate admits the request. If the predicate fails, returns the status to answer
-    /// with.
+    /// Whether its predicate admits the request, or the status to answer with.
     fn admits(
         data: &Self::Data,
         request: &Request<'_>,
@@ -30,11 +27,11 @@ pub trait DeclaredGuard: Sized + Send {
         async { Ok(true) }
     }
 
-    /// The guard that holds this session; `None` if it requires a logged-in user and there is none.
+    /// `None` if there is no user, and it needs one.
     fn holding(session: Session<Self::Data>) -> Option<Self>;
 }
 
-/// How a declared guard decides apart from its predicate.
+/// How a declared guard decides, apart from its predicate.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "generated code names each field")]
 pub struct Rule {
@@ -56,11 +53,11 @@ impl Rule {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "generated code names each")]
 pub enum Denial {
-    /// Rocket tries the next matching route.
+    /// To the next matching route.
     Forward,
-    /// The catcher for this status answers.
+    /// To the catcher for this status.
     Status(u16),
-    /// Redirects the browser to this path, with the page that the visitor wanted.
+    /// To this path, with the page that the visitor wanted.
     Redirect(&'static str),
 }
 
@@ -87,7 +84,7 @@ pub async fn admit<G: DeclaredGuard>(request: &Request<'_>) -> Outcome<G, Error>
     }
 }
 
-/// Turns a request away, with `status` if nothing else is declared.
+/// `status` counts if nothing else is declared.
 fn deny<G: DeclaredGuard>(request: &Request<'_>, status: Status) -> Outcome<G, Error> {
     match G::RULE.denial {
         Denial::Forward => Outcome::Forward(status),
@@ -106,7 +103,6 @@ fn deny<G: DeclaredGuard>(request: &Request<'_>, status: Status) -> Outcome<G, E
     }
 }
 
-/// The redirect to `path`, which tells it to come back to `next`.
 fn location(path: &str, next: Option<&Origin<'_>>) -> String {
     let Some(next) = next else {
         return path.to_owned();

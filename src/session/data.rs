@@ -1,4 +1,4 @@
-//! The data that a guard holds: what it changed, and when it switches to another session.
+//! What a guard changed, and when it switches to another session.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,14 +21,13 @@ pub(super) struct Fresh<T> {
 }
 
 impl<T: SessionData> Session<T> {
-    /// Whether this guard has changed the session's user, to somebody else or nobody, and still holds
-    /// what it read before.
+    /// Whether this guard has changed the user and still holds what it read before.
     fn changes_user(&self) -> bool {
         let before = self.before.as_ref().and_then(|before| before.as_ref().ok());
         before.is_some_and(|before| self.request.changes_user(before, &self.view.data))
     }
 
-    /// The data that the next user starts with, and this guard's changes that led there.
+    /// The data that the next user starts with, and the changes that led there.
     fn next_user(&self) -> (T, Changes) {
         let changes = self.changes();
         let next = changes.and_then(|changes| self.request.next_user(&changes));
@@ -38,7 +37,6 @@ impl<T: SessionData> Session<T> {
         })
     }
 
-    /// If this guard changed the user, switches to the next user's data, which later changes apply to.
     pub(super) fn go_on_with_next_user(&mut self) {
         self.next_user.take();
         if self.changes_user() {
@@ -68,13 +66,11 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Whether the request has switched to another session since the guard read this one.
     pub(super) fn is_stale(&self) -> bool {
         self.request.epoch() != self.view.epoch
     }
 
-    /// Switches to the request's present session. Returns whether changes were dropped, because they
-    /// belong to another user's session or to one that has ended.
+    /// Switches to the request's present session. Returns whether changes were dropped.
     pub(super) fn catch_up(&mut self) -> bool {
         if !self.is_stale() {
             if self.request.logins() != self.view.logins {
@@ -112,7 +108,6 @@ impl<T: SessionData> Session<T> {
         true
     }
 
-    /// The data of the request's present session.
     fn fresh(&self) -> &T {
         let mut cell = &self.fresh;
         loop {
@@ -157,7 +152,6 @@ impl<T: SessionData> Session<T> {
         changes
     }
 
-    /// Starts over with what is stored and pending.
     pub(super) fn refresh(&mut self) -> Result<(), EngineError> {
         self.view = self.request.view()?;
         (self.before, self.earlier) = (None, Changes::new());
@@ -191,7 +185,6 @@ impl<T: SessionData> DerefMut for Session<T> {
     }
 }
 
-/// Hands over the changes. Drops those of a panicking handler.
 impl<T: SessionData> Drop for Session<T> {
     fn drop(&mut self) {
         if thread::panicking() {

@@ -1,4 +1,4 @@
-//! The application: one process of three.
+//! The application, which runs as three processes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,16 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::options::Serve;
 
-/// The deadline of each load and each commit.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long requests may take after SIGTERM, in seconds. Rocket waits that long if any is under way.
+/// How many seconds Rocket waits after SIGTERM for running requests.
 const GRACE: u32 = 2;
 
-/// What the process says if Rocket did not wait for them.
 pub(crate) const HASTY: &str = "Rocket did not wait for its requests";
 
-/// What the process says at its end.
 pub(crate) const ACCOUNT: &str = "requests begun and answered:";
 
 #[session(indexed)]
@@ -34,12 +31,11 @@ struct Visit {
     views: u64,
     #[session(identity)]
     user: Option<String>,
-    /// Changed by transactions, always together with `paid`.
+    /// Changed only in transactions, together with `paid`.
     bought: u64,
     paid: u64,
 }
 
-/// What each route answers.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Page {
     pub(crate) id: Option<String>,
@@ -53,7 +49,6 @@ pub(crate) struct Page {
 struct Account {
     begun: AtomicUsize,
     answered: AtomicUsize,
-    /// How many handlers of `/slow` are running.
     waiting: AtomicUsize,
 }
 
@@ -92,7 +87,7 @@ fn waiting(account: &State<Arc<Account>>) -> String {
     account.waiting.load(Ordering::SeqCst).to_string()
 }
 
-/// A conflict stores nothing, and says so: it is no 503.
+/// A conflict is a 409: it certainly stores nothing.
 #[post("/buy")]
 async fn buy(mut visit: Session<Visit>) -> Result<Json<Page>, Result<Error, Custom<()>>> {
     let bought = visit.transact(|visit| {
@@ -117,7 +112,6 @@ fn logout(mut visit: Session<Visit>) {
     visit.destroy();
 }
 
-/// Serves until SIGTERM.
 pub(crate) async fn run(serve: &Serve) {
     let account = Arc::new(Account::default());
     let (begun, answered) = (Arc::clone(&account), Arc::clone(&account));
@@ -127,7 +121,7 @@ pub(crate) async fn run(serve: &Serve) {
             Box::pin(async {})
         }))
         .attach(Visit::fairing())
-        // After the commit.
+        // Counts after the commit.
         .attach(AdHoc::on_response("Answered", move |_, _| {
             answered.answered.fetch_add(1, Ordering::SeqCst);
             Box::pin(async {})
@@ -143,14 +137,14 @@ pub(crate) async fn run(serve: &Serve) {
     println!("{ACCOUNT} {begun} {answered}");
 }
 
-/// Waits for the requests that are under way. Rocket 0.5.2 does so itself, unless its accept loop sees SIGTERM
-/// before `Rocket::http_server` does: then `launch` returns at once, with this error.
+/// Waits for running requests. Rocket 0.5.2 does so unless its accept loop sees SIGTERM before
+/// `Rocket::http_server` does; then `launch` returns this error at once.
 async fn finish(error: &rocket::Error) {
     let ErrorKind::Shutdown(rocket, None) = error.kind() else {
         return;
     };
     let began = Instant::now();
-    // Each of them holds on to it.
+    // Each request holds a reference.
     while Arc::strong_count(rocket) > 1 && began.elapsed() < Duration::from_secs(GRACE.into()) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -1,4 +1,4 @@
-//! One browser, or one that several tasks share: it logs in, uses its session, and logs out.
+//! A browser, perhaps shared by several tasks: it logs in, uses its session, and logs out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,26 +13,23 @@ use super::tally::{Ended, Tally, Wrong};
 use super::topology::shard_of;
 use super::world::{Action, BUY, COUNT, LOGIN, LOGOUT, READ, World, page};
 
-/// One browser of a user.
 #[derive(Debug)]
 pub(crate) struct Browser {
     pub(crate) world: World,
     pub(crate) user: String,
     /// How many tasks share it.
     pub(crate) tasks: usize,
-    /// How long each task thinks, on average.
     pub(crate) pause: Duration,
     pub(crate) random: Random,
 }
 
-/// A session of a logged-in user, from the login to the logout.
+/// A session from login to logout.
 #[derive(Debug)]
 struct Life {
     jar: Jar,
     shard: usize,
     user: String,
     until: Instant,
-    /// What it may be: the views, and what was bought.
     state: Mutex<State>,
     is_gone: AtomicBool,
 }
@@ -41,12 +38,11 @@ struct Life {
 struct State {
     views: Tally,
     bought: Tally,
-    /// Since when all that was acknowledged is accounted for.
+    /// When the tallies were last certain.
     since: Instant,
 }
 
 impl Browser {
-    /// Until the run is over.
     pub(crate) async fn run(mut self) {
         while !self.world.is_over() {
             self.live().await;
@@ -66,14 +62,14 @@ impl Browser {
         for task in tasks.collect::<Vec<_>>() {
             task.await.unwrap();
         }
-        // Others log out whatever happens to the servers just then.
+        // The others log out even during a fault.
         if self.random.below(2) == 0 || life.is_gone.load(Ordering::Relaxed) {
             life.settle(&world, &mut self.random).await;
         }
         self.log_out(&life.jar).await;
     }
 
-    /// Logs in, sometimes in a session that began before. Its token of then opens nothing any more.
+    /// Logs in, sometimes in a session that already exists; the login must revoke that token.
     async fn log_in(&mut self) -> Option<Life> {
         let (world, random) = (&self.world, &mut self.random);
         let mut jar = Jar::default();
@@ -154,7 +150,7 @@ impl Life {
         }
     }
 
-    /// Waits until no master is being replaced. What is read then is what is left.
+    /// Waits for calm, then checks what is left.
     async fn settle(&self, world: &World, random: &mut Random) {
         loop {
             world.ledger.calm().await;
@@ -171,7 +167,7 @@ impl Life {
         }
     }
 
-    /// One request. `Some(false)`: the session is gone. `None`: nobody knows.
+    /// `Some(false)`: the session is gone. `None`: unknown.
     async fn request(&self, world: &World, action: Action, random: &mut Random) -> Option<bool> {
         let request = match action.name {
             "read" => Request::get("/read"),
@@ -198,7 +194,7 @@ impl Life {
         let is_ours = |page: &Page| page.user.as_ref() == Some(&self.user);
         let ended = match (status, &seen) {
             (_, Some(page)) if is_ours(page) => Ended::Acknowledged,
-            // Done to another session.
+            // It was done in another session.
             (_, Some(_)) | (Some(409), _) => Ended::NotDone,
             (Some(_), None) => Ended::Unknown,
             (None, _) => Ended::Loose,

@@ -1,4 +1,4 @@
-//! What of the findings a failover explains, and what nothing does.
+//! Divides the findings into faults and what a failover explains.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,22 +7,21 @@ use std::time::{Duration, Instant};
 use super::ledger::{Counts, Fault, Finding, Weather, What};
 use super::run::Run;
 
-/// How much the memory of an application may grow after it is warm. What each task of a pool of threads
-/// keeps for itself comes and goes.
+/// How many KiB an application may grow after it is warm. What the threads of a pool keep for themselves
+/// varies.
 const GROWTH: u64 = 12 * 1024;
 
-/// How long a process must have lived for its memory to say something.
+/// How long a process must live for a memory check.
 const LONG: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
-    /// What must not be.
     pub(crate) faults: Vec<String>,
-    /// What Redis may lose in a failover, by what brought that about.
+    /// What Redis may lose in a failover, by cause.
     pub(crate) lost: BTreeMap<Fault, Lost>,
     pub(crate) failovers: usize,
     pub(crate) counts: Counts,
-    /// Of each application that lived long enough: its memory when it was warm and at the end, in KiB.
+    /// When warm and at the end, in KiB.
     pub(crate) memory: Vec<(u64, u64)>,
     summary: String,
 }
@@ -31,7 +30,6 @@ pub(crate) struct Verdict {
 pub(crate) struct Lost {
     pub(crate) changes: u64,
     pub(crate) sessions: u64,
-    /// Sessions that open after their logout.
     pub(crate) logouts: u64,
 }
 
@@ -87,7 +85,7 @@ impl Verdict {
 }
 
 impl Run {
-    /// Whether a failover may lose what was acknowledged: not every replica that could be promoted has it.
+    /// Whether a replica without an acknowledged change may be promoted.
     pub(crate) fn may_lose(&self) -> bool {
         self.wait_replicas < self.kind.replicas()
     }
@@ -103,13 +101,11 @@ impl Run {
         }
     }
 
-    /// Since its beginning.
     pub(crate) fn at(&self, at: Instant) -> Duration {
         at.saturating_duration_since(self.began)
     }
 }
 
-/// The memory of a process when it was warm, and at its end.
 fn growth(samples: &[(Instant, u64)]) -> Option<(u64, u64)> {
     let (first, last) = (samples.first()?.0, samples.last()?.0);
     if last - first < LONG {

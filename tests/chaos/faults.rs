@@ -1,5 +1,3 @@
-//! What is done, one after the other, to the servers and to the applications.
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,18 +11,17 @@ use super::support::process::wait_for;
 use super::topology::{Kind, SHARDS, Topology};
 use super::world::World;
 
-/// How many requests are under way when a process is told to end, at least.
+/// How many requests run, at least, when a process gets SIGTERM.
 const WAITING: usize = 4;
 
-/// The plan of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
-    /// How long nothing happens between two faults.
+    /// The pause between two faults.
     pub(crate) calm: Duration,
     /// `None`: a short run.
     pub(crate) until: Option<Instant>,
-    /// Of two short runs, each takes some of the faults.
+    /// The two short runs share the faults.
     pub(crate) waits: bool,
 }
 
@@ -40,7 +37,6 @@ impl Plan {
         }
     }
 
-    /// How many processes are restarted.
     fn restarts(&self) -> usize {
         match self.until {
             Some(_) => PROCESSES,
@@ -48,7 +44,6 @@ impl Plan {
         }
     }
 
-    /// Blocks until all is done.
     pub(crate) fn run(&self, world: &World, topology: &mut Topology, handle: &Handle) {
         let mut epoch = topology.epoch();
         self.step(world, topology, &mut epoch, Fault::None, 0, handle);
@@ -115,7 +110,7 @@ impl Plan {
         let mut entries = world.ledger.entries();
         let weather = &mut entries.weather[number];
         weather.until = Some(Instant::now());
-        // On a slow machine, servers take one another for dead.
+        // On a slow machine, servers may declare each other dead.
         if failovers > expected {
             eprintln!("chaos: {failovers} failovers, not {expected}, in {fault:?}");
             weather.replaces = true;
@@ -123,8 +118,8 @@ impl Plan {
     }
 }
 
-/// Ends one process by SIGTERM while requests are under way in it, and starts another one in its place. What
-/// was under way is answered 200 and stored.
+/// Ends a process by SIGTERM while requests run in it, and starts another. Those requests must be answered
+/// 200 and stored.
 fn restart(world: &World, process: usize, handle: &Handle) {
     let waiting: Vec<_> = (0..WAITING)
         .map(|_| handle.block_on(begin(world)))
@@ -181,7 +176,6 @@ fn restart(world: &World, process: usize, handle: &Handle) {
     }
 }
 
-/// A browser with one view.
 async fn begin(world: &World) -> Jar {
     let reply = world.fleet.send(0, &Request::post("/count", &[])).await;
     let mut jar = Jar::default();

@@ -1,5 +1,3 @@
-//! How long what was out, and how slow the rest was.
-
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -9,22 +7,20 @@ use super::ledger::{Entries, Fault, Sample, Weather};
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) fault: Fault,
-    /// From the fault to the first 200 of a key that it hit, each time.
+    /// For each fault, the time to the first 200 of a key that it hit.
     pub(crate) first: Vec<Duration>,
-    /// The longest time in which no key that it hit was answered 200, each time.
+    /// For each fault, the longest time without a 200 for its keys.
     pub(crate) silence: Vec<Duration>,
-    /// How long it took until all servers had settled, each time.
+    /// For each fault, the time until all servers settled.
     pub(crate) length: Vec<Duration>,
-    /// Requests for the keys that were hit, and how many of them were refused.
+    /// Requests for the hit keys, and how many failed.
     pub(crate) hit: (usize, usize),
-    /// The same of all others.
     pub(crate) others: (usize, usize),
-    /// The latencies of the keys that were not hit (of all, if all were), before and during it.
+    /// Latencies of keys that were not hit (of all, if all were), before and during the fault.
     pub(crate) before: Vec<Duration>,
     pub(crate) during: Vec<Duration>,
 }
 
-/// The figures of each kind of fault, in their order.
 pub(crate) fn figures(entries: &Entries) -> Vec<Figures> {
     let mut all: Vec<Figures> = Vec::new();
     for (number, weather) in entries.weather.iter().enumerate() {
@@ -107,7 +103,7 @@ impl Figures {
     }
 }
 
-/// The median, the 99th percentile and the largest.
+/// The median, the 99th percentile and the maximum.
 #[derive(Debug)]
 pub(crate) struct Spread([Duration; 3]);
 
@@ -131,7 +127,6 @@ impl fmt::Display for Spread {
     }
 }
 
-/// In milliseconds, as exactly as it matters.
 pub(crate) fn millis(duration: Duration) -> String {
     let millis = duration.as_secs_f64() * 1000.0;
     match millis {
@@ -140,7 +135,6 @@ pub(crate) fn millis(duration: Duration) -> String {
     }
 }
 
-/// The median and the largest.
 pub(crate) fn middle_and_most(durations: &[Duration]) -> String {
     match Spread::of(durations) {
         Some(Spread([median, _, largest])) => format!("{} / {}", millis(median), millis(largest)),

@@ -1,5 +1,3 @@
-//! The three application processes, and the way to them.
-
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -11,10 +9,9 @@ use super::options::Serve;
 use super::support::http::{Connection, Request, Response};
 use super::support::program::Program;
 
-/// How many processes there are.
 pub(crate) const PROCESSES: usize = 3;
 
-/// A request that takes longer than this has no answer.
+/// A slower request counts as unanswered.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -29,12 +26,11 @@ struct Place {
     address: Option<SocketAddr>,
 }
 
-/// What became of a request.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) sent: Instant,
     pub(crate) took: Duration,
-    /// `None`: the connection was closed, or it took too long.
+    /// `None`: the connection closed or the request timed out.
     pub(crate) response: Option<Response>,
 }
 
@@ -55,7 +51,6 @@ impl Fleet {
         place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The ids of the processes that run.
     pub(crate) fn ids(&self) -> Vec<u32> {
         let ids =
             (0..PROCESSES).filter_map(|process| Some(self.place(process).program.as_ref()?.id()));
@@ -66,7 +61,7 @@ impl Fleet {
         self.place(process).address
     }
 
-    /// Sends a request to a process, or to the next one that accepts it.
+    /// If the process does not accept the request, the next one gets it.
     pub(crate) async fn send(&self, process: usize, request: &Request) -> Reply {
         for process in process.. {
             let Some(address) = self.address(process) else {
@@ -87,15 +82,15 @@ impl Fleet {
         unreachable!("one of them accepts it")
     }
 
-    /// Tells a process to end. Browsers go elsewhere from now on.
+    /// Sends SIGTERM. New requests go elsewhere.
     pub(crate) fn tell_to_end(&self, process: usize) {
         let mut place = self.place(process);
         place.program.as_ref().unwrap().signal("TERM");
         place.address = None;
     }
 
-    /// Waits for its end, and starts the next one. How many requests it began, how many it answered, and
-    /// what it said.
+    /// Waits for the end of a process, and starts another. Returns how many requests the old one began and
+    /// answered, and its log.
     pub(crate) fn replace(&self, process: usize) -> (usize, usize, String) {
         let mut ended = self.place(process).program.take().unwrap();
         ended.wait_for_end();
@@ -123,7 +118,7 @@ fn account(log: &str) -> Option<(usize, usize)> {
     Some((number()?, number()?))
 }
 
-/// The memory of a process that is not swapped out, in KiB.
+/// The resident memory of a process, in KiB.
 pub(crate) fn resident(id: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let (_, rest) = status.split_once("VmRSS:")?;

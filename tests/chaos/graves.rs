@@ -1,5 +1,4 @@
-//! The tokens that open nothing any more: those of sessions that were logged out, and those that a login
-//! replaced.
+//! The tokens that must open nothing: those of logged-out sessions, and those that a login replaced.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ pub(crate) struct Graves(Mutex<Vec<Grave>>);
 #[derive(Clone, Debug)]
 struct Grave {
     jar: Jar,
-    /// When the request began that ended it.
+    /// The start of the request that revoked it.
     since: Instant,
 }
 
@@ -28,7 +27,7 @@ impl Graves {
         self.all().push(Grave { jar, since });
     }
 
-    /// Tries one after the other, at random, until the run is over.
+    /// Tries random tokens until the run is over.
     pub(crate) async fn roam(&self, world: &World, mut random: Random) {
         while !world.is_over.load(std::sync::atomic::Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -43,7 +42,6 @@ impl Graves {
         }
     }
 
-    /// Tries all of them.
     pub(crate) async fn sweep(&self, world: &World, mut random: Random) {
         let all = self.all().clone();
         for Grave { jar, since } in all {
@@ -71,7 +69,7 @@ impl Graves {
         let mut all = self.all();
         let before = all.len();
         all.retain(|grave| grave.jar != *jar);
-        // Told once.
+        // Report each session once.
         if all.len() < before {
             let text = format!("RESURRECTED: a session of {user} opens after its end");
             world.ledger.find(What::Resurrected, since, text);

@@ -1,13 +1,11 @@
-//! What the browsers saw of one run, and when the servers were in what state.
+//! What the browsers saw in a run, and the state of the servers meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What is done to the servers and to the applications.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Fault {
-    /// Nothing.
     None,
     Rolling,
     Cut,
@@ -16,21 +14,21 @@ pub(crate) enum Fault {
     Kill,
 }
 
-/// A time, and what was done in it.
+/// A period with one fault.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Weather {
     pub(crate) fault: Fault,
-    /// Which master was hit, if it was one of several.
+    /// The master that was hit, if there are several.
     pub(crate) shard: Option<usize>,
     pub(crate) from: Instant,
-    /// When the fault had begun to act.
+    /// When the fault began to act.
     pub(crate) hit: Option<Instant>,
     pub(crate) until: Option<Instant>,
-    /// A master was replaced that may have been alone with what it acknowledged.
+    /// The replaced master may have been alone with acknowledged changes.
     pub(crate) replaces: bool,
 }
 
-/// A request for the data of a session that is there.
+/// A request for the data of an existing session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     pub(crate) sent: Instant,
@@ -39,11 +37,11 @@ pub(crate) struct Sample {
     pub(crate) shard: usize,
 }
 
-/// What must not be, unless a failover explains it.
+/// A fault, unless a failover explains it.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     pub(crate) what: What,
-    /// How it came to be lies between these.
+    /// The cause lies between these.
     pub(crate) since: Instant,
     pub(crate) seen: Instant,
     pub(crate) text: String,
@@ -55,7 +53,7 @@ pub(crate) enum What {
     Lost(u64),
     LostSession,
     Resurrected,
-    /// Nothing explains it.
+    /// No failover explains it.
     Never,
 }
 
@@ -65,15 +63,13 @@ pub(crate) struct Counts {
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
     pub(crate) conflicts: u64,
-    /// The connection was closed without an answer.
     pub(crate) cut: u64,
     pub(crate) logins: u64,
     pub(crate) logouts: u64,
-    /// Answers of the past, while servers changed places.
+    /// Old answers during a failover.
     pub(crate) old: u64,
-    /// How often a token that had ended was tried.
     pub(crate) probes: u64,
-    /// Requests that were in their handlers at SIGTERM, and answered.
+    /// Requests that ran at SIGTERM and were answered.
     pub(crate) finished: u64,
     /// How often Rocket did not wait for such requests.
     pub(crate) hasty_ends: u64,
@@ -88,11 +84,10 @@ pub(crate) struct Entries {
     pub(crate) weather: Vec<Weather>,
     pub(crate) samples: Vec<Sample>,
     pub(crate) findings: Vec<Finding>,
-    /// The longest request of each kind.
     pub(crate) slowest: BTreeMap<&'static str, Duration>,
-    /// When this process itself was held up, and for how long.
+    /// When, and how long, this process was delayed.
     pub(crate) held_up: Vec<(Instant, Duration)>,
-    /// What each application's memory was, in KiB, by its process.
+    /// In KiB, by process id.
     pub(crate) memory: BTreeMap<u32, Vec<(Instant, u64)>>,
 }
 
@@ -112,7 +107,7 @@ impl Ledger {
         self.entries().findings.push(finding);
     }
 
-    /// Whether no master was being replaced since then.
+    /// Whether no failover was under way since then.
     pub(crate) fn is_calm_since(&self, since: Instant) -> bool {
         let entries = self.entries();
         let mut weather = entries.weather.iter().rev();
@@ -121,7 +116,6 @@ impl Ledger {
         })
     }
 
-    /// Waits until no master is being replaced.
     pub(crate) async fn calm(&self) {
         while !self.is_calm_since(Instant::now()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -129,7 +123,7 @@ impl Ledger {
     }
 }
 
-/// How long a failover has an effect after all has settled: a request may have begun before.
+/// How long a failover has effects after all servers settle: a request may have begun before.
 const MARGIN: Duration = Duration::from_millis(200);
 
 impl Weather {

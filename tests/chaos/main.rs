@@ -1,16 +1,15 @@
-//! Three processes of an application, browsers that move between them, and a Redis to which everything
-//! happens that happens to one; then it is checked that nothing that was acknowledged is lost, doubled or
-//! brought back.
+//! Three processes of an application, browsers that move between them, and faults in Redis. The test checks
+//! that no acknowledged change is lost, doubled or undone.
 //!
-//! With the tests, each fault happens once: to one node, to a master under Sentinel, and to a cluster. By
-//! hand it goes on for as long as one likes, and writes a report:
+//! With the tests, each fault happens once on each topology: one node, Sentinel, a cluster. By hand, the test
+//! runs as long as you like and writes a report:
 //!
 //! ```text
 //! cargo test --release --test chaos -- --seconds 60 --report docs/chaos.md
 //! cargo test --release --test chaos -- --seconds 60 --topology sentinel --wait-replicas 1
 //! ```
 //!
-//! What it finds goes to standard error, and it exits with 1.
+//! Faults go to standard error, and the exit code is then 1.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "Rocket hands guards over by value"
@@ -78,8 +77,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Where there are failovers, one run without waiting for replicas, and one that waits for all of them. At
-/// length, also with what lies between.
+/// Short runs wait for no replica or for all of them; long ones also try the numbers between.
 fn runs(options: &Options) -> Vec<(Kind, usize)> {
     let kinds = Kind::ALL.into_iter();
     let kinds = kinds.filter(|kind| options.only.is_none_or(|only| only == *kind));

@@ -1,21 +1,17 @@
-//! What the command line says.
-
 use std::path::PathBuf;
 
 use super::topology::Kind;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// For how long each run goes on. `None`: each fault once, as fast as it can be.
+    /// The length of each run. `None`: each fault once, as fast as possible.
     pub(crate) seconds: Option<u64>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) only: Option<Kind>,
     pub(crate) wait_replicas: Option<usize>,
-    /// This process is an application.
     pub(crate) serve: Option<Serve>,
 }
 
-/// What an application is told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Serve {
     pub(crate) kind: String,
@@ -32,7 +28,7 @@ impl Serve {
 }
 
 impl Options {
-    /// `None`: whoever runs the tests wants another one.
+    /// `None`: another test was asked for.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
         let mut options = Self::default();
         while let Some(argument) = arguments.next() {
@@ -53,7 +49,7 @@ impl Options {
                         wait_replicas: value().parse().unwrap(),
                     });
                 }
-                // What `cargo test` and its like say to every test.
+                // `cargo test` passes these to every test.
                 "--list" | "--ignored" => return None,
                 other if other.starts_with('-') => {}
                 filter if "chaos".contains(filter) => {}

@@ -1,5 +1,3 @@
-//! Choices that need not be good, only cheap.
-
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -8,7 +6,6 @@ impl Random {
         Self(seed)
     }
 
-    /// Another one, with choices of its own.
     pub(crate) fn split(&mut self) -> Self {
         Self(self.next())
     }

@@ -1,5 +1,3 @@
-//! The report, in Markdown.
-
 use std::fmt::Write as _;
 use std::time::Duration;
 

@@ -1,5 +1,3 @@
-//! One run: servers, applications and browsers, and what is done to them.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,17 +14,16 @@ use super::random::Random;
 use super::topology::{Kind, Topology};
 use super::world::World;
 
-/// How many users there are, and how many browsers each has.
+/// The users, and the browsers of each.
 const USERS: u64 = 6;
 const BROWSERS: usize = 3;
 
-/// How many tasks share a browser, of each user one.
+/// How many tasks share one browser of each user.
 const SHARING: usize = 3;
 
-/// How long a task thinks between two requests, on average.
 const PAUSE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 60 } else { 25 });
 
-/// How often this process looks whether it is held up.
+/// How often this process checks for its own delays.
 const TICK: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
@@ -98,7 +95,6 @@ impl Run {
     }
 }
 
-/// Looks at the memory of the applications, and whether this process itself is held up.
 async fn watch(world: World) {
     let mut looked: Option<Instant> = None;
     while !world.is_over.load(Ordering::Relaxed) {

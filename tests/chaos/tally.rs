@@ -1,19 +1,18 @@
-//! What a number of a session may be, as far as the browsers were told.
+//! The possible values of a session's number, given what the browsers were told.
 
-/// A counter that only grows, by one for each request that is acknowledged.
+/// A number that only grows, by one for each acknowledged request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    /// What was acknowledged.
+    /// The acknowledged changes.
     floor: u64,
-    /// The same and what nobody knows.
+    /// The acknowledged and the uncertain changes.
     ceiling: u64,
     begun: u64,
     under_way: u64,
-    /// Requests whose connection broke: they may be done at any time.
+    /// Requests whose connection broke: they may still be done.
     loose: u64,
 }
 
-/// A request that is under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begun {
     floor: u64,
@@ -22,23 +21,19 @@ pub(crate) struct Begun {
     adds: u64,
 }
 
-/// What became of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ended {
     Acknowledged,
-    /// It was done before this answer, or never is.
+    /// It was done before this answer, or never will be.
     Unknown,
     NotDone,
     /// The connection broke.
     Loose,
 }
 
-/// What is wrong with what a request saw.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Wrong {
-    /// So many acknowledged changes are not there.
     Missing(u64),
-    /// There are so many more than were ever asked for.
     TooMany(u64),
 }
 
@@ -74,8 +69,8 @@ impl Tally {
         }
     }
 
-    /// Compares what an acknowledged request saw, itself included. If it was alone, nothing else is possible
-    /// from then on; while the servers change places, what it saw may be old.
+    /// Checks what an acknowledged request saw, its own change included. If it ran alone while all was calm,
+    /// the value is now certain.
     pub(crate) fn see(&mut self, begun: Begun, seen: u64, is_calm: bool) -> Option<Wrong> {
         let least = begun.floor + begun.adds;
         if seen < least {
@@ -91,12 +86,11 @@ impl Tally {
         None
     }
 
-    /// Whether only one value is possible.
     pub(crate) fn is_settled(&self) -> bool {
         self.under_way == 0 && self.floor == self.ceiling
     }
 
-    /// Goes on from what is left.
+    /// Continues with what is left after a loss.
     pub(crate) fn accept(&mut self, seen: u64) {
         self.floor = self.floor.min(seen);
     }

@@ -1,4 +1,4 @@
-//! The servers: one node, a master with two replicas under three sentinels, or a cluster of 3 + 3.
+//! The servers: one node, a master with two replicas and three sentinels, or a cluster of 3 + 3.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,11 @@ use super::support::process::wait_for;
 use super::support::redis::RedisServer;
 use super::support::sentinel::{MASTER, Sentinels};
 
-/// With these, a node that is killed has all that it acknowledged when it is started again.
+/// With these, a killed node has all that it acknowledged when it starts again.
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 const SLOTS: u16 = 16384;
 
-/// How many masters a cluster has.
 pub(crate) const SHARDS: usize = 3;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,7 +46,7 @@ impl Kind {
         found.expect("--topology is node, sentinel or cluster")
     }
 
-    /// How many replicas must have a change for no failover to lose it: all of a master.
+    /// The replicas of a master. If all have a change, no failover loses it.
     pub(crate) fn replicas(self) -> usize {
         match self {
             Self::Node => 0,
@@ -56,8 +55,8 @@ impl Kind {
         }
     }
 
-    /// Whether the failover that an operator asks for hands over all that was acknowledged. A cluster's
-    /// does: the master waits for its replica. `SENTINEL FAILOVER` does not.
+    /// Whether a planned failover keeps all acknowledged changes. A cluster's master waits for its replica;
+    /// `SENTINEL FAILOVER` does not.
     pub(crate) fn hands_over(self) -> bool {
         self == Self::Cluster
     }
@@ -80,7 +79,6 @@ impl Topology {
         }
     }
 
-    /// What the applications are told.
     pub(crate) fn serve(&self, wait_replicas: usize) -> Serve {
         let (kind, urls) = match self {
             Self::Node(server) => (Kind::Node, vec![server.url()]),
@@ -95,7 +93,6 @@ impl Topology {
         }
     }
 
-    /// The number of the master of a shard.
     fn master(&self, shard: usize) -> usize {
         match self {
             Self::Node(_) => 0,
@@ -112,8 +109,8 @@ impl Topology {
         }
     }
 
-    /// Freezes the master of a shard, calls `begun`, and thaws it when somebody has taken its place; that
-    /// of one node after a while.
+    /// Freezes the master of a shard, calls `begun`, and thaws the master after the failover; a single node,
+    /// after a while.
     pub(crate) fn freeze(&mut self, shard: usize, begun: impl FnOnce()) {
         let master = self.master(shard);
         self.server(master).pause();
@@ -123,7 +120,7 @@ impl Topology {
         self.settle();
     }
 
-    /// Kills the master of a shard, calls `begun`, and starts it again when somebody has taken its place.
+    /// Kills the master of a shard, calls `begun`, and restarts the master after the failover.
     pub(crate) fn kill(&mut self, shard: usize, begun: impl FnOnce()) {
         let master = self.master(shard);
         match self {
@@ -150,7 +147,6 @@ impl Topology {
         }
     }
 
-    /// The failover that an operator asks for.
     pub(crate) fn fail_over(&mut self, shard: usize) {
         match self {
             Self::Node(_) => {}
@@ -163,7 +159,6 @@ impl Topology {
         self.settle();
     }
 
-    /// Cuts all connections, again and again for a moment.
     pub(crate) fn cut(&mut self) {
         for _ in 0..12 {
             match self {
@@ -191,7 +186,7 @@ impl Topology {
         }
     }
 
-    /// Grows with each failover, whoever began it.
+    /// Grows with each failover.
     pub(crate) fn epoch(&self) -> u64 {
         match self {
             Self::Node(_) => 0,
@@ -215,7 +210,6 @@ fn first_slot(shard: usize) -> u16 {
     (shard * usize::from(SLOTS) / SHARDS) as u16 + 1
 }
 
-/// Which shard of a cluster has the session with this id.
 pub(crate) fn shard_of(id: &str) -> usize {
     let slot = crc16(format!("session:visit:{id}").as_bytes()) % SLOTS;
     let shards = (0..SHARDS).rev();
@@ -224,7 +218,7 @@ pub(crate) fn shard_of(id: &str) -> usize {
     found.unwrap_or_default().0
 }
 
-/// As the specification of Redis Cluster defines it.
+/// As the Redis Cluster specification defines it.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |mut crc, byte| {
         crc ^= u16::from(*byte) << 8;

@@ -1,5 +1,3 @@
-//! What all browsers have in common: the applications, and the ledger of all requests.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,16 +9,15 @@ use super::ledger::{Ledger, What};
 use super::random::Random;
 use super::support::http::{Jar, Request, Response};
 
-/// What a load or a commit may take beyond its deadline by itself: the library waits so long for an answer.
+/// The library waits this long beyond the deadline of a load or a commit for an answer.
 const ANSWER: Duration = Duration::from_millis(100);
 
-/// How much longer a request may take on a machine that does much else.
+/// How much longer a request may take on a busy machine.
 pub(crate) const SLACK: Duration = Duration::from_millis(700);
 
-/// How long nothing may go before somebody calls it broken.
+/// How long [`World::insist`] retries.
 const FOREVER: Duration = Duration::from_secs(30);
 
-/// What all browsers have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) fleet: Arc<Fleet>,
@@ -29,7 +26,7 @@ pub(crate) struct World {
     pub(crate) is_over: Arc<AtomicBool>,
 }
 
-/// A kind of request: its name, and how many loads and commits it makes at most.
+/// A kind of request, and the most loads and commits that it makes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Action {
     pub(crate) name: &'static str,
@@ -38,7 +35,7 @@ pub(crate) struct Action {
 
 pub(crate) const READ: Action = Action::new("read", 1);
 pub(crate) const COUNT: Action = Action::new("count", 2);
-/// Loads the session, loads it again, commits.
+/// Loads the session twice, then commits.
 pub(crate) const BUY: Action = Action::new("buy", 3);
 pub(crate) const LOGIN: Action = Action::new("login", 2);
 pub(crate) const LOGOUT: Action = Action::new("logout", 2);
@@ -50,7 +47,6 @@ impl Action {
 }
 
 impl World {
-    /// Sends a request, and notes how it went.
     pub(crate) async fn send(&self, action: Action, request: &Request, process: usize) -> Reply {
         let reply = self.fleet.send(process, request).await;
         let status = reply.response.as_ref().map(|response| response.status);
@@ -80,7 +76,7 @@ impl World {
         reply
     }
 
-    /// For how long this process was held up meanwhile, all in all.
+    /// How long this process was delayed since then.
     fn held_up(&self, since: Instant) -> Duration {
         let entries = self.ledger.entries();
         let held_up = entries.held_up.iter().rev();
@@ -88,7 +84,7 @@ impl World {
         held_up.map(|(_, by)| *by).sum()
     }
 
-    /// Sends a request until it is answered 200.
+    /// Retries until the answer is 200.
     pub(crate) async fn insist(
         &self,
         action: Action,
@@ -107,7 +103,6 @@ impl World {
         panic!("no {} was answered 200 in {FOREVER:?}", action.name);
     }
 
-    /// Who is logged in with these cookies.
     pub(crate) async fn who(&self, jar: &Jar, random: &mut Random) -> Option<String> {
         let request = Request::get("/read").cookies(jar);
         page(&self.insist(READ, &request, random).await).user

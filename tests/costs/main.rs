@@ -1,13 +1,12 @@
-//! What a request costs with its session in memory, beyond the same request without one: allocations,
-//! which are the same in each run, so that a change which adds some is seen. Instructions are measured
-//! by hand:
+//! How often a request with a session in memory allocates, beyond the same request without one. The numbers
+//! are the same in each run. Instructions are counted by hand:
 //!
 //! ```sh
 //! cargo test --release --all-features --test costs --no-run # says where the program is
 //! valgrind --tool=callgrind <the program> count 2000
 //! ```
 //!
-//! With `ROCKET_DATABASES='{sessions={url="redis://127.0.0.1:6379"}}'` it measures Redis' client too.
+//! With `ROCKET_DATABASES='{sessions={url="redis://127.0.0.1:6379"}}'` this includes the Redis client.
 
 #![expect(
     clippy::needless_pass_by_value,
@@ -51,7 +50,6 @@ fn count(mut visit: Session<Visit>) -> String {
     visit.views.to_string()
 }
 
-/// Borrows the session mutably, and changes nothing.
 #[get("/same")]
 fn same(mut visit: Session<Visit>) -> String {
     visit.level += 0;
@@ -69,7 +67,7 @@ fn fill(mut visit: Session<Visit>) {
     visit.level = 7;
 }
 
-/// In memory; or as `ROCKET_DATABASES` says, if it says so.
+/// In memory, unless `ROCKET_DATABASES` configures Redis.
 fn rocket() -> Rocket<Build> {
     let figment = rocket::Config::figment().merge(("log_level", "off"));
     let is_configured = figment.contains("databases.sessions");
@@ -82,7 +80,7 @@ fn rocket() -> Rocket<Build> {
         .mount("/", routes![bare, read, count, same, fill])
 }
 
-/// The most that a route may allocate beyond `/bare`: hardly more than it does.
+/// The most that a route may allocate beyond `/bare`, with little room.
 const BOUNDS: &[(&str, f64)] = &[("/read", 16.5), ("/same", 21.5), ("/count", 34.5)];
 
 const REQUESTS: u64 = 200;
@@ -115,7 +113,6 @@ fn ask(client: &Client, route: &str, times: u64) {
     }
 }
 
-/// How often a request for this route allocates.
 fn allocations(client: &Client, route: &str) -> f64 {
     ask(client, route, 10);
     let _profiler = dhat::Profiler::builder().testing().build();

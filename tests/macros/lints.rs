@@ -1,6 +1,6 @@
-//! The generated code is no business of the user's lints, however strict.
+//! The generated code passes the strictest lints.
 
-// Turned on here rather than for the whole test, which is not about style.
+// Only here: the other modules do not test style.
 #![deny(
     warnings,
     keyword_idents,
@@ -89,7 +89,7 @@ struct Private {
     challenge: Option<String>,
 }
 
-/// Reads what would be dead code otherwise, which is the user's business.
+/// Otherwise, all of this would be dead code.
 #[test]
 fn is_used() {
     use rocket_typed_session::SessionData;

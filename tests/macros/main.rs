@@ -1,4 +1,4 @@
-//! What `#[session]` declares is what the schema says.
+//! What `#[session]` generates.
 
 mod lints;
 mod once;

@@ -1,4 +1,4 @@
-//! A struct has a `take_…` for each `once` field, and it takes.
+//! Each `once` field gets a `take_…`.
 
 use rocket::http::Status;
 use rocket::local::asynchronous::Client;
@@ -54,7 +54,6 @@ async fn what_was_taken_is_gone() {
     }
 }
 
-/// A handler's future moves between threads.
 #[test]
 fn its_future_is_send() {
     #[session]

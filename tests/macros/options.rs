@@ -1,5 +1,3 @@
-//! Each option of a field arrives in the schema.
-
 use std::collections::{BTreeMap, HashMap};
 
 use rocket_typed_session::store::Timestamp;
@@ -32,14 +30,13 @@ struct Visit {
 struct City(String);
 
 mod city {
-    /// What was stored before it was a type of its own: its name and its number.
+    /// The stored form before this type: a name and a number.
     pub(super) fn read(stored: &str) -> Option<Option<super::City>> {
         let (name, _): (String, u32) = serde_json::from_str(stored).ok()?;
         Some(Some(super::City(name)))
     }
 }
 
-/// What the schema shows of one field.
 fn shown(name: &str) -> String {
     let table = format!("{:?}", Visit::SCHEMA);
     let mut fields = table.split("Field {");

@@ -1,5 +1,3 @@
-//! The schema holds what was declared, field by field and option by option.
-
 use std::time::Duration;
 
 use rocket_typed_session::store::Timestamp;

@@ -1,4 +1,4 @@
-//! The example `session_admin`, run as an operator would run it, on each topology.
+//! The example `session_admin`, run as an operator would, on each topology.
 
 use std::fs;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::support::sentinel::{MASTER, Sentinels};
 
 const SECRET: &str = "what-alice-wrote";
 
-/// A folder with a `Rocket.toml`, and the application on the servers that it names.
+/// An application on the servers that the folder's `Rocket.toml` names.
 struct Site {
     folder: Folder,
     server: Server,
@@ -25,7 +25,6 @@ struct Site {
 }
 
 impl Site {
-    /// With these keys of the database.
     async fn with(keys: &str) -> Self {
         let folder = Folder::new("admin");
         let toml = format!("[default.databases.sessions]\n{keys}\n");
@@ -44,7 +43,6 @@ impl Site {
         }
     }
 
-    /// The program's exit code, and what it says.
     fn admin(&self, words: &[&str]) -> (i32, String) {
         let mut command = Command::new(built("session_admin"));
         let variables = std::env::vars_os().map(|(name, _)| name);
@@ -60,7 +58,6 @@ impl Site {
         )
     }
 
-    /// What every topology must give.
     async fn tour(&mut self) {
         let (code, said) = self.admin(&["health"]);
         assert_eq!(code, 0, "{said}");
@@ -144,7 +141,7 @@ async fn on_a_cluster() {
     site.tour().await;
     let (_, said) = site.admin(&["health"]);
     assert_eq!(said.matches("noeviction").count(), 3, "{said}");
-    // Its slots are nobody's until its replica has them.
+    // Until its replica takes over, nobody serves its slots.
     cluster.stop(0);
     let (code, said) = site.admin(&["health"]);
     assert_eq!(code, 1);
@@ -174,7 +171,7 @@ async fn on_the_master_that_sentinels_name() {
     Site::with(&keys).await.tour().await;
 }
 
-/// Whatever stands in a session, without `--values` only names and sizes are seen, and a digest never.
+/// Without `--values`, only names and sizes are shown; a digest never.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_shown_of_a_session_is_not_its_data() {
     let redis = RedisServer::start();
@@ -208,7 +205,7 @@ async fn what_is_shown_of_a_session_is_not_its_data() {
         assert!(!said.contains(private), "{said}");
         assert!(all.contains(private), "{all}");
     }
-    // In hexadecimal digits, and as `Debug` shows it.
+    // In hexadecimal, and as `Debug` shows it.
     let half = &metadata[1..17];
     let hex: String = half.iter().map(|byte| format!("{byte:02x}")).collect();
     let debug = format!("{half:?}");

@@ -1,4 +1,4 @@
-//! An application that does to its session what its URLs say, in memory or on Redis.
+//! An application whose URLs say what to do to the session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(crate) const IDLE: Duration = Duration::from_secs(30 * 60);
 pub(crate) const ABSOLUTE: Duration = Duration::from_secs(12 * 60 * 60);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-/// Where slow handlers wait, so that a test forces the order of things.
+/// Where slow handlers wait until the test releases them.
 #[derive(Debug)]
 pub(crate) struct Gate {
     entered: Semaphore,
@@ -61,19 +61,17 @@ impl Gate {
         self.released.acquire().await.unwrap().forget();
     }
 
-    /// Waits here, if it is asked to.
     pub(crate) async fn pass_if(&self, wait: bool) {
         if wait {
             self.pass().await;
         }
     }
 
-    /// Waits until a handler has its session and waits.
+    /// Waits until a handler is at the gate.
     pub(crate) async fn entered(&self) {
         self.entered.acquire().await.unwrap().forget();
     }
 
-    /// Lets one handler go on.
     pub(crate) fn release(&self) {
         self.released.add_permits(1);
     }
@@ -178,7 +176,6 @@ async fn save(mut visit: Session<Visit>) -> Result<String, Error> {
     Ok(visit.views.to_string())
 }
 
-/// Waits, then says what `save` and `reload` find.
 #[get("/slow/save")]
 async fn slow_save(mut visit: Session<Visit>, gate: &State<Arc<Gate>>) -> String {
     visit.views += 1;
@@ -222,7 +219,6 @@ async fn slow_logout(mut visit: Session<Visit>, gate: &State<Arc<Gate>>) {
     visit.destroy();
 }
 
-/// Logs somebody in, then ends it all.
 #[post("/slow/login-and-logout")]
 async fn slow_login_and_logout(mut visit: Session<Visit>, gate: &State<Arc<Gate>>) {
     gate.pass().await;
@@ -230,7 +226,6 @@ async fn slow_login_and_logout(mut visit: Session<Visit>, gate: &State<Arc<Gate>
     visit.destroy();
 }
 
-/// Changes, and whatever else is asked for, then fails as asked.
 #[post("/fail/<how>/<verb>")]
 fn fail(
     mut visit: Session<Visit>,
@@ -253,7 +248,6 @@ fn fail(
     }
 }
 
-/// Both guards change the session; the first ends before the second begins.
 #[get("/two")]
 fn two(mut first: Session<Visit>, mut second: Session<Visit>) -> String {
     first.views += 1;
@@ -311,7 +305,7 @@ fn teapot(_visit: Session<Visit>) -> Status {
     Status::ImATeapot
 }
 
-/// The application as it is, without a store of its own.
+/// The application without its fairing.
 pub(crate) fn rocket() -> Rocket<Build> {
     let config = rocket::Config::figment().merge(("log_level", "off"));
     let catchers: Vec<Catcher> = catchers![catch_all, catch_teapot];
@@ -351,13 +345,13 @@ pub(crate) fn rocket() -> Rocket<Build> {
     )
 }
 
-/// The application on a free port, with a clock that the test moves.
+/// A launched application with a clock that the test moves.
 #[derive(Debug)]
 pub(crate) struct App {
     server: Server,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) gate: Arc<Gate>,
-    /// Where its sessions are, unless they are in memory or the test keeps it.
+    /// `None`: in memory, or on servers that the test keeps.
     pub(crate) redis: Option<RedisServer>,
 }
 
@@ -375,7 +369,6 @@ impl App {
         Self::launch(rocket().configure(figment), Some(redis)).await
     }
 
-    /// On servers that the test keeps, with a deadline of its operations.
     pub(crate) async fn on(servers: &Servers, timeout: &str) -> Self {
         let rocket = servers.known_to(rocket());
         Self::launch(configured(rocket, "sessions.visit.timeout", timeout), None).await
@@ -409,7 +402,6 @@ impl App {
     }
 }
 
-/// Runs a test on both stores: they behave the same.
 pub(crate) async fn on_both_stores(test: impl AsyncFn(App)) {
     eprintln!("in memory:");
     test(App::in_memory().await).await;

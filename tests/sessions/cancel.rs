@@ -1,6 +1,6 @@
-//! A request that is dropped at any point leaves the session as it was or as it would have become.
-//! A `save` that is dropped, or whose answer gets lost, counts once or not at all, and never later:
-//! the request says so, and not before nothing can land any more.
+//! A request that is dropped at any point leaves the session as it was or as it would have become. A `save`
+//! that is dropped, or whose answer is lost, counts at most once; the request answers only when nothing can
+//! land any more.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -19,10 +19,10 @@ use session_core::token::Token;
 use crate::app::{self, Visit};
 use crate::support::lossy::{Fate, Lossy};
 
-/// How long a request waits for an answer that got lost.
+/// How long a request waits for a lost answer.
 const TIMEOUT: Duration = Duration::from_millis(60);
 
-/// Polls a future so many times, and drops it then. `None`: it had not ended.
+/// Drops the future after `times` polls. `None`: it had not ended.
 async fn poll_times<T>(future: impl Future<Output = T>, times: usize) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|context| {
@@ -36,7 +36,6 @@ async fn poll_times<T>(future: impl Future<Output = T>, times: usize) -> Option<
     .await
 }
 
-/// Waits for a future, or drops it after so many polls.
 async fn attempt<T>(future: impl Future<Output = T>, polls: Option<usize>) -> Option<T> {
     match polls {
         Some(polls) => poll_times(future, polls).await,
@@ -44,8 +43,7 @@ async fn attempt<T>(future: impl Future<Output = T>, polls: Option<usize>) -> Op
     }
 }
 
-/// Does `what` with a `save` or a transaction that may be dropped after so many polls. Then it goes
-/// on and counts once more.
+/// Does `what`, perhaps dropped after `polls` polls; then goes on and counts once more.
 #[get("/<what>?<polls>")]
 async fn interrupted(mut visit: Session<Visit>, what: &str, polls: Option<usize>) -> &'static str {
     visit.views += 1;
@@ -82,7 +80,7 @@ async fn interrupted(mut visit: Session<Visit>, what: &str, polls: Option<usize>
         _ => attempt(visit.save(), polls).await,
     };
     if what == "quiet" {
-        // Nothing more: the application knows what it was told.
+        // The application accepts what it was told.
     } else if what == "destroy" {
         visit.destroy();
     } else {
@@ -110,13 +108,11 @@ impl Site {
         Self { client, store }
     }
 
-    /// A new session with one view: its token.
     async fn visitor(&self) -> Token {
         let response = self.client.get("/view").dispatch().await;
         set_token(&response).unwrap()
     }
 
-    /// A session of Alice's with one view and a note.
     async fn alice(&self) -> Token {
         let response = self.get("POST /login/alice", &self.visitor().await).await;
         let token = set_token(&response).unwrap();
@@ -133,7 +129,7 @@ impl Site {
         method.cookie(cookie).dispatch().await
     }
 
-    /// The data that is stored under a token's id, and whether the token opens it.
+    /// The stored data, and whether the token opens it.
     async fn stored(&self, token: &Token) -> Option<(String, bool)> {
         let key = Key::new("visit", token.id());
         let record = self.store.load(key, &Wanted::All).await.unwrap()?;
@@ -144,8 +140,8 @@ impl Site {
         Some((fields.collect::<Vec<_>>().join(" "), is_open))
     }
 
-    /// Sends a request that is interrupted, and checks what it left. `before` is what was stored,
-    /// `part` what the `save` stores, and `all` what the whole request stores.
+    /// Interrupts a request and checks what it left: `before` was stored, `part` is what the `save` stores,
+    /// `all` what the whole request stores.
     async fn check(&self, what: &str, polls: Option<usize>, fates: &[Fate]) -> Outcome {
         let (token, before) = match what {
             "new" => (None, None),
@@ -189,21 +185,20 @@ impl Site {
         };
         let stored = stored.as_deref();
         match status {
-            // A `reload` sees whether it was stored, and goes on from there.
+            // A `reload` sees whether the `save` was stored.
             Status::Ok if what == "reload" => {
                 assert!(
                     stored == all || stored == Some("views=101"),
                     "{case}: {stored:?}"
                 );
             }
-            // A transaction that was never sent is not done; what was changed before it is.
+            // A transaction that was never sent is not done; the changes before it are.
             Status::Ok if what == "transact" && said == "dropped" => {
                 assert!(
                     stored == all || stored == Some("views=102"),
                     "{case}: {stored:?}"
                 );
             }
-            // The application was told that nobody knows, and accepts that.
             Status::Ok if said == "unknown" && what == "quiet" => {
                 assert!([before, part].contains(&stored), "{case}: {stored:?}");
             }
@@ -214,7 +209,7 @@ impl Site {
                     took >= TIMEOUT,
                     "{case}: answered after {took:?}, while it could land"
                 );
-                // Where one session ends and another begins, it may have come halfway.
+                // One session may have ended, and the next not yet begun.
                 let halfway = what == "switch" && stored.is_none();
                 assert!(
                     [before, part].contains(&stored) || halfway,
@@ -302,7 +297,7 @@ async fn a_dropped_request_leaves_the_session_as_it_was_or_as_it_would_have_beco
     }
 }
 
-/// Ended, and not yet begun again: so a crash in between logs out, and leaks nothing.
+/// A crash between the end and the next begin logs out and leaks nothing.
 #[tokio::test]
 async fn a_switch_of_user_that_is_dropped_leaves_nothing_of_one_to_the_other() {
     let site = Site::launch().await;
@@ -334,7 +329,7 @@ const WHAT: [&str; 9] = [
 async fn what_a_dropped_save_said_counts_once_or_the_request_says_that_nobody_knows() {
     let site = Site::launch().await;
     for what in WHAT {
-        // What is not even begun to be saved is forgotten by a `reload`.
+        // A `reload` forgets a `save` that never began.
         let mut dropped_in_flight = 0;
         for polls in 0.. {
             let outcome = site.check(what, Some(polls), &[]).await;
@@ -374,10 +369,9 @@ async fn a_save_whose_answer_got_lost_counts_once_or_not_at_all() {
     }
 }
 
-/// What the second `save` of each request said: whether nobody knows.
+/// Whether the second `save` of each request had an unknown outcome.
 type Said = Mutex<Vec<Option<bool>>>;
 
-/// A `save` that was dropped, and one after it.
 #[get("/<ends>")]
 async fn again(
     mut visit: Session<Visit>,
@@ -398,7 +392,7 @@ async fn again(
         .push(saved.err().map(|error| error.is_unknown()));
 }
 
-/// As after `timeout(…, visit.save())`: who tries again must not be told that all is well.
+/// As after `timeout(…, visit.save())`: a retry must not be told that all is well.
 #[tokio::test]
 async fn a_save_after_one_that_was_dropped_says_that_nobody_knows() {
     let store = Arc::new(Lossy::new(MemoryStore::new(), TIMEOUT));

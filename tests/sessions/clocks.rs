@@ -1,4 +1,4 @@
-//! The clocks of the machines that an application runs on do not matter: time is the server's.
+//! The application's machines may have wrong clocks: time is the server's.
 
 use std::net::TcpStream;
 
@@ -10,7 +10,7 @@ use crate::support::process::wait_for;
 use crate::support::program::{Program, built};
 use crate::support::redis::RedisServer;
 
-/// The server was down at the launch, so nobody has heard its time when the first session begins.
+/// The server is down at the launch, so its time is unknown when the first session begins.
 #[tokio::test]
 async fn a_session_that_begins_before_the_servers_time_was_heard_lives_by_it() {
     let mut redis = RedisServer::start();
@@ -24,7 +24,6 @@ async fn a_session_that_begins_before_the_servers_time_was_heard_lives_by_it() {
     assert_eq!(session["user"], "Ann");
 }
 
-/// By more than the idle time, either way.
 #[tokio::test]
 async fn machines_whose_clocks_are_31_minutes_apart_log_nobody_out() {
     let redis = RedisServer::start();
@@ -53,7 +52,6 @@ async fn machines_whose_clocks_are_31_minutes_apart_log_nobody_out() {
     }
 }
 
-/// By a day and by more than the idle time, either way, while the program runs.
 #[tokio::test]
 async fn a_machine_whose_clock_is_set_logs_nobody_out() {
     let redis = RedisServer::start();
@@ -75,7 +73,7 @@ async fn a_machine_whose_clock_is_set_logs_nobody_out() {
     assert_eq!(browser.jar, before);
 }
 
-/// In memory there is no other clock. So the program of the test above did see its clock being set.
+/// Proves that the program above sees its clock being set.
 #[tokio::test]
 async fn sessions_in_memory_live_by_the_clock_of_their_machine() {
     let clock = WallClock::new();
@@ -90,8 +88,7 @@ async fn sessions_in_memory_live_by_the_clock_of_their_machine() {
     }
 }
 
-/// Sessions live by it, so they end early or late; a step fails no request, and none lives longer than
-/// its absolute deadline says.
+/// No session outlives its absolute deadline.
 #[tokio::test]
 async fn a_server_whose_clock_is_set_ends_sessions_early_or_late_and_fails_no_request() {
     let redis = RedisServer::start_with_clock();
@@ -100,7 +97,7 @@ async fn a_server_whose_clock_is_set_ends_sessions_early_or_late_and_fails_no_re
     let mut browser = server.browser();
     browser.post("/login/alice", &[]).await;
     let mut views = 0;
-    // Never by more than the idle time forth, until the last one.
+    // No step forward is longer than the idle time.
     for offset in ["+20m", "+45m", "-1h", "-30m", "-5m", "+0", "+29m"] {
         redis.clock().set(offset);
         views += 1;
@@ -119,7 +116,7 @@ async fn a_server_whose_clock_is_set_ends_sessions_early_or_late_and_fails_no_re
     }
 }
 
-/// `faketime` starts the program as a child of its own, which outlives it unless it is ended too.
+/// `faketime` runs the program as a child, which outlives it unless it is ended too.
 #[test]
 fn a_program_whose_clock_is_off_ends_with_its_test() {
     let redis = RedisServer::start();

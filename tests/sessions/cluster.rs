@@ -1,8 +1,7 @@
 //! Which keys a script touches: the one that it names.
 //!
-//! In a cluster, sessions and what is known of their users are on different servers, and no script can touch
-//! two of them. So none may: what must be done as one step is about one key, and all else is a matter of the
-//! order of the calls, which does not rely on one server. `topologies` has the clusters themselves.
+//! In a cluster, a session and its user's index may be on different servers, and no script can touch both.
+//! Each atomic step is therefore about one key. `topologies` tests real clusters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,8 +83,8 @@ async fn done(browser: &mut Browser, path: &str) -> String {
     response.text()
 }
 
-/// A node that has all slots serves each of them, and still refuses a command or a script whose keys are
-/// in two. It does not look at keys that a script touches without naming them. A monitor does.
+/// A cluster node refuses a script that names keys of two slots, but does not see the keys that a script
+/// touches without naming them. A monitor does.
 #[tokio::test]
 async fn each_script_touches_the_one_key_that_it_names() {
     let redis = RedisServer::start_cluster();
@@ -100,7 +99,7 @@ async fn each_script_touches_the_one_key_that_it_names() {
         assert_eq!(done(&mut browser, "/take").await, "used");
         browsers.push(browser);
     }
-    // Three sessions and their user. Two keys of one slot would be no test.
+    // With all keys in one slot, this would test nothing.
     let slot = |key: &String| redis.command::<u16>(&["CLUSTER", "KEYSLOT", key]);
     let slots: BTreeSet<u16> = redis.all_keys().iter().map(slot).collect();
     assert!(slots.len() > 1, "{slots:?}");
@@ -125,7 +124,6 @@ async fn each_script_touches_the_one_key_that_it_names() {
     assert_one_key_each(&monitor.take_all());
 }
 
-/// Looks at each script, and at what it called.
 fn assert_one_key_each(commands: &[Received]) {
     let mut named = None;
     let mut calls = 0;
@@ -147,7 +145,7 @@ fn assert_one_key_each(commands: &[Received]) {
     assert!(calls > 100, "{calls}");
 }
 
-/// So the test above would fail if a script named two keys.
+/// So the test above fails if a script names two keys.
 #[tokio::test]
 async fn a_script_that_names_keys_of_two_slots_is_refused() {
     let redis = RedisServer::start_cluster();

@@ -1,5 +1,5 @@
-//! A commit is sent once, and nothing of a request lands after its answer: with a real server, behind
-//! a way that delays, swallows and cuts.
+//! A commit is sent once, and nothing of a request lands after its answer: on a real server, behind a proxy
+//! that delays, swallows and cuts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,7 +59,6 @@ async fn logout(mut visit: Session<Visit>, gate: &State<Arc<Gate>>, wait: bool) 
     gate.pass_if(wait).await;
 }
 
-/// What `save` says.
 #[post("/save?<wait>")]
 async fn save(mut visit: Session<Visit>, gate: &State<Arc<Gate>>, wait: bool) -> String {
     visit.views += 1;
@@ -99,7 +98,7 @@ impl World {
         }
     }
 
-    /// Sends requests, and when all of their handlers have their session, does something.
+    /// Sends `count` requests, and calls `what` when all their handlers have the session.
     async fn during(
         &self,
         browser: &Browser,
@@ -115,7 +114,7 @@ impl World {
             })
             .collect();
         for _ in 0..count {
-            // A request whose session could not be loaded in time never comes here.
+            // A request whose load timed out never gets here.
             let entered = timeout(PATIENCE, self.gate.entered()).await;
             entered.expect("a handler that has its session");
         }
@@ -135,7 +134,7 @@ impl World {
     }
 }
 
-/// A session with a first view, and its key; the server knows all scripts.
+/// A session with one view, and its key; the server knows all scripts.
 async fn begun(world: &World) -> (Browser, String) {
     let mut first = world.server.browser();
     for path in ["/view", "/view", "/logout"] {
@@ -165,8 +164,8 @@ async fn counts_none_twice(count: usize) {
         answered += statuses.iter().filter(|status| **status == 200).count();
     };
     let cutting = async {
-        // They are all done, nobody has heard of it, and then the connection breaks. On a machine that is
-        // too busy some come too late; then nothing more can be done.
+        // Cuts the connection when all commits are done, or when a busy machine can no longer do the rest in
+        // time.
         let mut until = Instant::now() + PATIENCE;
         while views() < count && Instant::now() < until {
             if views() > 0 {
@@ -185,7 +184,6 @@ async fn counts_none_twice(count: usize) {
     assert!(counted <= count, "{counted} of {count}: some twice");
 }
 
-/// With names that were remembered of commits, and a second try on a new connection, 767 were counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_400_commits_whose_answers_were_cut_off_none_counts_twice() {
     counts_none_twice(400).await;
@@ -207,7 +205,7 @@ async fn an_unknown_outcome_is_told_when_nothing_can_land_any_more() {
             world.proxy.cut();
         };
         let statuses = world.during(&browser, path, 1, lose).await;
-        // What was never sent may be told at once; what may be on its way, only at its deadline.
+        // A commit that may be under way is answered 503 only at its deadline.
         let was_done = match path {
             "/view" => world.field(&key, "views").as_deref() != Some("1"),
             _ => world.redis.keys().is_empty(),
@@ -250,8 +248,7 @@ async fn what_was_held_back_brings_nothing_back_after_a_logout() {
     }
 }
 
-/// A create is tried again under another id: the first one, when it lands, is a session whose token
-/// nobody has.
+/// A create is retried under another id; when the first one lands, nobody has its token.
 #[tokio::test]
 async fn a_create_that_was_held_back_brings_nothing_back_after_a_logout() {
     let world = World::new().await;
@@ -299,8 +296,7 @@ async fn save_tells_that_nobody_knows() {
     assert!(browser.get("/read").await.text().starts_with("views=2"));
 }
 
-/// A failover to a replica that lags, or a restart from a dump: what was acknowledged is lost. But no
-/// request of one user writes into the session of another.
+/// As after a failover to a lagging replica.
 #[tokio::test]
 async fn after_a_rollback_no_request_writes_into_a_session_of_somebody_else() {
     let world = World::new().await;
@@ -320,7 +316,6 @@ async fn after_a_rollback_no_request_writes_into_a_session_of_somebody_else() {
     assert_eq!(read, "views=1 user=Some(\"bob\") note=of bob");
 }
 
-/// How many scripts and deletes the server has done so far.
 fn writes(world: &World) -> u64 {
     let info: String = world.redis.command(&["INFO", "commandstats"]);
     let of = |command: &str| {
@@ -333,7 +328,6 @@ fn writes(world: &World) -> u64 {
         .sum()
 }
 
-/// Delivers what was held back, and waits until the server has done it.
 async fn release(world: &World) {
     let before = writes(world);
     world.proxy.release();

@@ -15,19 +15,18 @@ use crate::support::redis::RedisServer;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// One server for all clauses: each makes sessions of its own. It ends with the test process.
+/// One server for all clauses: each makes its own sessions.
 static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
 
-/// A store on that server, for the runtime of one test.
+/// Each test has its own runtime, so the store is not shared.
 pub(crate) async fn redis_store() -> RedisStore {
     let store = SERVER.store();
-    // It has heard the server's time.
+    // Hears the server's time.
     store.ping().await.unwrap();
     store
 }
 
-/// What others may have left under a session's key: a text, a hash that has no metadata, and hashes
-/// of which the metadata are none.
+/// With junk under a session's key: a text, a hash without metadata, and hashes with invalid metadata.
 async fn under_test() -> StoreUnderTest {
     let metadata_of_version_0 = "\0".repeat(64);
     [
@@ -52,7 +51,7 @@ async fn under_test() -> StoreUnderTest {
 
 session_core::conformance_tests!(under_test);
 
-/// Before metadata grew, they were shorter. An update completes what it replaces a part of.
+/// Older builds wrote shorter metadata; an update completes them.
 #[tokio::test]
 async fn metadata_of_an_older_form_grow() {
     let (store, token) = (redis_store().await, Token::generate().unwrap());

@@ -1,4 +1,4 @@
-//! The program that the library was designed for compiles as it was written, and behaves.
+//! The program that the library was designed for compiles and works.
 
 use rocket::local::blocking::Client;
 use rocket::{get, post, response::Redirect, routes, uri};

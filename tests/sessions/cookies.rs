@@ -6,7 +6,7 @@ use rocket::{Build, Rocket};
 use crate::app::{App, Visit, rocket};
 use crate::support::http::{Connection, Request, Server};
 
-/// The application as it is in production: in release, with the default cookie.
+/// In the release profile, with the default cookie.
 async fn release(settings: &[(&str, &str)]) -> Server {
     let mut figment = Figment::from(rocket().figment()).select("release");
     for (key, value) in settings {

@@ -1,5 +1,5 @@
-//! Hundreds of requests at once, each of which has its session before any of them changes it: none
-//! is lost, and a value that is taken once is taken once. On both stores.
+//! Hundreds of requests load one session before any of them changes it: no change is lost, and a `once` value
+//! is taken once. On both stores.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ struct Crowd {
     notice: Option<String>,
 }
 
-/// Where the requests of a crowd wait for each other.
+/// Where a crowd's requests wait for each other.
 #[derive(Default)]
 struct Meeting(Mutex<Option<Arc<Barrier>>>);
 
@@ -84,7 +84,6 @@ async fn take_and_fail(mut crowd: Session<Crowd>) -> Result<Status, Error> {
     Ok(Status::InternalServerError)
 }
 
-/// A session, and who may bring a crowd to it.
 struct Host {
     client: Client,
     cookie: Cookie<'static>,
@@ -95,7 +94,7 @@ impl Host {
     async fn invite(redis: Option<RedisServer>) -> Self {
         let mut figment = rocket::Config::figment()
             .merge(("log_level", "off"))
-            // A busy machine may take its time.
+            // For a busy machine.
             .merge(("sessions.crowd.timeout", "60s"));
         if let Some(redis) = &redis {
             figment = figment.merge(("databases.sessions.url", redis.url()));
@@ -116,7 +115,6 @@ impl Host {
         }
     }
 
-    /// Sends all of these at once, and gives what they answered.
     async fn post(&self, paths: impl IntoIterator<Item = String>) -> Vec<String> {
         let paths: Vec<String> = paths.into_iter().collect();
         let meeting: &Meeting = self.client.rocket().state().unwrap();

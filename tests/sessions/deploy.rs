@@ -1,5 +1,5 @@
-//! Two builds of one application, of which one has another session, on one Redis: nobody is logged
-//! out, nothing is lost, nothing fails; forth and back.
+//! Two builds with different session structs share one Redis: nobody is logged out, nothing is lost, and no
+//! request fails, forward and back.
 
 use crate::app::{Visit, rocket};
 use crate::support::http::{Browser, Server};
@@ -45,7 +45,7 @@ async fn two_builds_share_sessions_forth_and_back() {
     let old_view = format!("{ann} views=3 theme=dark clicks=1 size=7 removed=kept");
     see(&mut browser, &before, &old_view).await;
 
-    // What either writes under its own names, the new build finds.
+    // The new build finds what either writes under its own names.
     set(&mut browser, &after, "/look/blue").await;
     set(&mut browser, &after, "/hit/1").await;
     let new_view = format!("{ann} views=4 look=blue hits=2 size=7px added=Some(\"new\")");
@@ -56,14 +56,14 @@ async fn two_builds_share_sessions_forth_and_back() {
     let new_view = format!("{ann} views=5 look=red hits=4 size=7px added=Some(\"new\")");
     see(&mut browser, &after, &new_view).await;
 
-    // What the new build stores in another form, the old one leaves alone.
+    // The old build leaves alone what the new one stores in another form.
     set(&mut browser, &after, "/size/9em").await;
     let old_view = format!("{ann} views=6 theme=red clicks=2 size=0 removed=kept");
     see(&mut browser, &before, &old_view).await;
     let new_view = format!("{ann} views=7 look=red hits=4 size=9em added=Some(\"new\")");
     see(&mut browser, &after, &new_view).await;
 
-    // Rolled back, and forth again.
+    // Roll back, and forward again.
     drop(after);
     set(&mut browser, &before, "/removed/still").await;
     set(&mut browser, &before, "/click/1").await;
@@ -79,8 +79,7 @@ async fn two_builds_share_sessions_forth_and_back() {
     assert!(!after.log().contains("cannot be read"), "{}", after.log());
 }
 
-/// A cookie under the name of before is another application's: nobody takes it for a session, and
-/// nobody removes it, so a roll-back finds it.
+/// A cookie under the old name is neither used nor removed, so a rollback finds it.
 #[tokio::test]
 async fn a_cookie_under_another_name_is_left_alone() {
     let redis = RedisServer::start();

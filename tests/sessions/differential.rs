@@ -1,4 +1,4 @@
-//! Whatever is called, in whatever order: the store in memory and the one in Redis answer the same.
+//! The store in memory and the one in Redis answer any sequence of calls alike.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::conformance::redis_store;
 const HOUR: Duration = Duration::from_secs(3600);
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const NAMES: &[&str] = &["a", "b", "n", "e:1", "e:2", "old", "older", "@until:n"];
-/// Longer than any integer of Rust's.
+/// Longer than any Rust integer.
 const LONGEST: &str = "99999999999999999999999999999999999999999999999999";
 const OLD_NAMES: &[&[&str]] = &[&[], &["old"], &["older", "old"]];
 
@@ -50,7 +50,6 @@ enum Call {
     },
 }
 
-/// Which token a request has loaded.
 #[derive(Clone, Copy, Debug)]
 enum Knows {
     Now,
@@ -134,7 +133,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// Numbers around the limits of every type, and what is none.
+/// Numbers around the limits of every type, and non-numbers.
 fn value() -> impl Strategy<Value = String> {
     let limits = [
         0,
@@ -169,7 +168,7 @@ fn integer() -> impl Strategy<Value = String> {
     })
 }
 
-/// An old name is not changed by an update that takes it along: no schema says so.
+/// No update changes an old name, because no schema does.
 fn changes() -> impl Strategy<Value = Changes> {
     let range = prop_oneof![
         Just(CounterRange::new(-128, 127)),
@@ -233,12 +232,11 @@ fn expected() -> impl Strategy<Value = Expected> {
     })
 }
 
-/// An answer, in a form that can be compared and shown.
 #[derive(Debug, PartialEq)]
 enum Answer {
     Created(Created),
     Deleted,
-    /// Of what is absent it may be said, too, that it is gone.
+    /// Covers `Gone`: a late update of an absent session may answer either.
     Late,
     Loaded(Option<(Vec<u8>, Readable)>),
     OfAnotherLogin,
@@ -255,7 +253,7 @@ fn readable(fields: &Fields) -> Readable {
         .collect()
 }
 
-/// What is called, with all that must be the same for both stores: ids and digests.
+/// The ids and digests are the same for both stores.
 enum Prepared {
     Create(Record),
     Delete(Delete),
@@ -277,7 +275,7 @@ impl Prepared {
             Self::Load(wanted) => {
                 let loaded = store.load(key, wanted).await.unwrap();
                 Answer::Loaded(loaded.map(|record| {
-                    // More than is wanted does no harm.
+                    // A store may load more than is wanted.
                     let is_wanted = |name: &str| match wanted {
                         Wanted::All => true,
                         Wanted::Fields(names) => names.iter().any(|wanted| *wanted == name),
@@ -298,7 +296,6 @@ impl Prepared {
     }
 }
 
-/// Until when a call may be done: it is late already, or will not be.
 fn not_after(is_late: bool) -> Timestamp {
     if is_late {
         START
@@ -311,10 +308,9 @@ fn is_late(not_after: Timestamp) -> bool {
     not_after == START
 }
 
-/// A session of which both stores are asked the same.
 struct Session {
     key: Key,
-    /// Whose digests are stored, as far as a client knows.
+    /// The token that the client knows.
     token: Token,
     renewed: Vec<Token>,
 }
@@ -411,7 +407,6 @@ impl Session {
         token
     }
 
-    /// What a client knows after an answer.
     fn learn(&mut self, loaded: &Answer) {
         if let Answer::Loaded(Some((packed, _))) = loaded {
             let stored = Metadata::unpack(packed).unwrap().digests;

@@ -1,4 +1,4 @@
-//! README.md and the guide: short, without a dead link, and with figures that were measured.
+//! README.md and the guide: short, without dead links, with measured figures.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,6 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// README.md and the chapters of the guide, with their texts.
 fn documents() -> Vec<(PathBuf, String)> {
     let chapters = fs::read_dir(root().join("src/guide")).unwrap();
     let chapters = chapters.map(|entry| entry.unwrap().path());
@@ -26,7 +25,6 @@ fn documents() -> Vec<(PathBuf, String)> {
     documents
 }
 
-/// What rustdoc and others make of a heading.
 fn anchor(heading: &str) -> String {
     let kept = |letter: &char| letter.is_alphanumeric() || " -_".contains(*letter);
     let heading = heading.to_lowercase();
@@ -37,13 +35,12 @@ fn anchor(heading: &str) -> String {
         .replace(' ', "-")
 }
 
-/// The text without its programs.
+/// The text without its code blocks.
 fn prose(text: &str) -> String {
     let parts = text.split("```").step_by(2);
     parts.collect()
 }
 
-/// Where the links of a text lead.
 fn targets(text: &str) -> Vec<String> {
     let prose = prose(text);
     let inline = prose.split("](").skip(1);
@@ -68,7 +65,7 @@ fn each_document_is_short() {
     }
 }
 
-/// Rustdoc checks those to items and chapters: they begin with `crate` or `macro@crate`.
+/// Rustdoc checks the links to items and chapters (`crate`, `macro@crate`).
 #[test]
 fn each_link_leads_to_a_file() {
     let mut seen = 0;
@@ -87,7 +84,7 @@ fn each_link_leads_to_a_file() {
     assert!(seen > 20, "{seen}");
 }
 
-/// Rustdoc checks that the chapter exists, and nothing of its heading.
+/// Rustdoc checks the chapter, but not its heading.
 #[test]
 fn each_link_to_a_heading_has_one() {
     let documents = documents();
@@ -136,7 +133,7 @@ fn each_chapter_is_in_the_guide_and_in_the_readme() {
     }
 }
 
-/// `benches/run` writes the figures anew; then they must change here, too.
+/// When `benches/run` rewrites the figures, update the guide's comparison.
 #[test]
 fn each_figure_of_the_comparison_was_measured() {
     let measured = fs::read_to_string(root().join("docs/performance.md")).unwrap();
@@ -167,7 +164,6 @@ fn its_line_for_redis_is_read() {
     assert_eq!(store.address(), "127.0.0.1:6379/0");
 }
 
-/// The first words of the README's guarantees, by number.
 fn guarantees() -> Vec<(usize, String)> {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let readme = readme.replace("\n    ", " ").replace("\n   ", " ");
@@ -179,7 +175,7 @@ fn guarantees() -> Vec<(usize, String)> {
     bold.collect()
 }
 
-/// A table in SECURITY.md and the groups of `main.rs` say which tests prove what the README promises.
+/// SECURITY.md's table and the groups of `main.rs` say which tests prove the README's guarantees.
 #[test]
 fn each_guarantee_has_its_tests() {
     let security = fs::read_to_string(root().join("SECURITY.md")).unwrap();

@@ -1,4 +1,4 @@
-//! Encrypted fields: nobody who has only the store reads them, or moves them.
+//! Encrypted fields: with the store alone, nobody reads or moves them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,7 +65,6 @@ fn note(mut visit: Session<Visit>, value: String) {
     visit.note = value;
 }
 
-/// Assigns what is there already.
 #[post("/same")]
 fn same(mut visit: Session<Visit>) {
     visit.token = visit.token.clone();
@@ -110,7 +109,7 @@ fn app(rocket: Rocket<Build>) -> Rocket<Build> {
     rocket.mount("/", routes![strict, strict_on])
 }
 
-/// A key in base64, whose last digit has two bits to spare.
+/// A base64 key; its last digit has two spare bits.
 fn key(letter: char) -> String {
     format!("{}=", letter.to_string().repeat(43))
 }
@@ -123,7 +122,6 @@ async fn server(redis: &RedisServer, keys: &[char]) -> Server {
     Server::launch(app(rocket.configure(figment))).await
 }
 
-/// The stored value of a field of the one session there is.
 fn stored(redis: &RedisServer, field: &str) -> Vec<u8> {
     let [key] = &redis.keys()[..] else {
         panic!("{:?}", redis.keys())
@@ -149,7 +147,7 @@ async fn an_encrypted_field_is_used_like_any_other() {
         assert_eq!(browser.get("/read").await.text(), expected);
         assert_eq!(browser.post("/take", &[]).await.text(), "Some(7)");
         assert_eq!(browser.post("/take", &[]).await.text(), "None");
-        // What is kept goes to a session with another id, for which it is sealed again.
+        // What a login keeps is sealed again for the next session's id.
         browser.post("/login/alice", &[]).await;
         browser.post("/login/bob", &[]).await;
         assert_eq!(browser.get("/read").await.text(), " one {} None ");
@@ -246,7 +244,6 @@ async fn a_value_in_another_place_is_not_read() {
         mallory.get("/read").await.text(),
         "mine mine {\"mail\": \"mine\"} Some(7) "
     );
-    // What is written replaces it.
     alice.post("/token/again", &[]).await;
     assert!(alice.get("/read").await.text().starts_with("again "));
     server.stop().await;
@@ -386,7 +383,7 @@ fn a_launch_needs_keys_that_are_keys_and_tells_none() {
     });
 }
 
-/// Without encrypted fields, no key is asked for, nor any that is there looked at.
+/// Without encrypted fields, a key is neither required nor read.
 #[tokio::test]
 async fn who_encrypts_nothing_needs_no_key() {
     #[session]

@@ -1,4 +1,4 @@
-//! What happens to sessions, as the application, its log and its metrics are told.
+//! What the application, its log and its metrics are told of sessions.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -80,7 +80,6 @@ fn act(mut admin: Session<Admin>) {
     admin.acts += 1;
 }
 
-/// What was told since it was last asked, in words.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<Event>>>);
 
@@ -144,7 +143,6 @@ impl World {
         self.server.browser().on_site("same-origin")
     }
 
-    /// Does this, and expects to be told just that.
     async fn expect(&self, browser: &mut Browser, path: &str, expected: &[&str]) {
         match path {
             "/read" => browser.get(path).await,
@@ -212,7 +210,7 @@ async fn it_is_told_what_was_refused() {
     let before = browser.jar.clone();
     browser.post("/rotate", &[]).await;
     world.told.take();
-    // In time, it is a parallel request.
+    // Soon after, it counts as a parallel request.
     let mut late = world.browser();
     late.jar = before.clone();
     world.expect(&mut late, "/read", &[]).await;
@@ -280,7 +278,6 @@ async fn it_is_told_of_conflicts_and_of_a_store_that_fails() {
     world.expect(&mut browser, "/note/z", &lost).await;
 }
 
-/// Sessions do not depend on it.
 #[tokio::test]
 async fn a_hook_that_panics_does_no_harm() {
     let fairing = Visit::fairing().on_event(|_| panic!("the application's own fault"));

@@ -62,7 +62,7 @@ fn login(mut visit: Session<Visit>, user: String, label: Option<&str>) {
     visit.log_in(user);
 }
 
-/// The password is checked while a test does something else.
+/// Waits, as if to check a password.
 #[post("/slow-login/<user>")]
 async fn slow_login(mut visit: Session<Visit>, user: String, gate: &State<Arc<Gate>>) {
     gate.pass_if(true).await;
@@ -115,7 +115,6 @@ async fn end_others(member: Member, sessions: Sessions<Visit>) -> Result<String,
     Ok(sessions.of(member.clone()).end_others().await?.to_string())
 }
 
-/// Who changes the password is logged out everywhere, and logged in here.
 #[post("/change-password")]
 async fn change_password(member: Member, sessions: Sessions<Visit>) -> Result<(), Error> {
     let user = member.clone();
@@ -227,7 +226,7 @@ async fn a_user_sees_all_devices_and_ends_one() {
     .await;
 }
 
-/// These names, and instants in RFC 3339, are what scripts of a page rely on.
+/// A page's scripts rely on these names, and on instants in RFC 3339.
 #[tokio::test]
 async fn a_list_goes_into_json_as_it_is() {
     on_both(async |server, _| {
@@ -283,7 +282,7 @@ async fn everywhere_is_everywhere_and_here_is_here() {
             assert_eq!(user_of(browser).await, "-");
         }
         assert_eq!(user_of(&here).await, "alice");
-        // At once, what logs in afterwards stays.
+        // A login right afterwards stays.
         let again = logged_in(server, "/login/alice").await;
         assert_eq!(user_of(&again).await, "alice");
         assert_eq!(here.post("/change-password", &[]).await.status, 200);
@@ -309,7 +308,6 @@ async fn who_leaves_is_not_listed_any_more() {
     .await;
 }
 
-/// A login keeps what the visitor did before, with the index as without.
 #[tokio::test]
 async fn a_login_keeps_the_session_and_a_first_one_stores_what_it_wrote() {
     on_both(async |server, _| {
@@ -340,7 +338,7 @@ async fn a_login_that_began_before_the_end_of_all_is_refused() {
             server.browser().post("/end-all/alice", &[]).await;
             gate.release();
             let (slow, response) = slow.await.unwrap();
-            // Who was logged in already assigned the same user, and is out.
+            // After a login, the request assigned the same user; its session has ended.
             let expected = if setup == "/login/alice" { 200 } else { 503 };
             assert_eq!(response.status, expected, "{setup}");
             assert_ne!(user_of(&slow).await, "alice", "{setup}");
@@ -353,7 +351,6 @@ async fn a_login_that_began_before_the_end_of_all_is_refused() {
     .await;
 }
 
-/// Of a hundred logins that are under way, none survives; all that begin afterwards do.
 #[tokio::test]
 async fn of_logins_under_way_none_survives_the_end_of_all() {
     on_both(async |server, gate| {
@@ -411,7 +408,7 @@ async fn of_a_thousand_logins_five_live_and_all_of_them_are_usable() {
                 let mut kept = Vec::new();
                 for _ in 0..32 {
                     let mut browser = Browser::new(server.address());
-                    // One that was pushed out again and again is refused, and says so.
+                    // A login that is pushed out again and again is refused.
                     let status = browser.post("/few/alice", &[]).await.status;
                     assert!([200, 503].contains(&status), "{status}");
                     kept.push(browser);
@@ -438,7 +435,7 @@ async fn one_too_many_is_refused() {
         let mut third = server.browser();
         assert_eq!(third.post("/fewer/alice", &[]).await.status, 409);
         assert!(third.jar.is_empty());
-        // The same session again is not one more.
+        // The same session does not count twice.
         assert_eq!(first.post("/fewer/alice", &[]).await.status, 200);
         first.post("/fewer-logout", &[]).await;
         assert_eq!(third.post("/fewer/alice", &[]).await.status, 200);
@@ -446,7 +443,6 @@ async fn one_too_many_is_refused() {
     .await;
 }
 
-/// Whatever call fails, or is the last of its process: what is left of it cannot be missed.
 #[tokio::test]
 async fn a_crash_between_two_calls_leaves_no_session_that_cannot_be_ended() {
     for verb in [Verb::Create, Verb::Step, Verb::Update, Verb::Delete] {
@@ -478,7 +474,6 @@ async fn a_crash_between_two_calls_leaves_no_session_that_cannot_be_ended() {
     }
 }
 
-/// What is known of a user is lost: the session ends when it would be extended, and not before.
 #[tokio::test]
 async fn a_doomed_session_ends_when_it_is_extended() {
     let clock = Arc::new(ManualClock::new());
@@ -491,7 +486,7 @@ async fn a_doomed_session_ends_when_it_is_extended() {
     let server = Server::launch(rocket.mount("/", routes)).await;
     for path in ["/read", "/note/x"] {
         let mut browser = logged_in(&server, "/login/alice").await;
-        // Doomed, and its record is still there.
+        // Doomed, but its record is still there.
         store.on(Verb::Delete, 1, Fault::Fail(Moment::Before));
         store.on(Verb::Delete, 2, Fault::Fail(Moment::Before));
         store.on(Verb::Delete, 3, Fault::Fail(Moment::Before));
@@ -573,7 +568,7 @@ async fn what_is_known_of_a_user_costs_so_many_commands() {
     assert_eq!(counts("EVALSHA"), (2, 3), "a logout");
 }
 
-/// A store that knows nothing of users.
+/// A store without a user index.
 #[derive(Debug)]
 struct Plain(MemoryStore);
 
@@ -623,7 +618,7 @@ async fn without_an_index_sessions_work_and_say_so_where_they_are_to_be_listed()
         browser.post("/logout", &[]).await;
         assert_eq!(user_of(&browser).await, "-");
     }
-    // A limit that nobody could keep.
+    // Without an index, no limit can be kept.
     let launched = quiet().attach(Few::fairing().store(Plain(MemoryStore::new())));
     let error = launched.ignite().await.unwrap_err();
     assert!(
@@ -632,7 +627,7 @@ async fn without_an_index_sessions_work_and_say_so_where_they_are_to_be_listed()
     );
 }
 
-/// Two requests of one anonymous visitor log in at once: one of them finds the token replaced.
+/// One of two parallel logins finds the token replaced.
 #[tokio::test]
 async fn a_login_that_was_sent_twice_is_listed_once_and_lives() {
     on_both(async |server, gate| {
@@ -690,7 +685,7 @@ fn remember(mut visit: Session<Visit>) {
     visit.remember();
 }
 
-/// A login that was let in and not stored leaves the id in alice's list; the session becomes bob's.
+/// A login that was admitted but not stored leaves the id in alice's list; the session becomes bob's.
 #[tokio::test]
 async fn nobody_lists_or_ends_what_became_another_users() {
     let store = faulty();

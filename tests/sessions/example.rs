@@ -1,5 +1,4 @@
-//! The example `counter`, run as its reader would run it, and driven over real sockets: in memory
-//! and on a real Redis.
+//! The example `counter`, run as a reader would, in memory and on Redis.
 
 use std::net::SocketAddr;
 
@@ -10,7 +9,6 @@ use crate::support::http::{Browser, Connection, Jar, Request, Response};
 use crate::support::program::{Program, built};
 use crate::support::redis::RedisServer;
 
-/// Runs each test once per store.
 macro_rules! on_each_store {
     ($($test:ident)*) => {
         mod in_memory {
@@ -110,14 +108,14 @@ async fn a_login_changes_the_cookie_and_the_old_one_is_dead_at_once(counter: &Pr
     let response = browser.post("/login", &[("user", "Ann")]).await;
     assert_eq!(response.set_cookies().len(), 1, "{response:?}");
     assert_ne!(browser.jar, before.jar);
-    // The public id stays: lists of devices and log files need not follow.
+    // The public id stays, for device lists and logs.
     assert_eq!(session(&mut browser).await["id"], id);
 
     let response = before.get("/session").await;
     assert_eq!(response.json(), nobody());
     let writing = before.get("/count").await;
     assert_eq!(writing.text(), "Number of views 1");
-    // They may be parallel requests of the same browser, so they must leave its new cookie alone.
+    // They may be parallel requests of the same browser: its new cookie must stay.
     for response in [response, writing] {
         assert!(response.set_cookies().is_empty(), "{response:?}");
     }
@@ -239,7 +237,7 @@ async fn the_page_shows_the_count_and_who_is_logged_in(counter: &Program) {
     );
 }
 
-/// Who logs in gets a session: the second one, a session of its own.
+/// The second login gets a session of its own.
 async fn two_parallel_logins_with_one_cookie_both_count(counter: &Program) {
     for _ in 0..10 {
         let mut browser = counter.browser();
@@ -372,13 +370,11 @@ async fn an_item_is_shown_as_text_and_removed_alone(counter: &Program) {
     assert_eq!(removed.status, 303);
     let page = browser.get("/cart").await.text();
     assert!(page.contains("Tea") && !page.contains("script"), "{page}");
-    // A page of the cart is not counted, and the cart is no part of what `/session` says.
     let session = session(&mut browser).await;
     assert_eq!(session.as_object().unwrap().len(), 5);
     assert_eq!(session["views"], json!(0));
 }
 
-/// Asks so many times for `/count` over one connection.
 async fn view(address: SocketAddr, jar: &Jar, times: usize) -> usize {
     let mut connection = Connection::open(address).await.unwrap();
     let request = Request::get("/count").cookies(jar);
@@ -412,7 +408,6 @@ async fn session(browser: &mut Browser) -> Value {
     response.json()
 }
 
-/// What `/session` says to somebody without a session.
 fn nobody() -> Value {
     json!({ "views": 0, "user": null, "id": null, "created_at": null, "expires_at": null })
 }
@@ -423,7 +418,6 @@ fn assert_redirect(response: &Response) {
     assert_eq!(response.header("Location"), Some("/"));
 }
 
-/// Starts the example.
 fn start(redis: Option<&RedisServer>) -> Program {
     Program::start(&built("counter"), redis)
 }

@@ -1,4 +1,4 @@
-//! Commits that fail, one call at a time: what the browser is told, and what is stored of them.
+//! Commits that fail at each call: what the browser is told, and what is stored.
 
 use std::sync::Arc;
 
@@ -89,7 +89,6 @@ fn rocket(store: &Arc<FaultyStore>) -> Rocket<Build> {
     quiet().attach(fairing).mount("/", routes)
 }
 
-/// A browser that has a session with a note.
 async fn with_note(server: &Server) -> Browser {
     let mut browser = server.browser();
     browser.post("/note", &[]).await;
@@ -262,7 +261,6 @@ fn note_and_panic(mut first: Session<Visit>, _second: Session<Visit>) {
     panic!("as asked");
 }
 
-/// It looks as if nothing had happened.
 #[catch(500)]
 fn soothe() -> (Status, &'static str) {
     (Status::Ok, "all is well")

@@ -1,4 +1,4 @@
-//! What a store does wrong at the worst moment, forced: its answer is lost, or others come between.
+//! Store faults at the worst moment: a lost answer, or other requests in between.
 
 use std::sync::Arc;
 

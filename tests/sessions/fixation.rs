@@ -1,5 +1,5 @@
-//! Session fixation, end to end: an attacker plants the cookie of an anonymous session, knows the token of
-//! its forms, and has requests under way while the victim logs in (CVE-2022-25896, OWASP ASVS 7.2.4).
+//! Session fixation (CVE-2022-25896, OWASP ASVS 7.2.4): an attacker plants an anonymous session's cookie,
+//! knows its CSRF token, and has requests under way while the victim logs in.
 
 use std::sync::Arc;
 
@@ -44,12 +44,12 @@ fn app(rocket: Rocket<Build>) -> Rocket<Build> {
     rocket.mount("/", routes![form, note, read, login])
 }
 
-/// As a page of the application sends it.
+/// As the application's own page sends it.
 fn own(path: &str) -> Request {
     Request::post(path, &[]).header("Sec-Fetch-Site", "same-origin")
 }
 
-/// As an old browser sends it, or a script: with a token, and nothing else.
+/// As an old browser or a script sends it.
 fn with_token(path: &str, token: &str) -> Request {
     Request::post(path, &[]).header("X-CSRF-Token", token)
 }
@@ -74,7 +74,7 @@ async fn a_planted_session_is_of_no_use_after_the_login() {
         );
         let mut victim = attacker.clone();
 
-        // Requests of the attacker's, which have the session and wait.
+        // The attacker's requests have the session and wait.
         let (mut writer, mut reader) = (attacker.clone(), attacker.clone());
         let slow = with_token("/note/late?wait=true", &token);
         let writing = tokio::spawn(async move { writer.send(slow).await });
@@ -90,13 +90,12 @@ async fn a_planted_session_is_of_no_use_after_the_login() {
         assert!(written.set_cookies().is_empty() && seen.set_cookies().is_empty());
         assert_eq!(seen.text(), "- x");
 
-        // Nothing of it arrived, and the copy opens nothing.
         assert_eq!(victim.get("/read").await.text(), "alice x");
         let read = attacker.get("/read").await;
         assert_eq!((read.text().as_str(), read.set_cookies().len()), ("- ", 0));
         let refused = attacker.send(with_token("/note/evil", &token)).await;
         assert_eq!((refused.status, refused.set_cookies().len()), (403, 0));
-        // The token that the attacker knew is dead for the victim's browser too.
+        // The attacker's CSRF token is dead in the victim's browser too.
         let forged = victim.send(with_token("/note/evil", &token)).await;
         assert_eq!(forged.status, 403);
         let fresh = token_of(&mut victim).await;

@@ -60,7 +60,6 @@ fn optional(visit: Option<Session<Visit>>) -> String {
     visit.map_or("down".into(), |visit| visit.views.to_string())
 }
 
-/// Asks for its session several times at once.
 struct AtOnce(u64);
 
 #[rocket::async_trait]
@@ -177,7 +176,7 @@ async fn guards_at_once_read_the_session_once() {
     let mut browser = server.browser();
     browser.get("/view").await;
     let before = store.calls().len();
-    // Both guards are there before the store answers.
+    // All guards ask before the store answers.
     let pause = store.pause(Verb::Load, 1, Moment::Before);
     let request = tokio::spawn(async move { browser.get("/at-once").await.text() });
     pause.reached().await;

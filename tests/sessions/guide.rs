@@ -1,5 +1,4 @@
-//! What `docs/operations.md` says is so: its configurations are read, Redis takes its settings, its lines
-//! are logged, its sizes are measured.
+//! Checks `docs/operations.md`: its configurations, Redis settings, log lines and sizes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +25,6 @@ fn guide() -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// What stands in the guide in blocks of this kind.
 fn blocks(kind: &str) -> Vec<String> {
     let (guide, fence) = (guide(), format!("```{kind}\n"));
     let parts = guide.split(&fence).skip(1);
@@ -60,7 +58,7 @@ fn each_configuration_is_read() {
     assert!(read >= 3, "{blocks:#?}");
 }
 
-/// A file of Redis or of a sentinel: its settings, one a line.
+/// The settings of a Redis or sentinel file in the guide.
 fn settings(file: &str) -> Vec<Vec<String>> {
     let blocks = blocks("text");
     let block = blocks
@@ -89,7 +87,7 @@ fn redis_takes_each_setting() {
             };
             let known: BTreeMap<String, String> = redis.command(&["CONFIG", "GET", name]);
             assert!(known.contains_key(name), "{setting:?}");
-            // How many there may be, the system says; and a node is one from its start.
+            // The system limits `maxclients`, and `cluster-enabled` is fixed at the start.
             if !["maxclients", "cluster-enabled"].contains(&name.as_str()) {
                 let _: String = redis.command(&["CONFIG", "SET", name, value]);
             }
@@ -118,8 +116,7 @@ fn sentinels_take_each_setting() {
     }
 }
 
-/// The application with its sessions where these keys say, and a browser in which somebody has seen a page
-/// if that was possible.
+/// A server with these database keys, and a browser that has tried to see a page.
 async fn site(keys: &[(&str, String)]) -> (Server, Browser) {
     let mut figment = crate::app::rocket().figment().clone();
     for (key, value) in keys {
@@ -138,7 +135,7 @@ fn url(url: String) -> [(&'static str, String); 1] {
     [("url", format!("{url:?}"))]
 }
 
-/// Sees that a request that stores something is answered 503, on a Redis to which something happened.
+/// A change is answered 503 after `happens`.
 async fn fails_on(redis: RedisServer, happens: impl FnOnce(&RedisServer)) {
     let (_server, mut browser) = site(&url(redis.url())).await;
     happens(&redis);
@@ -152,14 +149,13 @@ fn set(name: &str, value: &str) -> impl FnOnce(&RedisServer) {
     }
 }
 
-/// Brings about every fault of the runbooks.
 async fn all_faults() {
     let start = RedisServer::start;
     let mut redis = start();
     let (_server, mut browser) = site(&url(redis.url())).await;
     redis.stop();
     assert_eq!(browser.get("/view").await.status, 503);
-    // And a launch without it.
+    // And a launch without the server.
     site(&url(redis.url())).await;
 
     fails_on(start(), RedisServer::pause).await;
@@ -180,7 +176,7 @@ async fn all_faults() {
     let redis = start();
     let _: String = redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     site(&url(redis.url())).await;
-    // Sooner or later, a session is another node's.
+    // Some of these sessions belong to other nodes.
     let cluster = Cluster::start();
     let (server, _) = site(&url(cluster.node(0).url())).await;
     for _ in 0..20 {
@@ -200,7 +196,7 @@ async fn all_faults() {
             node.attempt::<()>(&["GET", "key"]).err()
         });
         assert_eq!(browser.get("/view").await.status, 503);
-        // And one that never knew it otherwise.
+        // And a launch in that state.
         site(&keys).await;
     }
 
@@ -209,7 +205,7 @@ async fn all_faults() {
         let urls = ("sentinel.urls", format!("{:?}", sentinels.urls()));
         [("sentinel.master", format!("{master:?}")), urls]
     };
-    // Otherwise the request is over before the sentinels are given up.
+    // Otherwise the request ends before the sentinels are given up.
     let [master, urls] = keys("nobody");
     site(&[master, urls, ("connect_timeout", "\"100ms\"".into())]).await;
     let (_server, mut browser) = site(&keys(MASTER)).await;
@@ -254,7 +250,6 @@ fn each_line_of_the_runbooks_is_logged() {
     });
 }
 
-/// Whatever the guide calls a metric, or a label of one, is one.
 #[test]
 fn its_metrics_exist() {
     let source = include_str!("../../session-core/src/event.rs");
@@ -278,7 +273,6 @@ fn its_metrics_exist() {
     }
 }
 
-/// Who is logged in, and no more.
 #[session(cookie = "login", max_size = "4KiB")]
 struct Login {
     #[session(counter)]
@@ -331,7 +325,7 @@ fn three_types() -> Rocket<Build> {
     rocket.attach(Shop::fairing()).mount("/", routes![fill])
 }
 
-/// How many bytes Redis takes for each more session like that of a type, and for what it knows of the user.
+/// The bytes that Redis needs for one more session of the type, and for its user.
 fn growth(redis: &RedisServer, name: &str) -> [i64; 3] {
     const COPIES: i64 = 50_000;
     // Keys of the same length, with the same time to live.
@@ -368,7 +362,7 @@ async fn a_session_takes_as_much_memory_as_it_says() {
     ];
     let mut measured = Vec::new();
     for (name, words) in rows {
-        // Each in an empty server, whose tables are as large each time.
+        // An empty server each time, so that its tables have the same size.
         let redis = RedisServer::start();
         let rocket = configured(three_types(), "databases.sessions.url", &redis.url());
         let server = Server::launch(rocket).await;
@@ -392,7 +386,7 @@ async fn a_session_takes_as_much_memory_as_it_says() {
     }
 }
 
-/// How many connections clients have, without the test's own.
+/// Without the test's own connection.
 fn connections(redis: &RedisServer) -> usize {
     let clients: String = redis.command(&["CLIENT", "LIST", "TYPE", "normal"]);
     clients.lines().count() - 1

@@ -1,5 +1,4 @@
-//! Who is logged in changes: by a guard, by several, in a transaction, and with types that encode in
-//! another way each time. On both stores.
+//! Changes of the user: by guards, in a transaction, and with types whose encoding varies. On both stores.
 
 use std::collections::HashSet;
 
@@ -10,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use crate::support::http::Server;
 use crate::support::own::on_all_stores;
 
-/// Its roles encode in another order in each process, and in each value.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 struct User {
     name: String,
@@ -92,7 +90,7 @@ fn leave(mut visit: Session<Visit>) {
     visit.user = None;
 }
 
-/// A guard of another kind, which logs in and is gone before the handler begins.
+/// A guard that logs in and is dropped before the handler begins.
 struct Switched;
 
 #[rocket::async_trait]
@@ -113,7 +111,7 @@ impl<'r> rocket::request::FromRequest<'r> for Switched {
 
 #[post("/switched")]
 fn switched(mut visit: Session<Visit>, _bob: Switched) {
-    // Borrowed mutably, and not changed: it began before the other guard, and sees alice.
+    // Unchanged although borrowed mutably: this guard began before the other, and sees alice.
     let _borrowed: &mut Visit = &mut visit;
 }
 
@@ -143,7 +141,6 @@ async fn save_as(mut visit: Session<Visit>, name: &str) -> Result<String, Error>
     Ok(show(&visit))
 }
 
-/// Reads and writes on, after it assigned another user.
 #[post("/assign-and-go-on")]
 fn assign_and_go_on(mut visit: Session<Visit>) -> String {
     visit.user = Some(user("bob"));
@@ -153,7 +150,7 @@ fn assign_and_go_on(mut visit: Session<Visit>) -> String {
     format!("{shown}, then {}", show(&visit))
 }
 
-/// Both guards write before the switch; what they wrote is this request's.
+/// What both guards write before the switch is this request's.
 #[post("/write-then-switch")]
 fn write_then_switch(mut first: Session<Visit>, mut second: Session<Visit>) {
     first.note = "of this request".into();
@@ -181,7 +178,7 @@ fn build(rocket: Rocket<Build>) -> Rocket<Build> {
     rocket.attach(Visit::fairing()).mount("/", routes)
 }
 
-/// What alice leaves, which is nobody else's but for the theme.
+/// Alice's data: only the theme passes to another user.
 async fn alices(server: &Server) -> crate::support::http::Browser {
     let mut browser = server.browser();
     browser.post("/login/alice", &[]).await;
@@ -189,7 +186,7 @@ async fn alices(server: &Server) -> crate::support::http::Browser {
     browser
 }
 
-/// After a request that makes bob of alice: he has a session of his own, and her token opens nothing.
+/// `path` turns alice into bob: he has a new session, and her token opens nothing.
 async fn is_bobs(server: &Server, path: &str, expected: &str) {
     let mut browser = alices(server).await;
     let mut alice = browser.clone();
@@ -290,8 +287,7 @@ async fn whoever_comes_after_a_leave_finds_nothing_of_the_one_who_left() {
     .await;
 }
 
-/// A set iterates in another order in each value, so the identity encodes to other bytes. Nobody
-/// changed who is logged in.
+/// A set iterates in another order in each value, so the same identity encodes to other bytes.
 #[tokio::test]
 async fn an_identity_that_encodes_differently_each_time_is_the_same() {
     on_all_stores(build, async |server| {
@@ -328,7 +324,6 @@ async fn the_same_user_who_logs_in_again_gets_new_tokens_and_keeps_the_session()
     .await;
 }
 
-/// An older build stored the identity in another form, which this one reads.
 #[tokio::test]
 async fn an_identity_that_an_older_build_stored_is_the_same() {
     use crate::support::own::{configured, quiet};

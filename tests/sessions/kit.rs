@@ -1,5 +1,4 @@
-//! The kit for applications' tests, with an async client; the documentation of `testing` has the
-//! blocking one.
+//! The test kit with an async client; the documentation of `testing` shows the blocking one.
 
 use std::time::Duration;
 
@@ -50,7 +49,7 @@ async fn what_is_seeded_is_there_until_its_own_deadline_and_what_is_left_is_read
     assert_eq!(visit.views, 1);
 }
 
-/// As processes with one store do. Rocket's tracked client is one browser, so a test of two has two.
+/// Like processes that share a store. Each tracked client is one browser.
 #[tokio::test]
 async fn rockets_with_one_kit_share_its_sessions() {
     let kit = TestKit::new();

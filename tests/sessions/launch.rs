@@ -141,7 +141,7 @@ async fn a_database_that_is_attached_later_fails() {
     ));
 }
 
-/// Sessions take none of them: they have a connection of their own.
+/// Sessions use a connection of their own.
 #[tokio::test]
 async fn a_pool_of_one_connection_is_enough() {
     let redis = RedisServer::start();

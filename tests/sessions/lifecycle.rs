@@ -139,7 +139,7 @@ async fn times_are_told() {
         assert_eq!(browser.get("/times").await.text(), times(true, 0, 0, idle));
         browser.get("/view").await;
         assert_eq!(browser.get("/times").await.text(), times(false, 0, 0, idle));
-        // Not yet worth a touch, so neither what is seen nor what expires moves.
+        // Too early for a touch: neither time moves.
         app.clock.advance(2 * MINUTE);
         assert_eq!(browser.get("/times").await.text(), times(false, 0, 0, idle));
         app.clock.advance(MINUTE);
@@ -259,7 +259,7 @@ async fn what_a_failed_request_changed_is_dropped() {
         }
         let read = browser.get("/read").await.text();
         assert_eq!(read, "views=0 user=- theme=Light note=kept");
-        // Neither of these is a server error.
+        // Neither is a server error, so both commit.
         for (how, status) in [("unprocessable", 422), ("absent", 404)] {
             browser.get("/note/kept").await;
             let response = browser.post(&format!("/fail/{how}/nothing"), &[]).await;
@@ -306,7 +306,7 @@ async fn several_guards_of_one_request_merge() {
         assert_eq!(browser.get("/two").await.text(), "10 ");
         let read = browser.get("/read").await.text();
         assert_eq!(read, "views=11 user=- theme=Dark note=first");
-        // A guard of a route that forwards hands over what it changed, like any other.
+        // A route that forwards hands over its guard's changes.
         assert_eq!(browser.get("/forwarded").await.text(), "11");
         assert_eq!(browser.get("/teapot").await.text(), "11");
     })
@@ -371,11 +371,9 @@ async fn a_login_changes_the_token_and_the_old_one_is_anonymous_at_once() {
                 .contains("views=1 user=alice")
         );
         assert_eq!(browser.get("/id").await.text(), id);
-        // The old token neither reads nor writes, and while a parallel request could have it, it
-        // sets no cookie over the new one.
+        // The old token neither reads nor writes; while a parallel request could have it, it sets no cookie.
         assert!(planted.get("/read").await.text().contains("views=0 user=-"));
         assert!(planted.get("/view").await.set_cookies().is_empty());
-        // Nor does its logout pass for done.
         let logout = planted.post("/logout", &[]).await;
         assert_eq!((logout.status, logout.set_cookies().len()), (503, 0));
         assert!(
@@ -385,7 +383,7 @@ async fn a_login_changes_the_token_and_the_old_one_is_anonymous_at_once() {
                 .text()
                 .contains("views=1 user=alice")
         );
-        // Later it is as good as none: free to begin a session of its own.
+        // Later it counts as no token, and may begin a new session.
         app.clock.advance(MINUTE);
         assert!(planted.get("/read").await.text().contains("views=0 user=-"));
         assert_eq!(planted.get("/view").await.set_cookies().len(), 1);

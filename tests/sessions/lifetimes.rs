@@ -24,7 +24,7 @@ fn view(mut visit: Session<Visit>) -> String {
     visit.views.to_string()
 }
 
-/// Gives the session an idle time in milliseconds, or for ever.
+/// `None`: for ever.
 #[post("/live?<millis>")]
 fn live(mut visit: Session<Visit>, millis: Option<u64>) {
     let idle = millis.map_or(Duration::MAX, Duration::from_millis);
@@ -43,7 +43,6 @@ fn end(visit: Session<Visit>) -> String {
     visit.expires_at().timestamp_millis().to_string()
 }
 
-/// Runs a test on both stores, with a clock that it moves.
 async fn on_both(test: impl AsyncFn(crate::support::http::Browser, &ManualClock)) {
     let clock = Arc::new(ManualClock::new());
     let fairing = || Visit::fairing().clock(Arc::clone(&clock));

@@ -1,4 +1,4 @@
-//! What an operator reads in the log, and what nobody must.
+//! What an operator reads in the log, and what must never be there.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ fn of_profile(profile: &str) -> Rocket<Build> {
     rocket::custom(figment.select(profile))
 }
 
-/// With Rocket's own logger, at its own level: what it prints.
+/// What Rocket's own logger prints at its own level.
 #[test]
 fn a_launch_in_release_says_where_sessions_are_and_how_long_they_live() {
     let said = alone(async || {
@@ -137,7 +137,7 @@ fn a_server_that_is_not_fit_for_sessions_is_warned_of_or_stops_the_launch() {
                 "`allkeys-lru`",
                 Level::Warn,
             ),
-            // It answers nothing that could be believed.
+            // Its answers cannot be trusted.
             (
                 server("REPLICAOF 127.0.0.1 1"),
                 "it is a replica",
@@ -178,7 +178,7 @@ fn a_launch_that_fails_names_the_key_to_mend() {
         let log = Log::keep();
         let long = configured(quiet(), "sessions.visit.timeout", "500000000000years");
         let failed = Client::untracked(long.attach(Visit::fairing())).await;
-        // An error that nobody looks at panics.
+        // A launch error that nobody inspects panics.
         assert!(failed.is_err_and(|error| error.kind().to_string().contains("fairing")));
         let lines = log.with("`sessions.visit.timeout`");
         assert_eq!(lines.len(), 1, "{:#?}", log.lines());
@@ -280,13 +280,12 @@ fn no_line_at_any_level_tells_a_secret() {
                 _ => browser.post(path, &[]).await,
             };
             secrets.jar(&browser.jar);
-            // At first as a parallel request might come, then as a thief's.
+            // First like a parallel request, then like a thief's.
             old.get("/read").await;
             clock.advance(MINUTE);
             old.get("/view").await;
             secrets.jar(&old.jar);
         }
-        // What cannot be read, what is no session, and what is down.
         let junk = "{\"opensesame\":";
         for key in redis.keys() {
             let _: i64 = redis.command(&["HSET", &key, "note", junk, "views", junk]);
@@ -362,7 +361,7 @@ fn overwrite(mut first: Session<Visit>, mut second: Session<Visit>) {
     second.note = "two".into();
 }
 
-/// The second begins when the first is done: it saw what it overwrites.
+/// The second assignment follows a `save`, so it knows what it overwrites.
 #[get("/replace")]
 async fn replace(mut first: Session<Visit>) {
     first.note = "first".into();

@@ -1,5 +1,5 @@
-//! What an application and its visitors see of sessions, grouped by the guarantee of the README that each file
-//! proves. SECURITY.md has the same as a table.
+//! What an application and its visitors see of sessions, grouped by the README's guarantees; SECURITY.md has
+//! the same table.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "Rocket hands guards over by value"

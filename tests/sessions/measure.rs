@@ -1,5 +1,4 @@
-//! What a commit costs in Redis, beside the least that a guarded write can cost, in one run. It asserts
-//! sizes, not times:
+//! What a commit costs in Redis, beside a minimal guarded write. It asserts sizes, not times:
 //!
 //! ```sh
 //! cargo test --release --all-features --test sessions measure -- --ignored --nocapture
@@ -22,7 +21,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const CALLS: usize = 1000;
 const ROUNDS: usize = 21;
 
-/// Checks what a session of somebody's own making must check, counts, and extends.
+/// The least that a hand-made session must do: check, extend and count.
 const MINIMAL: &str = "if redis.call('HGET', KEYS[1], '@') ~= ARGV[1] then return 0 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return redis.call('HINCRBY', KEYS[1], 'views', 1)";
@@ -38,7 +37,7 @@ fn change(name: &str, by: usize) -> Change {
     }
 }
 
-/// The server's own time for each EVALSHA since the last time, in microseconds.
+/// The server's time per EVALSHA since the last call.
 fn microseconds(redis: &RedisServer) -> f64 {
     let info: String = redis.command(&["INFO", "commandstats"]);
     let line = info
@@ -50,7 +49,7 @@ fn microseconds(redis: &RedisServer) -> f64 {
     text.split(',').next().unwrap().parse().unwrap()
 }
 
-/// How many bytes the server has read since the last time its statistics began.
+/// The bytes that the server has read since `CONFIG RESETSTAT`.
 fn received(redis: &RedisServer) -> usize {
     let info: String = redis.command(&["INFO", "stats"]);
     let line = info
@@ -59,7 +58,7 @@ fn received(redis: &RedisServer) -> usize {
     line.unwrap().trim().parse().unwrap()
 }
 
-/// Calls the minimal script as often as the store's update, in one pipeline.
+/// Calls the minimal script as often as the update, in one pipeline.
 async fn least_of(connection: &mut Connection, script: &str, key: &str, guard: &[u8]) {
     let mut pipe = redis::pipe();
     for _ in 0..CALLS {
@@ -114,8 +113,7 @@ async fn a_commit_beside_a_minimal_guarded_script() {
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             let _: String = redis.command(&["CONFIG", "RESETSTAT"]);
-            // All at once, as under load: a server that waits between two commands measures how it
-            // wakes up.
+            // All at once: a server that idles between commands measures how it wakes up.
             let sent = join_all(updates.iter().map(|update| store.update(key, update))).await;
             assert!(sent.iter().all(|sent| matches!(sent, Ok(Updated::Done(_)))));
             let bytes = received(&redis);

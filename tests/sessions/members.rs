@@ -1,4 +1,4 @@
-//! Guards from the declaration: whom they admit, and what becomes of the others.
+//! Declared guards: whom they admit, and what the others get.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,7 +46,7 @@ fn is_admin(visit: &Visit) -> bool {
     visit.admin
 }
 
-/// The staff list of the application, which may be out of reach.
+/// The application's staff list; unmanaged, it is out of reach.
 struct StaffList(AtomicUsize);
 
 async fn in_staff_list(visit: &Visit, request: &Request<'_>) -> Result<bool, Status> {
@@ -83,7 +83,7 @@ fn logout(member: Member) -> String {
     name
 }
 
-/// The guard still knows who asked, after it has logged them out.
+/// The guard still knows the user after logging them out.
 #[post("/leave")]
 fn leave(mut member: Member) -> String {
     member.session_mut().destroy();
@@ -193,7 +193,7 @@ fn calls(list: &State<StaffList>) -> String {
 async fn a_member_is_whoever_is_logged_in() {
     on_all_stores(app, async |server| {
         let mut browser = server.browser();
-        // The next route, as Rocket's guards do; and the right status where there is none.
+        // Forwards to the next route; without one, the status is right.
         assert_eq!(browser.get("/home").await.text(), "please log in");
         assert_eq!(browser.get("/alone").await.text(), "caught 401");
         assert_eq!(browser.post("/note/x", &[]).await.status, 401);
@@ -222,7 +222,6 @@ async fn a_predicate_decides() {
         assert_eq!(alice.get("/admin").await.text(), "caught 403");
         assert_eq!(bob.get("/admin").await.text(), "Some(\"bob\") !");
         assert_eq!(bob.get("/admin").await.text(), "Some(\"bob\") !!");
-        // One that asks somebody else, and two guards in one route.
         assert_eq!(alice.get("/staff").await.text(), "alice false");
         assert_eq!(bob.get("/staff").await.text(), "caught 404");
         assert_eq!(bob.get("/calls").await.text(), "2");
@@ -318,7 +317,7 @@ async fn a_denial_is_told_apart_from_a_failure() {
     assert_eq!(browser.get("/api/result").await.text(), "denied");
     assert_eq!(browser.get("/api/passed-on").await.text(), "caught 401");
     for path in ["/api", "/api/result", "/api/passed-on"] {
-        // With a token, so that there is something to load.
+        // A token, so there is something to load.
         browser.jar.set("api", &"A".repeat(64));
         store.on(Verb::Load, 1, REFUSED);
         assert_eq!(browser.get(path).await.text(), "caught 503", "{path}");
@@ -340,7 +339,6 @@ fn a_guard_shows_no_data() {
     shows::<Admin>();
 }
 
-/// A guard of the application's that logs the visitor out.
 struct LogsOut;
 
 #[rocket::async_trait]
@@ -360,7 +358,7 @@ fn left(_gone: LogsOut, recent: Option<Recent>, member: Option<Member>) -> Strin
     format!("{} {}", recent.is_some(), member.is_some())
 }
 
-/// Whose redirect is not the guard's.
+/// The route's own redirect, not the guard's.
 #[get("/elsewhere")]
 fn elsewhere(recent: Option<Recent>) -> Redirect {
     match recent {

@@ -1,4 +1,4 @@
-//! The store in memory is bounded: what is over makes room, then what matters least.
+//! The store in memory is bounded: expired sessions make room first, then the least important.
 
 use std::sync::Arc;
 use std::time::Duration;

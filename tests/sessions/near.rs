@@ -1,5 +1,5 @@
-//! The near cache: which requests read a copy, what a process sees at once, and how long another one
-//! may see what was.
+//! The near cache: which requests read a copy, what a process sees at once, and how long another process may
+//! see old data.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,12 +22,11 @@ use crate::support::own::configured;
 use crate::support::proxy::Proxy;
 use crate::support::redis::{Monitor, RedisServer};
 
-/// Long enough that nothing but an invalidation makes a copy go.
+/// So long that only an invalidation removes a copy.
 const LONG: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const COUNTER: Counter = Counter::new(CounterRange::new(0, i64::MAX));
 
-/// An application with a near cache.
 fn near(redis: &RedisServer, within: &str) -> Rocket<Build> {
     let rocket = configured(
         rocket().attach(Visit::fairing()),
@@ -43,7 +42,6 @@ async fn reloaded(mut visit: Session<Visit>) -> Result<String, Error> {
     Ok(visit.views.to_string())
 }
 
-/// How many loads the server got.
 fn loads(monitor: &Monitor<'_>) -> usize {
     let commands = monitor.take();
     commands
@@ -58,7 +56,7 @@ mod conforming {
     static SERVER: std::sync::LazyLock<RedisServer> = std::sync::LazyLock::new(RedisServer::start);
 
     async fn near_under_test() -> StoreUnderTest {
-        // No longer than the clauses wait: whether a session is over, the engine sees in its metadata.
+        // No longer than the clauses wait: a copy does not expire with its session.
         let store = SERVER.near_store(SERVER.port(), Duration::from_millis(200));
         store.ping().await.unwrap();
         StoreUnderTest::new(NearFirst::new(store))
@@ -108,7 +106,7 @@ async fn only_get_and_head_read_a_copy() {
     );
 }
 
-/// A replaced token, a session that ended: what a copy does not show alive, the server must say.
+/// If a copy does not show a live session, the server is asked.
 #[tokio::test]
 async fn only_that_a_session_lives_is_believed() {
     let redis = RedisServer::start();
@@ -125,12 +123,12 @@ async fn only_that_a_session_lives_is_believed() {
     browser.go_to(elsewhere.address());
     browser.post("/rotate", &[]).await;
     browser.go_to(server.address());
-    // The copy has another token, whether it is forgotten by now or not.
+    // The copy, if it is still there, has the old token.
     assert_eq!(
         browser.get("/read").await.text(),
         "views=0 user=alice theme=Light note="
     );
-    // What a POST does, it does to the session as it is.
+    // A POST acts on the stored session.
     browser.go_to(elsewhere.address());
     let jar = browser.jar.clone();
     browser.post("/logout", &[]).await;
@@ -144,7 +142,7 @@ async fn only_that_a_session_lives_is_believed() {
     );
 }
 
-/// The process has not heard of a logout, since its link is frozen: it shows the page, and no more.
+/// Its link is frozen, so the process has not heard of a logout: it shows the page, and no more.
 #[tokio::test]
 async fn what_a_get_does_to_a_copy_brings_no_session_back() {
     let redis = RedisServer::start();
@@ -163,7 +161,7 @@ async fn what_a_get_does_to_a_copy_brings_no_session_back() {
     assert_eq!(other.post("/logout", &[]).await.status, 303);
     assert!(redis.keys().is_empty());
     assert_eq!(browser.get("/read").await.text(), alice);
-    // The update arrives, and nobody hears that it was refused.
+    // The update arrives; its refusal does not.
     let jar = browser.jar.clone();
     assert_eq!(browser.get("/view").await.status, 503);
     assert!(redis.keys().is_empty());
@@ -174,7 +172,7 @@ async fn what_a_get_does_to_a_copy_brings_no_session_back() {
     assert!(redis.keys().is_empty());
 }
 
-/// Which of two cookies counts depends on which session still lives, and copies may lag behind that.
+/// Which of two cookies counts depends on which session lives, and a copy may be old.
 #[tokio::test]
 async fn of_two_cookies_no_copy_decides() {
     let redis = RedisServer::start();
@@ -192,7 +190,6 @@ async fn of_two_cookies_no_copy_decides() {
     assert_eq!(loads(&monitor), 2);
 }
 
-/// One session in a store, with a counter.
 struct Counted {
     key: Key,
     token: Token,
@@ -249,7 +246,7 @@ fn views(fields: &Fields) -> u64 {
     views.map_or(0, |views| views.unwrap().parse().unwrap())
 }
 
-/// Ten thousand times: who has the answer of a write reads nothing older, and nobody reads backwards.
+/// After the answer to a write, nobody reads anything older, and nobody reads backwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_a_process_stored_it_reads_at_once() {
     const WRITES: u64 = 10_000;
@@ -294,7 +291,7 @@ async fn what_a_process_stored_it_reads_at_once() {
     assert!(copies.load(Ordering::SeqCst) > 100, "{copies:?}");
 }
 
-/// A write whose caller has gone is on its way: until it can land no more, nothing is a copy.
+/// Until an abandoned write can no longer land, no copy is read.
 #[tokio::test]
 async fn nothing_is_a_copy_beside_a_write_that_nobody_waits_for() {
     let redis = RedisServer::start();
@@ -302,7 +299,7 @@ async fn nothing_is_a_copy_beside_a_write_that_nobody_waits_for() {
     let timeout = Duration::from_millis(300);
     let store = redis.near_store(proxy.port(), LONG).timeout(timeout);
     let session = Counted::new(&store).await;
-    // The server knows the script then, so that one message is a write.
+    // Loads the script, so that a write is one message.
     session.add(&store).await;
     session.load(&store).await;
     assert_eq!(session.near(&store), Some(1));
@@ -317,7 +314,7 @@ async fn nothing_is_a_copy_beside_a_write_that_nobody_waits_for() {
     assert_eq!(session.near(&store), None);
     loop {
         session.load(&store).await;
-        // A load takes less than half of the time, unless this machine is very busy.
+        // Until then, a load leaves no copy.
         match session.near(&store) {
             None => assert!(Instant::now() < until + LONG),
             Some(views) => {
@@ -329,19 +326,16 @@ async fn nothing_is_a_copy_beside_a_write_that_nobody_waits_for() {
     }
 }
 
-/// What becomes of the link between a process and the server.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     None,
-    /// What the process sends arrives no more.
+    /// What the process sends no longer arrives.
     Held,
-    /// What the server sends arrives no more, though the connection stands.
+    /// What the server sends no longer arrives, though the connection stands.
     Frozen,
-    /// The connection is closed.
     Cut,
 }
 
-/// Another process writes, and this one's link fails at the same moment: how long does it read what was?
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn another_process_reads_what_was_for_a_moment_and_never_longer_than_it_may() {
     const WITHIN: Duration = Duration::from_millis(400);
@@ -363,17 +357,17 @@ async fn another_process_reads_what_was_for_a_moment_and_never_longer_than_it_ma
                 Fault::Frozen => proxy.swallow(),
                 Fault::Cut => proxy.cut(),
             }
-            // From when it may have been done on.
+            // The write may be done from here on.
             let began = Instant::now();
             let written = session.add(&writer).await;
             let mut last = Duration::ZERO;
-            // After that long, even one that never hears of it must have noticed.
+            // By then, even a process that hears nothing must have noticed.
             while began.elapsed() < WITHIN * 2 {
                 let before = began.elapsed();
                 match session.near(&reader) {
                     Some(views) if views < written => last = before,
                     _ if matches!(fault, Fault::None) => break,
-                    // A reader was asked to go to the server in good time; the others go on.
+                    // One read is sent to the server in good time; the others go on.
                     _ => {}
                 }
                 tokio::task::yield_now().await;
@@ -389,7 +383,6 @@ async fn another_process_reads_what_was_for_a_moment_and_never_longer_than_it_ma
     }
 }
 
-/// A server that stands still vouches for nothing; nor does one that has gone.
 #[tokio::test]
 async fn a_server_that_does_not_answer_vouches_for_nothing() {
     const WITHIN: Duration = Duration::from_millis(300);
@@ -417,7 +410,7 @@ async fn a_server_that_does_not_answer_vouches_for_nothing() {
     }
     session.load(&reader).await;
     assert_eq!(session.near(&reader), Some(0));
-    // It comes back with what it has saved; nothing of before counts.
+    // It restarts from its dump; no earlier copy counts.
     let _: String = redis.command(&["SAVE"]);
     session.add(&reader).await;
     session.load(&reader).await;
@@ -429,7 +422,6 @@ async fn a_server_that_does_not_answer_vouches_for_nothing() {
     assert_eq!(session.get(&reader).await.0, 0);
 }
 
-/// An emptied database, and a delete by another process.
 #[tokio::test]
 async fn what_is_deleted_elsewhere_is_forgotten() {
     let redis = RedisServer::start();
@@ -440,7 +432,7 @@ async fn what_is_deleted_elsewhere_is_forgotten() {
     other.ping().await.unwrap();
     let delete = Delete::new(None, other.now().plus(HOUR));
     other.delete(session.key, &delete).await.unwrap();
-    // The next answer of the server comes after its word about the delete.
+    // The server's next answer comes after its invalidation.
     store.ping().await.unwrap();
     assert_eq!(session.near(&store), None);
 
@@ -452,7 +444,7 @@ async fn what_is_deleted_elsewhere_is_forgotten() {
     assert_eq!(session.near(&store), None);
 }
 
-/// What it asks in the other protocol is answered in it.
+/// RESP3 gives these answers other types.
 #[tokio::test]
 async fn the_server_says_what_it_is_over_the_same_connection() {
     let redis = RedisServer::start();
@@ -462,7 +454,7 @@ async fn the_server_says_what_it_is_over_the_same_connection() {
     assert!(said.contains("(standalone, master, noeviction)"), "{said}");
 }
 
-/// A record that is too large costs too much memory.
+/// It would cost too much memory.
 #[tokio::test]
 async fn a_large_record_is_no_copy() {
     let redis = RedisServer::start();
@@ -474,13 +466,12 @@ async fn a_large_record_is_no_copy() {
     let large = Change::Set(vec![b'x'; 5000]);
     update.changes.insert("note".into(), large);
     store.update(session.key, &update).await.unwrap();
-    // Its invalidation has come, so that nothing but the size is in the way.
+    // The invalidation has come: only the size is in the way.
     store.ping().await.unwrap();
     session.load(&store).await;
     assert_eq!(session.near(&store), None);
 }
 
-/// The server's user lacks a permission: the store does not work, and says why.
 #[tokio::test]
 async fn without_the_permission_to_track_nothing_is_read() {
     let redis = RedisServer::start();

@@ -18,7 +18,7 @@ use crate::support::http::Server;
 use crate::support::own::{configured, quiet};
 use crate::support::redis::RedisServer;
 
-/// A session type for which every script and every command is needed.
+/// Needs every script and every command.
 #[session(cookie = "basket")]
 struct Basket {
     #[session(counter)]
@@ -73,7 +73,6 @@ fn read(basket: Session<Basket>) -> String {
     format!("{} {:?}", basket.items, basket.notes)
 }
 
-/// The permissions that a text lists between these words.
 fn listed(text: &'static str, start: &str, end: &str) -> Vec<&'static str> {
     let (_, section) = text.split_once(start).unwrap();
     let (section, _) = section.split_once(end).unwrap();
@@ -83,7 +82,6 @@ fn listed(text: &'static str, start: &str, end: &str) -> Vec<&'static str> {
     words.filter(|word| word.starts_with('+')).collect()
 }
 
-/// The permissions that the store's documentation lists, and SECURITY.md too.
 fn documented_permissions() -> Vec<&'static str> {
     let source = include_str!("../../session-core/src/store/redis.rs");
     let of_store = listed(source, "# Permissions of the Redis user", "pub struct");
@@ -136,7 +134,7 @@ async fn the_documented_permissions_suffice() {
     }
 }
 
-/// A way to a server on which connecting takes a while.
+/// A proxy that delays new connections.
 async fn slow_way(port: u16, delay: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let way = listener.local_addr().unwrap().port();
@@ -154,7 +152,7 @@ async fn slow_way(port: u16, delay: Duration) -> u16 {
     way
 }
 
-/// Requests that come at a steady rate, however many of them wait, until it is dropped.
+/// Sends requests at a steady rate, however many wait, until it is dropped.
 struct Load {
     answered: Arc<AtomicUsize>,
     stopped: Arc<AtomicBool>,
@@ -183,7 +181,6 @@ impl Load {
         load
     }
 
-    /// Waits until so many more were answered well.
     async fn answers(&self, more: usize) {
         let enough = self.answered.load(Ordering::SeqCst) + more;
         while self.answered.load(Ordering::SeqCst) < enough {
@@ -198,7 +195,7 @@ impl Drop for Load {
     }
 }
 
-/// Each request gives up before its connection is made, if none inherits it from another.
+/// Each request would give up before a connection of its own is made.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_never_cease_do_not_keep_the_connection_from_coming_back() {
     let redis = RedisServer::start();
@@ -219,7 +216,6 @@ async fn requests_that_never_cease_do_not_keep_the_connection_from_coming_back()
     assert!(recovered.is_ok(), "not after {:?}", began.elapsed());
 }
 
-/// Each test that `docs/security.md` names exists.
 #[test]
 fn the_tests_that_the_documentation_names_exist() {
     fn sources(folder: &Path, text: &mut String) {
@@ -249,7 +245,7 @@ fn the_tests_that_the_documentation_names_exist() {
     assert!(unknown.is_empty(), "no such tests: {unknown:#?}");
 }
 
-/// Each test that `docs/faults.md` names is where it says. Some are a function that is run on each topology.
+/// Some names in `docs/faults.md` are functions that run on each topology.
 #[test]
 fn the_tests_that_the_faults_name_exist() {
     let listed = Command::new(env::current_exe().unwrap())

@@ -1,5 +1,4 @@
-//! What a request does in which order, alone or against another one: a language of small verbs, so
-//! that a test says nothing but the order.
+//! A language of verbs, so that a test states only the order of what requests do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +32,6 @@ struct Visit {
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Does a verb with one of the request's guards. What it says, if anything.
 async fn perform(visit: &mut Session<Visit>, gate: &Gate, verb: &str) -> Option<String> {
     let (verb, word) = verb.split_once(':').unwrap_or((verb, ""));
     let said = |result: Result<(), Error>| match result {
@@ -145,7 +143,7 @@ async fn does(browser: &mut Browser, verbs: &str) -> String {
     response.text()
 }
 
-/// Does this with these cookies, and forgets those of the response.
+/// Sends these cookies, and ignores the response's.
 async fn with(browser: &Browser, verbs: &str, cookies: &[&Browser]) -> Response {
     let cookies = cookies.iter().map(|browser| browser.jar.header().unwrap());
     let cookies = cookies.collect::<Vec<_>>().join("; ");
@@ -154,7 +152,7 @@ async fn with(browser: &Browser, verbs: &str, cookies: &[&Browser]) -> Response 
     connection.send(&request).await
 }
 
-/// On both stores: somebody who did `setup`, and the gate where handlers wait.
+/// Runs a test on both stores, with a browser that did `setup`.
 async fn on_both(setup: &str, test: impl AsyncFn(Browser, &Gate)) {
     let gate = Arc::new(Gate::new());
     let make = |rocket| app(rocket).manage(Arc::clone(&gate));
@@ -168,7 +166,7 @@ async fn on_both(setup: &str, test: impl AsyncFn(Browser, &Gate)) {
     .await;
 }
 
-/// Begins a request that waits where it says `wait`.
+/// Begins a request, up to its `wait`.
 async fn begin(browser: &Browser, gate: &Gate, verbs: &str) -> JoinHandle<(Browser, Response)> {
     let mut browser = browser.clone();
     let path = format!("/do/{verbs}");
@@ -180,7 +178,7 @@ async fn begin(browser: &Browser, gate: &Gate, verbs: &str) -> JoinHandle<(Brows
     request
 }
 
-/// The other guard of a request reads and writes the session of whoever is logged in now.
+/// The request's other guard reads and writes the new user's session.
 #[tokio::test]
 async fn a_guard_that_read_the_previous_user_is_not_for_the_next() {
     for (verbs, read) in [
@@ -247,7 +245,7 @@ async fn an_id_stays_with_its_user_whichever_guard_logs_in() {
         assert_eq!(words[4], "alice views=0 note= theme= seen=0");
     })
     .await;
-    // Nobody's session becomes alice's, and a second guard logs her in once more.
+    // An anonymous session becomes alice's; a second guard logs her in again.
     on_both("note:basket", async |mut browser, _| {
         let said = does(
             &mut browser,
@@ -261,7 +259,7 @@ async fn an_id_stays_with_its_user_whichever_guard_logs_in() {
     .await;
 }
 
-/// A change of user is no login if it leaves the session to nobody.
+/// A change to no user is no login.
 #[tokio::test]
 async fn nothing_begins_another_session_after_a_logout_except_a_login() {
     for (verbs, later) in [
@@ -341,7 +339,6 @@ async fn a_transaction_that_changes_the_user_commits_only_what_it_read() {
     .await;
 }
 
-/// After it was told that its session is gone, the handler logs somebody else in.
 #[tokio::test]
 async fn who_goes_on_after_the_end_begins_with_nothing() {
     for end in ["destroy", "rotate"] {
@@ -401,7 +398,7 @@ async fn a_login_shortens_no_life_that_another_request_made_longer() {
     .await;
 }
 
-/// A thief rotated the token. Beside the old one, the browser has a cookie that somebody planted.
+/// A thief rotated the token; the browser has the old one, and a planted cookie.
 #[tokio::test]
 async fn a_planted_cookie_hides_no_other() {
     for planted in ["log_in:eve", "note:anonymous"] {
@@ -423,7 +420,7 @@ async fn a_planted_cookie_hides_no_other() {
     }
 }
 
-/// The browser's cookie is one of before a login, a moment ago.
+/// The browser's own cookie is from just before a login.
 #[tokio::test]
 async fn a_planted_cookie_fakes_no_logout() {
     for rotate in [false, true] {
@@ -439,7 +436,7 @@ async fn a_planted_cookie_fakes_no_logout() {
             let response = with(&before, "destroy", &[&before, &planted]).await;
             assert_eq!(response.status, 503);
             assert!(response.set_cookies().is_empty());
-            // What it could mean has ended.
+            // The planted session has ended.
             assert!(!does(&mut eve, "read").await.contains("eve"));
             assert!(does(&mut browser, "read").await.contains("alice"));
         })
@@ -447,7 +444,7 @@ async fn a_planted_cookie_fakes_no_logout() {
     }
 }
 
-/// An older token of the same session, left for another path, is no planted cookie.
+/// Left for another path, it is no planted cookie.
 #[tokio::test]
 async fn an_older_token_of_the_same_session_does_no_harm() {
     on_both("log_in:alice", async |mut browser, _| {
@@ -459,7 +456,7 @@ async fn an_older_token_of_the_same_session_does_no_harm() {
     .await;
 }
 
-/// With a server of its own, and what is between.
+/// With a Redis of its own, behind a proxy.
 async fn on_redis(timeout: &str, test: impl AsyncFn(Browser, &Gate, &RedisServer, &Proxy)) {
     let redis = RedisServer::start();
     let proxy = Proxy::to(redis.port()).await;

@@ -23,7 +23,7 @@ async fn what_needs_its_session_is_unavailable_and_the_rest_does_not_notice(topo
     let mut site = Site::on(topology).await;
     let mut browser = site.browser.clone();
     let jar = browser.jar.clone();
-    // A new session is on any of them.
+    // All servers: a new session could be on any.
     site.servers.stop();
     for path in ["/read", "/view", "/save"] {
         let began = Instant::now();
@@ -43,12 +43,11 @@ async fn what_needs_its_session_is_unavailable_and_the_rest_does_not_notice(topo
     assert_eq!(browser.get("/result").await.text(), "store=true");
     assert_eq!(browser.get("/static").await.status, 200);
     assert_eq!(browser.jar, jar);
-    // Who brings no token has nothing to be read.
     let mut stranger = site.app.browser();
     assert_eq!(stranger.get("/read").await.status, 200);
     stranger.jar.set("visit", "junk");
     assert_eq!(stranger.get("/read").await.status, 200);
-    // But nothing can be stored either, and no cookie says that it was.
+    // Nothing can be stored either, and no cookie claims it.
     stranger.jar = Default::default();
     let response = stranger.get("/view").await;
     assert_eq!(response.status, 503);
@@ -125,7 +124,7 @@ async fn the_session_survives_an_outage_of_the_connection(topology: Topology) {
 }
 
 async fn a_full_server_refuses_data_and_still_ends_and_extends_sessions(topology: Topology) {
-    // A touch that is too late is only warned of, and the session ends.
+    // A touch that times out is only logged, and the session ends: hence 5 s.
     let mut site = Site::within("5s", Servers::start(topology)).await;
     let mut browser = site.another().await;
     let (mut leaving, mut staying) = (site.another().await, browser.clone());
@@ -143,7 +142,7 @@ async fn a_full_server_refuses_data_and_still_ends_and_extends_sessions(topology
     assert_eq!(browser.get("/view").await.text(), "2");
 }
 
-/// After a failover, the name may already lead to the new master; the old connection does not.
+/// After a failover, the old connection does not lead to the new master, though the name may.
 async fn a_connection_to_a_server_that_is_a_replica_now_is_replaced(topology: Topology) {
     let site = Site::on(topology).await;
     let redis = site.redis();
@@ -158,7 +157,7 @@ async fn a_connection_to_a_server_that_is_a_replica_now_is_replaced(topology: To
     let before = connected();
     assert_eq!(browser.get("/view").await.status, 503);
     assert!(connected() > before);
-    // What it still has may be old by now.
+    // A replica's data may be old.
     assert_eq!(browser.get("/result").await.text(), "store=true");
     let _: String = redis.command(&["REPLICAOF", "NO", "ONE"]);
     assert_eq!(browser.get("/view").await.text(), "2");

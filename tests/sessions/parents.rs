@@ -1,4 +1,4 @@
-//! Sessions that end with those of another type: an administrator's, which ends with the visit.
+//! Child sessions: an administrator's, which ends with the visit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,6 @@ fn note(mut visit: Session<Visit>, text: String) {
     visit.note = text;
 }
 
-/// It knows nothing of the administrator's session.
 #[post("/logout")]
 fn logout(mut visit: Session<Visit>) {
     visit.destroy();
@@ -94,14 +93,12 @@ fn both(mut visit: Session<Visit>, mut admin: Session<Admin>, user: String) {
     admin.log_in(user);
 }
 
-/// The handler goes on with the administrator's session after the visit has ended.
 #[post("/logout-and-act")]
 fn logout_and_act(mut visit: Session<Visit>, mut admin: Session<Admin>) {
     admin.acts += 1;
     visit.destroy();
 }
 
-/// It takes as long as a stream.
 #[get("/watch")]
 async fn watch(mut admin: Session<Admin>, gate: &State<Arc<Gate>>) -> String {
     gate.pass_if(true).await;
@@ -190,7 +187,6 @@ async fn it_goes_on_while_its_parent_does() {
     .await;
 }
 
-/// Neither the parent's cookie nor that of another visitor's session opens it.
 #[tokio::test]
 async fn its_cookie_alone_opens_nothing() {
     on_all_stores(app, async |server| {
@@ -210,7 +206,7 @@ async fn its_cookie_alone_opens_nothing() {
     .await;
 }
 
-/// What was planted before a login is not the user's afterwards.
+/// What began before may have been planted.
 #[tokio::test]
 async fn a_login_in_its_parent_ends_what_began_before() {
     on_all_stores(app, async |server| {
@@ -233,7 +229,7 @@ async fn both_begin_in_one_request() {
             let expected = format!("{user} 0");
             assert_eq!(browser.get("/admin").await.text(), expected);
         }
-        // An anonymous visitor's session keeps its id with the login, but not what ends with it.
+        // A login keeps the anonymous session's id, but ends its children.
         let mut browser = server.browser();
         browser.post("/note/anonymous", &[]).await;
         browser.post("/admin/login/mallory", &[]).await;
@@ -254,7 +250,6 @@ async fn without_a_parent_it_does_not_begin() {
             assert!(response.set_cookies().is_empty(), "{path}");
         }
         assert_eq!(browser.get("/admin").await.text(), "- 0");
-        // What the handler changed goes with the parent.
         let mut browser = logged_in(&server).await;
         assert_eq!(browser.post("/logout-and-act", &[]).await.status, 200);
         assert!(browser.jar.is_empty());
@@ -262,7 +257,7 @@ async fn without_a_parent_it_does_not_begin() {
     .await;
 }
 
-/// The record goes at once if the browser that ends the parent holds it, and nothing needs it to.
+/// The record goes at once if the browser that ends the parent sends its cookie; nothing depends on that.
 #[tokio::test]
 async fn a_logout_removes_its_record_and_its_cookie() {
     let redis = RedisServer::start();
@@ -305,7 +300,7 @@ async fn a_record_that_stays_is_not_listed_and_opens_for_nobody() {
     server.stop().await;
 }
 
-/// If nobody knows whether the parent lives, nobody acts with its child.
+/// A child is not used while its parent's state is unknown.
 #[tokio::test]
 async fn a_parent_that_cannot_be_read_is_an_outage() {
     let visits = faulty();
@@ -405,7 +400,7 @@ async fn a_child_whose_parents_cookie_is_elsewhere_stops_the_launch() {
         let rocket = configured(quiet(), "sessions.visit.path", visit);
         let rocket = configured(rocket, "sessions.admin.path", admin);
         let rocket = rocket.attach(Visit::fairing()).attach(Admin::fairing());
-        // An error that nobody looks at panics.
+        // A launch error that nobody inspects panics.
         let launched = rocket
             .ignite()
             .await
@@ -414,7 +409,7 @@ async fn a_child_whose_parents_cookie_is_elsewhere_stops_the_launch() {
     }
 }
 
-/// The parent's fairing protects its children, unless they have one of their own.
+/// The parent's CSRF fairing protects its children, unless they have their own.
 #[tokio::test]
 async fn a_child_is_protected_as_its_parent_is() {
     for protected in [
@@ -444,8 +439,7 @@ async fn a_read_costs_one_command_for_each_generation() {
     server.stop().await;
 }
 
-/// A request that was under way when the parent's token changed: its change is dropped with a warning,
-/// as the parent's would be, and does no harm.
+/// Its change is dropped with a warning, as the parent's would be.
 #[tokio::test]
 async fn a_request_with_the_parents_last_token_changes_nothing() {
     on_all_stores(app, async |server| {

@@ -1,10 +1,10 @@
-//! Concurrent requests on one session lose nothing, and an end is final. On both stores, each
-//! interleaving forced: a slow handler has its session, then another request comes and goes.
+//! Concurrent requests on one session lose nothing, and an end is final. On both stores, with forced
+//! interleavings.
 
 use crate::app::{App, MINUTE, on_both_stores};
 use crate::support::http::{Browser, Response};
 
-/// Sends `slow`, and while its handler waits, runs `meanwhile`; then lets it go on.
+/// Runs `meanwhile` while the handler of `slow` waits.
 async fn during(app: &App, browser: &Browser, slow: &str, meanwhile: impl Future) -> Response {
     let mut other = browser.clone();
     let slow = slow.to_owned();
@@ -135,7 +135,6 @@ async fn a_request_that_began_before_a_login_writes_nothing_into_the_session_aft
     .await;
 }
 
-/// Who proves credentials gets a session, whatever another request did to the one that it loaded.
 #[tokio::test]
 async fn a_login_during_a_login_or_a_logout_gets_a_session_of_its_own() {
     on_both_stores(async |app| {
@@ -163,7 +162,7 @@ async fn a_login_during_a_login_or_a_logout_gets_a_session_of_its_own() {
                 meanwhile == "/login/alice",
                 "{read}"
             );
-            // A rotation beside it may have been a thief's: the login ends what it rotated.
+            // The rotation may have been a thief's, so the login ends that session.
             assert!(
                 !read.contains("kept") || meanwhile == "/login/alice",
                 "{read}"
@@ -225,7 +224,7 @@ async fn a_request_that_began_in_time_finishes_after_the_deadline() {
     .await;
 }
 
-/// As often as `RACES` says; 300 times unless it is set.
+/// `RACES` times; by default 300.
 #[tokio::test]
 async fn a_logout_during_a_slow_writer_is_final_each_time() {
     let rounds = std::env::var("RACES").map_or(300, |rounds| rounds.parse().unwrap());

@@ -1,10 +1,10 @@
-//! What Redis sees: how many commands, which keys, what is in them, and how long they live.
+//! What Redis sees: commands, keys, values and lifetimes.
 
 use crate::app::{App, MINUTE, Visit};
 use crate::support::redis::Monitor;
 use crate::support::secrets::Secrets;
 
-/// The names of the commands of sessions since the last time.
+/// The session commands since the last call.
 pub(crate) fn commands(monitor: &Monitor<'_>) -> Vec<String> {
     let received = monitor.take();
     let sessions = received
@@ -66,7 +66,7 @@ async fn a_request_costs_no_command_more_than_it_must() {
     app.clock.advance(3 * MINUTE);
     browser.get("/read").await;
     assert_eq!(commands(&monitor), ["HMGET", "EVALSHA"], "a touch");
-    // Where a user is concerned, what is known of the user changes too.
+    // A user's index changes too.
     let and_the_user = ["HMGET", "EVALSHA", "EVALSHA"];
     browser.post("/login/alice", &[]).await;
     assert_eq!(commands(&monitor), and_the_user);
@@ -155,7 +155,7 @@ async fn the_deadlines_hold_without_the_keys_time_to_live() {
     let _: i64 = app.redis().command(&["PERSIST", &key]);
     app.clock.advance(30 * MINUTE);
     assert_eq!(browser.get("/result").await.text(), "views=0");
-    // And the next write of a living session gives it one again.
+    // The next write of a living session restores it.
     browser.get("/view").await;
     let key = app
         .redis()
@@ -193,7 +193,7 @@ async fn fields_of_other_builds_are_left_alone() {
         .redis()
         .command(&["HSET", &key, "of_a_newer_build", "{}"]);
     browser.get("/view").await;
-    // Of nobody's session: that of somebody ends.
+    // While the session is anonymous: clearing a user's session ends it.
     browser.post("/clear", &[]).await;
     browser.post("/login/alice", &[]).await;
     let kept: String = app.redis().command(&["HGET", &key, "of_a_newer_build"]);
@@ -282,7 +282,7 @@ async fn applications_that_share_a_server_are_kept_apart_by_their_prefix() {
     assert_eq!(browser.get("/result").await.text(), "views=0");
 }
 
-/// A build that comes later appends to the metadata and counts their version up.
+/// A later build appends to the metadata and increments their version.
 #[tokio::test]
 async fn what_a_later_version_wrote_into_the_metadata_is_read_and_kept() {
     let app = App::on_redis().await;

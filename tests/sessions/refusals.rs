@@ -1,5 +1,5 @@
-//! What a server refuses while an application runs. What needs it is a 503, in time, and nobody is
-//! logged out; when the server stops refusing, all goes on without a restart.
+//! A server refuses commands while an application runs: a 503 in time, nobody is logged out, and afterwards
+//! all goes on without a restart.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::support::process::wait_for;
 use crate::support::redis::{RedisServer, Setup};
 use crate::support::servers::{Servers, Topology};
 
-// A replica in a cluster names its master instead (MOVED), whatever it is asked.
+// A replica in a cluster answers MOVED instead, whatever it is asked.
 on_each_topology_but_a_cluster!(
     a_server_that_has_become_a_replica_is_left,
     who_only_reads_finds_out_within_a_second_that_the_server_has_become_a_replica,
@@ -38,11 +38,10 @@ on_each_topology!(
 
 alone_on_each_topology!(whatever_a_server_refuses_is_a_503_and_named_in_the_log);
 
-/// READONLY, as after a failover of which nobody has told the application. Who changes something finds out
-/// at once.
+/// READONLY, as after a failover that the application has not heard of.
 async fn a_server_that_has_become_a_replica_is_left(topology: Topology) {
     let mut site = Site::on(topology).await;
-    // Nobody is there to copy from.
+    // No master is at that address.
     let _: String = site.redis().command(&["REPLICAOF", "127.0.0.1", "1"]);
     assert_eq!(site.browser.get("/view").await.status, 503);
     site.refused(NOTHING).await;
@@ -62,8 +61,7 @@ async fn who_only_reads_finds_out_within_a_second_that_the_server_has_become_a_r
     site.refused(NOTHING).await;
 }
 
-/// A replica that is being filled has nothing. So it must not say what is not there, nor that a session
-/// has ended.
+/// A replica that is still copying is empty, so nothing it lacks may count as ended.
 async fn a_replica_that_has_nothing_yet_ends_nobodys_session(topology: Topology) {
     let becomes_empty = |site: &Site, other: &RedisServer| {
         let port = other.port().to_string();
@@ -97,7 +95,7 @@ async fn a_replica_that_has_lost_its_master_is_an_outage(topology: Topology) {
     site.goes_on().await;
 }
 
-/// NOREPLICAS. The library does not wait for replicas; the server does it for all clients.
+/// NOREPLICAS: the server requires replicas for all clients.
 async fn a_master_that_misses_its_replicas_is_read_and_stores_nothing(topology: Topology) {
     let mut site = Site::on(topology).await;
     site.set("min-replicas-to-write", "1");
@@ -139,7 +137,7 @@ async fn a_script_that_does_not_end_is_an_outage_until_it_is_killed(topology: To
 /// LOADING.
 async fn a_server_that_reads_its_dump_is_an_outage_until_it_has_read_it(topology: Topology) {
     let mut site = Site::on(topology).await;
-    // Of the slot of Alice's session, so that a node of a cluster takes them all.
+    // In the slot of Alice's session, so that a cluster node takes them all.
     let (other, count) = (format!("{{{}}}", site.own()), "3000");
     let fill = "for i = 1, ARGV[2] do redis.call('SET', ARGV[1] .. i, string.rep('x', 600)) end";
     let _: Option<String> = site.redis().command(&["EVAL", fill, "0", &other, count]);
@@ -152,7 +150,7 @@ async fn a_server_that_reads_its_dump_is_an_outage_until_it_has_read_it(topology
         "1024",
     ];
     site.redis_mut().restart_with(&slowly);
-    // The node of a cluster is not sure yet that it is one.
+    // A cluster node has not joined its cluster yet.
     let code = match topology {
         Topology::Cluster => "CLUSTERDOWN",
         Topology::One | Topology::Sentinel => "LOADING",
@@ -168,7 +166,7 @@ async fn a_server_that_reads_its_dump_is_an_outage_until_it_has_read_it(topology
     site.goes_on().await;
 }
 
-/// NOAUTH: the server wants a password and the application has none.
+/// NOAUTH.
 async fn a_server_that_begins_to_want_a_password_is_an_outage_until_it_stops(topology: Topology) {
     let mut site = Site::on(topology).await;
     site.set("requirepass", "secret");
@@ -178,12 +176,12 @@ async fn a_server_that_begins_to_want_a_password_is_an_outage_until_it_stops(top
     site.goes_on().await;
 }
 
-/// WRONGPASS: the server wants another password than the application has.
+/// WRONGPASS.
 async fn a_password_that_was_changed_is_an_outage_until_it_is_changed_back(topology: Topology) {
     let setup = Setup::default().with_password("secret");
     let mut site = Site::of(Servers::start_with(topology, &setup)).await;
     site.set("requirepass", "another");
-    // Redis asks nobody again who is connected already.
+    // Redis does not ask open connections again.
     assert_eq!(site.browser.get("/read").await.status, 200);
     site.redis().end_connections();
     site.refused(NOTHING).await;
@@ -216,7 +214,7 @@ async fn a_server_with_too_many_clients_is_an_outage_until_there_are_fewer(topol
     site.goes_on().await;
 }
 
-/// CLUSTERDOWN. Where the sessions are on one server, that is a node of a cluster of its own.
+/// CLUSTERDOWN. A single server is a cluster of one node here.
 async fn a_node_that_has_lost_its_slots_is_an_outage_until_it_has_them_again(topology: Topology) {
     let mut site = Site::of(Servers::start_nodes(topology)).await;
     let nodes: String = site.redis().command(&["CLUSTER", "NODES"]);
@@ -238,7 +236,7 @@ async fn a_node_that_has_lost_its_slots_is_an_outage_until_it_has_them_again(top
     site.goes_on().await;
 }
 
-/// Those of a cluster among them, which a single server never gives: a proxy might.
+/// Including a cluster's refusals on a single server: a proxy might give them.
 async fn whatever_a_server_refuses_is_a_503_and_named_in_the_log(topology: Topology) {
     let log = Log::keep();
     let mut site = Site::behind_gateways(topology).await;
@@ -279,20 +277,20 @@ async fn whatever_a_server_refuses_is_a_503_and_named_in_the_log(topology: Topol
             "WRONGPASS; check user and password",
         ),
     ] {
-        // In a cluster, that is no refusal but the way to another node, which is not there.
+        // In a cluster, a redirect leads to another node, which is not there.
         let is_redirect = line.starts_with("-ASK") || line.starts_with("-MOVED");
         let said = match topology {
             Topology::Cluster if is_redirect => "store_error",
             _ => said,
         };
-        // Each application may say so once a second.
+        // Each application logs it at most once a second.
         site = site.again().await;
         let before = log.with(said).len();
         site.gateway().say(Says::Line(line));
         eprintln!("{line}");
         match topology {
             Topology::One => site.refused(NOTHING).await,
-            // Each takes as long as the deadline: somebody else could be the master by now.
+            // Each takes the whole deadline: another server could be the master by now.
             _ => site.answers(Request::get("/view"), 503).await,
         }
         let lines = log.with(said).split_off(before);

@@ -1,4 +1,4 @@
-//! A field that is renamed in two steps, so that the first build finds what the second one wrote.
+//! A field is renamed in two steps, so that the first build finds what the second wrote.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use rocket::{get, post, routes};
 use rocket_typed_session::store::MemoryStore;
 use rocket_typed_session::{Session, SessionData, SessionFairing, session};
 
-/// Reads both names, and writes the old one.
+/// Reads both names and writes the old one.
 #[session(name = "visit", cookie = "visit")]
 struct First {
     #[session(alias = "look")]
@@ -17,7 +17,7 @@ struct First {
     clicks: u64,
 }
 
-/// Reads both names, and writes the new one.
+/// Reads both names and writes the new one.
 #[session(name = "visit", cookie = "visit")]
 struct Second {
     #[session(alias = "theme")]
@@ -79,7 +79,6 @@ async fn both_builds_find_what_the_other_wrote() {
         }
     };
     see("a 1").await;
-    // Forth, back, and each of them twice.
     let steps = [&second, &first, &second, &second, &first, &first];
     for (n, client) in steps.into_iter().enumerate() {
         let look = format!("/{n}");

@@ -24,7 +24,6 @@ fn read(visit: Session<Visit>) -> String {
     visit.views.to_string()
 }
 
-/// An answer with headers that the application has chosen.
 struct Chosen(&'static str, &'static str);
 
 impl<'r> Responder<'r, 'static> for Chosen {
@@ -71,7 +70,7 @@ async fn a_response_that_sets_the_cookie_is_never_cacheable() {
     let caching: Vec<_> = response.all("Cache-Control").collect();
     assert_eq!(caching, ["no-store"]);
     assert_eq!(response.header("CDN-Cache-Control"), None);
-    // One that does not is what the application said.
+    // A response without a new cookie keeps the application's headers.
     let response = browser.get("/cached").await;
     let caching: Vec<_> = response.all("Cache-Control").collect();
     assert_eq!(caching, ["private, max-age=60"]);

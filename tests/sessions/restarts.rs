@@ -1,4 +1,4 @@
-//! What a restart, a dump or a flush of the server, and the end of a program or of a browser, leave.
+//! Restarts, dumps and flushes of the server; ends of programs and browsers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ async fn who_was_logged_in_before_an_outage_is_so_after_it_whatever_was_tried_me
     let mut site = Site::on(topology).await;
     let _: String = site.redis().command(&["SAVE"]);
     site.redis_mut().stop();
-    // A logout among it: whoever asked for it was told that it is not done.
+    // Including a logout, whose visitor is told that it was not done.
     site.refused(NOTHING).await;
     site.restart();
     site.goes_on().await;
@@ -76,7 +76,7 @@ async fn after_a_flush_everybody_is_anonymous_and_no_request_fails(topology: Top
             browser
         });
     }
-    // While they go on: each time at another moment of theirs.
+    // Each flush hits the requests at another moment.
     for flushes in 1..24 {
         let enough = || answered.load(Ordering::SeqCst) >= 20 * flushes;
         comes_true("the crowd", enough).await;
@@ -126,7 +126,7 @@ async fn a_flush_between_load_and_commit_brings_nothing_back_and_lets_a_login_th
     }
 }
 
-/// As SECURITY.md says: a dump of before a logout has the session, which ends when it would have.
+/// As SECURITY.md says.
 async fn a_dump_of_before_a_logout_brings_the_session_back_for_as_long_as_it_would_have_lived(
     topology: Topology,
 ) {
@@ -142,13 +142,13 @@ async fn a_dump_of_before_a_logout_brings_the_session_back_for_as_long_as_it_wou
     servers.restart();
     let alice = "views=1 user=alice theme=Light note=";
     assert_eq!(old.get("/read").await.text(), alice);
-    // Whoever restores it can end it again.
+    // It ends at its deadline.
     app.clock.advance(100 * ABSOLUTE);
     assert_eq!(old.get("/read").await.text(), NOBODY);
     assert_eq!(browser.get("/read").await.text(), NOBODY);
 }
 
-/// The login is in the dump, but not what came after it: nobody gets somebody else's session.
+/// The dump has the anonymous session, but not the login.
 async fn a_dump_of_before_a_login_has_no_user_for_its_token(topology: Topology) {
     let mut servers = Servers::start(topology);
     let app = App::on(&servers, "2s").await;
@@ -164,7 +164,6 @@ async fn a_dump_of_before_a_login_has_no_user_for_its_token(topology: Topology) 
     assert_eq!(before.get("/read").await.text(), anonymous);
 }
 
-/// The handler goes on, and what it changed is stored whole.
 #[tokio::test]
 async fn a_browser_that_goes_away_leaves_its_request_to_finish() {
     let app = App::on_redis().await;
@@ -188,14 +187,14 @@ async fn a_browser_that_goes_away_leaves_its_request_to_finish() {
         app.gate.release();
         let stored = || -> Option<String> { app.redis().command(&["HGET", &key, field]) };
         comes_true(field, || stored().as_deref() == Some(expected)).await;
-        // A browser that heard nothing of its login logs in again.
+        // A browser that heard nothing logs in again.
         assert_eq!(browser.post("/login/alice", &[]).await.status, 303);
         let read = browser.get("/read").await.text();
         assert!(read.contains("user=alice"), "{read}");
     }
 }
 
-/// A program, and a commit of it that the server has got and not done yet.
+/// A program with a commit that the server has received but not done.
 struct Committing {
     redis: RedisServer,
     program: Program,
@@ -278,7 +277,7 @@ async fn a_program_that_is_killed_leaves_what_was_or_what_was_to_be() {
     assert_eq!(browser.get("/count").await.text(), next);
 }
 
-/// Waits without keeping the requests of the test's own runtime from going on.
+/// Waits without blocking the requests on the test's own runtime.
 async fn comes_true(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {

@@ -1,5 +1,4 @@
-//! What is kept of a user: the store in memory and the script in Redis answer the same, whatever is
-//! asked in whatever order.
+//! The user index: memory and the Redis script answer any sequence of steps alike.
 
 use std::time::Duration;
 
@@ -61,7 +60,6 @@ fn asked() -> impl Strategy<Value = Asked> {
     ]
 }
 
-/// An index, and the points at which requests began.
 struct Asking<'s> {
     index: &'s dyn UserIndex,
     user: UserKey,
@@ -107,7 +105,7 @@ impl Asking<'_> {
             .step(self.user, &Step::new(what, not_after))
             .await;
         match stepped.unwrap() {
-            // Each has its own time.
+            // Each store has its own time.
             Stepped::Late(_) => "late".into(),
             Stepped::Doomed(ids, _) => format!("doomed {ids:?}"),
             Stepped::Listed(members) => {

@@ -89,7 +89,6 @@ async fn take(mut shop: Session<Shop>) -> Result<String, Error> {
     Ok(notice.unwrap_or_else(|| "-".into()))
 }
 
-/// Sets a notice and takes it in one request, with another change around it.
 #[post("/set-and-take")]
 async fn set_and_take(mut shop: Session<Shop>) -> Result<String, Error> {
     shop.coins += 1;
@@ -140,7 +139,7 @@ fn move_in(mut shop: Session<Shop>, user: &str, street: &str) {
     shop.cart.insert("key".into(), 1);
 }
 
-/// Reads two fields and writes two; the first try of a `wait`ing one meets another request.
+/// With `wait`, the first try meets another request.
 #[post("/buy/<price>?<wait>")]
 async fn buy(
     mut shop: Session<Shop>,
@@ -162,7 +161,7 @@ async fn buy(
     Ok(format!("left={left} tries={tries} coins={}", shop.coins))
 }
 
-/// A transaction in which another request always comes first.
+/// Another request always comes first.
 #[post("/never")]
 async fn never(
     mut shop: Session<Shop>,
@@ -244,7 +243,7 @@ impl Store {
         }
     }
 
-    /// Sends a slow request, and while it has its session, some others.
+    /// Sends `others` while `slow` has its session.
     async fn during(&self, browser: &Browser, slow: &str, others: &[&str]) -> String {
         let mut slower = browser.clone();
         let slow = format!("{slow}?wait=true");
@@ -289,7 +288,7 @@ async fn the_largest_and_the_smallest_stay() {
         store.during(&browser, "/best/5", &["/best/9"]).await;
         store.during(&browser, "/least/5", &["/least/-7"]).await;
         sees(&mut browser, "best=9 least=-7").await;
-        // Lower than what it was read as: a reset.
+        // Below the value that was read: a reset.
         browser.post("/best/3", &[]).await;
         browser.post("/least/50", &[]).await;
         sees(&mut browser, "best=3 least=50").await;
@@ -362,7 +361,7 @@ async fn a_field_has_its_own_deadline() {
         browser.post("/coins/2", &[]).await;
         store.clock.advance(Duration::from_secs(1));
         sees(&mut browser, "code=None").await;
-        // The next change of anything cleans it up.
+        // The next change cleans it up.
         browser.post("/coins/3", &[]).await;
         if let Some(redis) = &store.redis {
             let key = redis.keys().pop().unwrap();
@@ -473,7 +472,7 @@ async fn nothing_of_one_user_is_left_to_the_next_in_any_field() {
             names.retain(|name| !name.starts_with('@'));
             assert_eq!(names, ["user"]);
         }
-        // What the next user's login wrote is the next user's; what else the previous user had is not.
+        // What the login wrote belongs to the next user; the previous user's other data does not.
         for path in ["/street/bobs", "/city/bobs", "/put/tea/1", "/attempt"] {
             browser.post(path, &[]).await;
         }

@@ -1,4 +1,4 @@
-//! What nobody may read anywhere, whatever happens: the tokens of sessions and of forms, and passwords.
+//! Secrets that never appear anywhere: session tokens, CSRF tokens and passwords.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ struct Login<'r> {
     password: &'r str,
 }
 
-/// What an application shows with `Debug` goes into its log.
+/// Applications log what `Debug` shows.
 #[get("/form")]
 async fn form(mut visit: Session<Visit>, token: CsrfToken<Visit>) -> Result<String, Error> {
     visit.views += 1;
@@ -96,7 +96,7 @@ fn admin(admin: Admin) -> String {
     admin.views.to_string()
 }
 
-/// Sends requests, notes each secret of the responses, and looks after each at what Redis holds.
+/// Notes the secrets of each response, and checks that Redis does not hold them.
 struct Audit {
     redis: RedisServer,
     secrets: Secrets,
@@ -114,14 +114,12 @@ impl Audit {
         self.send(browser, Request::get(path)).await
     }
 
-    /// The token of a form.
     async fn form(&mut self, browser: &mut Browser) -> String {
         let token = self.get(browser, "/form").await.text();
         self.secrets.csrf_token(&token);
         token
     }
 
-    /// Shows a form and sends it back.
     async fn post(&mut self, browser: &mut Browser, path: &str) -> Response {
         let token = self.form(browser).await;
         let request = Request::post(path, &[("csrf_token", &token)]);
@@ -137,7 +135,7 @@ impl Audit {
     }
 }
 
-/// As browsers write it: a password of letters stands in it as it was typed.
+/// As browsers encode it: a password of letters stays as typed.
 fn login_of(user: &str, password: &str, token: &str) -> Request {
     let body = format!("csrf_token={token}&user={user}&password={password}");
     let request = Request::new("POST", "/login").header("User-Agent", "Phone");
@@ -161,7 +159,7 @@ fn no_secret_is_in_a_key_or_in_the_log_whatever_happens() {
         tour(&server, &clock, &mut audit).await;
         outages(&server, &mut audit).await;
         audit.secrets.assert_not_in_log(log);
-        // There was something to be found.
+        // There were secrets to find.
         assert!(audit.secrets.tokens() > 15, "{}", audit.secrets.tokens());
         for expected in [
             "Session {",
@@ -188,14 +186,13 @@ async fn launch(redis: &RedisServer) -> (Server, Arc<ManualClock>) {
     (Server::launch(rocket.mount("/", routes)).await, clock)
 }
 
-/// All that an application does while its store answers.
 async fn tour(server: &Server, clock: &ManualClock, audit: &mut Audit) {
     let mut ann = server.browser();
     audit.log_in(&mut ann, "ann").await;
     refused(server, audit, &mut ann).await;
     assert_eq!(audit.get(&mut ann, "/admin").await.status, 403);
 
-    // The third one ends the first one.
+    // The third session ends the first.
     let (mut phone, mut laptop) = (server.browser(), server.browser());
     audit.log_in(&mut phone, "ann").await;
     audit.log_in(&mut laptop, "ann").await;
@@ -205,13 +202,13 @@ async fn tour(server: &Server, clock: &ManualClock, audit: &mut Audit) {
     assert_eq!(ended.text(), "true");
     assert_eq!(audit.get(&mut phone, "/devices").await.status, 303);
 
-    // A stolen token, after its session has got another one.
+    // A stolen token that was replaced.
     let mut thief = laptop.clone();
     audit.post(&mut laptop, "/rotate").await;
     audit.get(&mut thief, "/devices").await;
     clock.advance(MINUTE);
     audit.get(&mut thief, "/devices").await;
-    // Tokens that nobody issued: of a session that has never had another, and of none.
+    // Forged tokens: with the id of a session whose token was never replaced, and with an unknown id.
     let mut stranger = server.browser();
     audit.form(&mut stranger).await;
     let (own, stolen) = (stranger.jar.get("visit"), thief.jar.get("visit"));
@@ -235,7 +232,6 @@ async fn tour(server: &Server, clock: &ManualClock, audit: &mut Audit) {
     assert!(laptop.jar.is_empty());
 }
 
-/// Requests of other sites, and of scripts with no token or another session's.
 async fn refused(server: &Server, audit: &mut Audit, ann: &mut Browser) {
     let own = audit.form(ann).await;
     let others = audit.form(&mut server.browser()).await;
@@ -253,7 +249,6 @@ async fn refused(server: &Server, audit: &mut Audit, ann: &mut Browser) {
     }
 }
 
-/// A store that does not answer, one that is gone, and one that wants another password.
 async fn outages(server: &Server, audit: &mut Audit) {
     let mut ann = server.browser();
     audit.log_in(&mut ann, "ann").await;
@@ -271,7 +266,7 @@ async fn outages(server: &Server, audit: &mut Audit) {
     audit.secrets.assert_not_in_redis(&audit.redis);
 }
 
-/// All at once, because each may take as long as its deadline.
+/// At once, since each may take its whole deadline.
 async fn fails(browser: &Browser, token: &str) {
     let mut requests = JoinSet::new();
     for request in [

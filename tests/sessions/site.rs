@@ -1,5 +1,4 @@
-//! An application whose sessions are on one server, on the master that sentinels name, or in a cluster, for
-//! what goes wrong there. A test of it is a function that takes the topology.
+//! An application on one server, under sentinels or on a cluster, for tests of faults.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,6 @@ use crate::support::process::wait_for;
 use crate::support::redis::RedisServer;
 use crate::support::servers::{Servers, Topology};
 
-/// The tests of one function, a topology each.
 macro_rules! tests_of {
     ($test:ident: $($name:ident $topology:ident),+) => {
         mod $test {
@@ -32,14 +30,14 @@ macro_rules! on_each_topology {
     };
 }
 
-/// The same for what a node of a cluster cannot be.
+/// For faults that a cluster node cannot have.
 macro_rules! on_each_topology_but_a_cluster {
     ($($test:ident),+ $(,)?) => {
         $($crate::site::tests_of!($test: on_one_server One, under_sentinels Sentinel);)+
     };
 }
 
-/// The same for tests of the log, which each need a process.
+/// For tests of the log: each needs its own process.
 macro_rules! alone_on_each_topology {
     ($($test:ident),+ $(,)?) => {
         $(mod $test {
@@ -71,22 +69,22 @@ pub(crate) use {
 /// How long a load or a commit may take.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(500);
 
-/// The statuses of a read, a change and a logout while the server refuses all.
+/// Statuses of a read, a change and a logout while the server refuses everything.
 pub(crate) const NOTHING: [u16; 3] = [503, 503, 503];
 
-/// The same while it refuses changes.
+/// While it refuses only changes.
 pub(crate) const READS_ALONE: [u16; 3] = [200, 503, 503];
 
-/// An application, and a browser in which Alice has seen one page.
+/// `browser` is Alice's, and has seen one page.
 pub(crate) struct Site {
     pub(crate) app: App,
     pub(crate) servers: Servers,
     pub(crate) browser: Browser,
-    /// The master that has Alice's session, where the test makes its fault.
+    /// The master with Alice's session, where the fault is.
     at: usize,
     /// The key of her session.
     own: String,
-    /// In a cluster: a browser whose session another node has, and how many pages it has seen.
+    /// In a cluster: a browser with its session on another node, and its number of views.
     elsewhere: Option<(Browser, u32)>,
 }
 
@@ -103,7 +101,6 @@ impl Site {
         Self::within("500ms", servers).await
     }
 
-    /// With another deadline than [`DEADLINE`].
     pub(crate) async fn within(deadline: &str, servers: Servers) -> Self {
         let app = App::on(&servers, deadline).await;
         // Until all servers know the scripts.
@@ -117,7 +114,7 @@ impl Site {
         Self::with(app, servers).await
     }
 
-    /// Another application on the same servers, which are empty again.
+    /// Empties the servers, and launches another application on them.
     pub(crate) async fn again(self) -> Self {
         self.servers.tell_all(&["FLUSHALL"]);
         let app = App::on(&self.servers, "500ms").await;
@@ -162,7 +159,7 @@ impl Site {
         &mut self.servers.masters_mut()[self.at]
     }
 
-    /// The way to it.
+    /// The way to Alice's server.
     pub(crate) fn gateway(&self) -> &Gateway {
         &self.servers.gateways()[self.at]
     }
@@ -171,12 +168,11 @@ impl Site {
         let _: String = self.redis().command(&["CONFIG", "SET", name, value]);
     }
 
-    /// The key of Alice's session.
     pub(crate) fn own(&self) -> &str {
         &self.own
     }
 
-    /// A browser that has seen one page, with a session on the server of Alice's.
+    /// Another browser, with its session on Alice's server.
     pub(crate) async fn another(&self) -> Browser {
         loop {
             let mut browser = self.app.browser();
@@ -187,7 +183,7 @@ impl Site {
         }
     }
 
-    /// Reads, changes and logs out while the server refuses.
+    /// Reads, changes and logs out, and expects these statuses.
     pub(crate) async fn refused(&mut self, expected: [u16; 3]) {
         let jar = self.browser.jar.clone();
         let requests = [
@@ -202,7 +198,7 @@ impl Site {
         assert_eq!(self.browser.get("/static").await.status, 200);
     }
 
-    /// In time, and without a word on the cookie.
+    /// In time, and with no cookie.
     pub(crate) async fn answers(&mut self, request: Request, expected: u16) {
         let began = Instant::now();
         let response = self.browser.send(request).await;
@@ -216,7 +212,7 @@ impl Site {
         self.goes_on_elsewhere().await;
     }
 
-    /// What is on another node does not notice.
+    /// A session on another node notices nothing.
     pub(crate) async fn goes_on_elsewhere(&mut self) {
         if let Some((browser, views)) = &mut self.elsewhere {
             *views += 1;
@@ -228,7 +224,6 @@ impl Site {
         }
     }
 
-    /// Nothing was done of what was refused, and the next request is answered.
     pub(crate) async fn goes_on(&mut self) {
         let response = self.browser.get("/read").await;
         let alice = "views=1 user=alice theme=Light note=";
@@ -239,13 +234,12 @@ impl Site {
         self.goes_on_elsewhere().await;
     }
 
-    /// Starts Alice's server again, with what its last SAVE held.
     pub(crate) fn restart(&mut self) {
         self.redis_mut().restart();
         self.wait_until_served();
     }
 
-    /// Until Alice's server refuses nothing. The node of a cluster is back two seconds after its start.
+    /// A cluster node refuses requests for two seconds after its start.
     pub(crate) fn wait_until_served(&self) {
         let own = self.own.as_str();
         wait_for("a server that refuses nothing", || {
@@ -254,7 +248,6 @@ impl Site {
     }
 }
 
-/// The key of a browser's session.
 pub(crate) async fn key(browser: &mut Browser) -> String {
     let id = browser.get("/id").await.text();
     format!("session:visit:{id}")

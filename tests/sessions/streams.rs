@@ -77,7 +77,6 @@ fn rotate(mut tale: Session<Tale>) -> TextStream![String] {
     }
 }
 
-/// Ends its session when it is too late, and does not save either.
 #[get("/stream/forget-end")]
 fn forget_end(mut tale: Session<Tale>) -> TextStream![&'static str] {
     TextStream! {
@@ -87,7 +86,6 @@ fn forget_end(mut tale: Session<Tale>) -> TextStream![&'static str] {
     }
 }
 
-/// Asks for another lifetime when it is too late, and does not save either.
 #[get("/stream/forget-lifetime")]
 fn forget_lifetime(mut tale: Session<Tale>) -> TextStream![&'static str] {
     TextStream! {
@@ -97,7 +95,6 @@ fn forget_lifetime(mut tale: Session<Tale>) -> TextStream![&'static str] {
     }
 }
 
-/// Keeps its guard until the stream is at its end, and does not save.
 #[get("/stream/forget")]
 fn forget(mut tale: Session<Tale>) -> TextStream![String] {
     tale.note = "lost".into();

@@ -1,4 +1,4 @@
-//! Tokens that were replaced: what a thief, a lost answer and a planted cookie can do. On both stores.
+//! Replaced tokens: what a thief, a lost answer and a planted cookie can do. On both stores.
 
 use crate::app::{App, MINUTE, on_both_stores};
 use crate::support::http::{Browser, Connection, Jar, Request};
@@ -16,14 +16,14 @@ async fn user(browser: &mut Browser) -> String {
     read[start..].split(' ').next().unwrap().to_owned()
 }
 
-/// The browser sends the form again, with the cookie that it still has.
+/// The browser resends the form with its old cookie.
 #[tokio::test]
 async fn a_login_again_after_a_lost_answer_works() {
     on_both_stores(async |app| {
         for again in ["alice", "bob"] {
             let mut browser = app.browser();
             browser.get("/note/kept").await;
-            // Done, and the browser never hears of it.
+            // The browser never hears of this login.
             browser.clone().post("/login/alice", &[]).await;
             let response = browser.post(&format!("/login/{again}"), &[]).await;
             assert_eq!((response.status, response.set_cookies().len()), (303, 1));
@@ -33,7 +33,6 @@ async fn a_login_again_after_a_lost_answer_works() {
     .await;
 }
 
-/// A thief who has the token rotates it as often as he likes.
 #[tokio::test]
 async fn a_thief_who_rotates_blocks_neither_logout_nor_login() {
     on_both_stores(async |app| {
@@ -57,7 +56,7 @@ async fn a_thief_who_rotates_blocks_neither_logout_nor_login() {
     .await;
 }
 
-/// A logout with a token that was rotated away long ago is as good as one with the present one.
+/// A logout with a long-replaced token works like one with the current token.
 #[tokio::test]
 async fn a_late_logout_ends_the_thiefs_session() {
     on_both_stores(async |app| {
@@ -76,8 +75,7 @@ async fn a_late_logout_ends_the_thiefs_session() {
     .await;
 }
 
-/// With the token of before a login, a logout is refused while the browser may have a newer one, and
-/// ends nothing afterwards: it is not of this login.
+/// Refused while the browser may have a newer token.
 #[tokio::test]
 async fn a_logout_with_a_token_of_before_the_login_is_refused_then_ends_nothing() {
     on_both_stores(async |app| {
@@ -99,8 +97,7 @@ async fn a_logout_with_a_token_of_before_the_login_is_refused_then_ends_nothing(
     .await;
 }
 
-/// What a thief who has the anonymous cookie could try: a logout that is under way while somebody
-/// logs in. It has loaded what it may end, and that is not the login.
+/// A thief with the anonymous cookie could try this. The logout may end only what it loaded.
 #[tokio::test]
 async fn a_logout_that_was_under_way_ends_no_login() {
     on_both_stores(async |app| {
@@ -119,7 +116,6 @@ async fn a_logout_that_was_under_way_ends_no_login() {
                 "{path}"
             );
             assert_eq!(user(&mut browser).await, "alice");
-            // With her own cookie, she does log out.
             assert_eq!(browser.post("/logout", &[]).await.status, 303);
             assert_eq!(user(&mut browser).await, "-");
         }
@@ -127,7 +123,7 @@ async fn a_logout_that_was_under_way_ends_no_login() {
     .await;
 }
 
-/// A rotation is no login: a logout beside it ends what it meant.
+/// A rotation is no login, so the logout ends the session.
 #[tokio::test]
 async fn a_logout_that_was_under_way_ends_a_rotated_session() {
     on_both_stores(async |app| {
@@ -146,8 +142,7 @@ async fn a_logout_that_was_under_way_ends_a_rotated_session() {
     .await;
 }
 
-/// A login with a token that was rotated may end that session, unless somebody else logs in to it
-/// meanwhile: both have a session then.
+/// A login with a rotated token ends that session, unless another user logs in to it meanwhile.
 #[tokio::test]
 async fn a_login_goes_on_where_what_it_was_to_end_is_of_another_login() {
     on_both_stores(async |app| {
@@ -211,7 +206,7 @@ async fn too_many_cookies_refuse_a_logout_and_do_not_fake_one() {
                 .map(|name| format!("visit={}", name.repeat(64)));
             junk.collect::<Vec<_>>().join("; ")
         };
-        // Up to four are looked up, and the good one counts wherever it stands.
+        // Up to four are looked up; the good one counts in any position.
         for cookies in [
             format!("{}; {good}", junk(4)),
             format!("{good}; {}", junk(4)),
@@ -228,7 +223,7 @@ async fn too_many_cookies_refuse_a_logout_and_do_not_fake_one() {
     .await;
 }
 
-/// Somebody planted the cookie of a session of his own beside the victim's.
+/// A thief planted the cookie of his own session beside the victim's.
 #[tokio::test]
 async fn a_planted_session_blocks_neither_login_nor_logout() {
     on_both_stores(async |app| {
@@ -246,7 +241,7 @@ async fn a_planted_session_blocks_neither_login_nor_logout() {
         let token = set[0].split(['=', ';']).nth(1).unwrap();
         victim.jar.set("visit", token);
         assert_eq!(user(&mut victim).await, "alice");
-        // Planted again, two sessions are there, and neither is believed.
+        // Planted again: of two sessions, neither is trusted.
         let mut thief = logged_in(&app, "eve").await;
         let both = format!(
             "{}; {}",

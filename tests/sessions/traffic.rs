@@ -1,4 +1,4 @@
-//! What requests cost on the wire and in Redis' memory, counted in full.
+//! What requests cost on the wire and in Redis' memory.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ async fn requests_pay_for_nothing_but_their_own_commands() {
         browser.get("/read").await;
         browser.get("/view").await;
     }
-    // All of them: a PING, an UNWATCH or a CLIENT would be seen here.
+    // A PING, an UNWATCH or a CLIENT would show here.
     let received = monitor.take();
     let names: Vec<&str> = received.iter().map(Received::name).collect();
     assert_eq!(names, ["HMGET", "HMGET", "EVALSHA"].repeat(10));
@@ -37,7 +37,7 @@ async fn a_session_in_use_stays_small() {
     assert_eq!(encoding, "listpack");
 }
 
-/// As much as a browser can be made to send, in pairs that look like sessions' and like nothing.
+/// A `Cookie` header of pairs that look like sessions' and like nothing.
 fn noise(bytes: usize) -> String {
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     let mut random = move |bound: u64| {

@@ -1,5 +1,4 @@
-//! What is stored and cannot be read as what it is declared: a logout works all the same, and nothing
-//! else is lost.
+//! Stored values that cannot be read as declared: a logout still works, and nothing else is lost.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +57,7 @@ fn logout(mut visit: Session<Visit>) -> Redirect {
     Redirect::to("/read")
 }
 
-/// Whatever is stored.
+/// Works whatever is stored.
 #[post("/logout-anyhow")]
 fn logout_anyhow(visit: Result<Session<Visit>, Error>) -> Result<Redirect, Error> {
     match visit {
@@ -84,7 +83,6 @@ impl World {
         Self { redis, server }
     }
 
-    /// A session in which something stored is replaced by something else.
     async fn with(&self, name: &str, junk: &str) -> (Browser, String) {
         let mut browser = self.server.browser();
         browser.post("/fill", &[]).await;
@@ -116,7 +114,7 @@ async fn a_logout_is_possible_where_what_cannot_be_read_is_an_error() {
     assert_eq!(browser.get("/read").await.status, 200);
 }
 
-/// The type of a counter was narrowed by a deploy: what is stored does not fit any more.
+/// As after a deploy that narrows a counter's type.
 #[tokio::test]
 async fn a_number_that_does_not_fit_any_more_is_replaced_not_an_error_for_ever() {
     let world = World::new().await;
@@ -141,7 +139,7 @@ fn an_entry_that_cannot_be_read_is_told_once_and_its_key_never() {
         }
         let lines = log.with("an entry of `cart` cannot be read");
         assert_eq!(lines.len(), 1, "{lines:#?}");
-        // A visitor may have chosen it.
+        // A visitor may have chosen the key.
         assert!(log.with("milk").is_empty() && log.with("lie").is_empty());
     });
 }

@@ -1,4 +1,4 @@
-//! Data that cannot be stored: the answer is a 500, nothing of it is stored, and life goes on.
+//! Data that cannot be stored: a 500, nothing is stored, and later requests work.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::app::Gate;
 use crate::support::http::{Connection, Request};
 use crate::support::own::on_all_stores;
 
-/// A value whose `Serialize` does as it is told.
+/// Its `Serialize` fails or panics on demand.
 #[derive(Clone, Copy, Default, Deserialize)]
 enum Mood {
     #[default]
@@ -122,7 +122,7 @@ async fn what_is_not_read_back_is_not_stored() {
     .await;
 }
 
-/// The overflow is met in the store, where another request has counted meanwhile.
+/// The overflow happens in the store, after another request has counted.
 #[tokio::test]
 async fn a_counter_that_overflows_stores_nothing_and_rotates_all_the_same() {
     let gate = Arc::new(Gate::new());

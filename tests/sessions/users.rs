@@ -1,5 +1,4 @@
-//! One user after another in one session: nothing of the first is left for the second, whoever
-//! wrote it last.
+//! One user after another: nothing of the first is left for the second.
 
 use crate::app::{App, on_both_stores};
 
@@ -53,8 +52,7 @@ async fn what_this_build_cannot_read_of_one_user_is_not_left_for_another() {
     assert_eq!(browser.get("/read").await.text(), OF_BOB);
 }
 
-/// A counter that goes back to where it began takes nothing of one user along to the next, and is no
-/// reason to refuse a logout.
+/// A counter that goes back to where it began must not block the end.
 #[tokio::test]
 async fn who_clears_the_session_of_a_user_ends_it_whatever_was_counted() {
     crate::app::on_both_stores(async |app| {

@@ -1,5 +1,4 @@
-//! What goes wrong on the way to a server: other bytes than its own, bytes that come late, and a
-//! connection that breaks at any message.
+//! Faults on the way to a server: foreign bytes, late bytes, and a connection that breaks at any message.
 
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ on_each_topology!(
 
 alone_on_each_topology!(a_stranger_on_the_port_stops_a_launch_that_is_to_fail_and_no_other);
 
-/// What something else than a Redis may say on its port.
+/// What another program may say on Redis' port.
 const STRANGERS: [&[u8]; 9] = [
     b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
     b"SSH-2.0-OpenSSH_9.6\r\n",
@@ -34,16 +33,15 @@ const STRANGERS: [&[u8]; 9] = [
     b"\r\n\r\n\r\n\r\n",
     b"$-7\r\n",
     b"*-7\r\n",
-    // More than anybody could hold.
+    // Too large for any memory.
     b"*2000000000\r\n",
     b"$400000000000\r\n",
 ];
 
-/// Answers of a Redis, and to other questions.
+/// Valid answers to other questions.
 const WRONG_ANSWERS: [&str; 5] = ["+OK", ":1", "$-1", "*0", "*1\r\n*1\r\n+OK"];
 
-/// All of them on one server. What is read of their bytes is the same under sentinels, which takes as long as
-/// the deadline each time, and in a cluster.
+/// All on one server; elsewhere the parsing is the same, and under sentinels each takes a whole deadline.
 fn strangers(topology: Topology) -> &'static [&'static [u8]] {
     match topology {
         Topology::One => &STRANGERS,
@@ -119,7 +117,7 @@ async fn an_answer_that_comes_byte_by_byte_is_read_and_one_that_comes_too_late_i
     site.gateway().say(Says::Slowly(Duration::from_millis(10)));
     site.refused(NOTHING).await;
     site.gateway().say(Says::Truth);
-    // The one that is still under way is replaced.
+    // The connection with the slow answer is replaced.
     let mut tries = 0;
     while site.browser.get("/read").await.status != 200 {
         tries += 1;
@@ -128,7 +126,7 @@ async fn an_answer_that_comes_byte_by_byte_is_read_and_one_that_comes_too_late_i
     assert_eq!(site.browser.get("/view").await.text(), "5");
 }
 
-/// The kernel of a machine that is gone says nothing, and new connections lead to the one in its place.
+/// A machine that is gone says nothing; new connections lead to its replacement.
 async fn a_connection_that_died_without_a_word_is_replaced(topology: Topology) {
     let mut site = Site::behind_gateways(topology).await;
     site.gateway().kill_silently();
@@ -149,8 +147,7 @@ async fn read(browser: &mut Browser) -> String {
     response.text()
 }
 
-/// What is stored when the process dies, or the connection breaks, before or after the server got a
-/// message: with each message of each kind of request.
+/// The process dies or the connection breaks before or after each message of each kind of request.
 async fn a_connection_that_breaks_at_any_message_leaves_what_was_or_what_was_to_be(
     topology: Topology,
 ) {
@@ -169,7 +166,7 @@ async fn a_connection_that_breaks_at_any_message_leaves_what_was_or_what_was_to_
         ("/leave", alices, NOBODY),
         ("/logout", own, NOBODY),
     ];
-    // One of each kind: a login, a change of users, a logout, a change, a rotation.
+    // One of each kind.
     let kinds = match topology {
         Topology::One => &all[..],
         Topology::Sentinel | Topology::Cluster => &all[..5],
@@ -181,7 +178,6 @@ async fn a_connection_that_breaks_at_any_message_leaves_what_was_or_what_was_to_
     breaking.join_all().await;
 }
 
-/// One after the other, because a request of unknown outcome takes as long as its deadline.
 async fn breaks_everywhere(
     topology: Topology,
     path: &'static str,
@@ -202,14 +198,14 @@ async fn breaks_everywhere(
             breaks += usize::from(breaks_at(&app, &servers, path, states, cut, &case).await);
         }
         if breaks == 0 {
-            // The request has sent all that it sends.
+            // The request sends no more messages.
             assert!(messages > 1, "{path}: {messages}");
             break;
         }
     }
 }
 
-/// Sends a request, and looks at what it left. Whether the connection broke.
+/// Returns whether the connection broke.
 async fn breaks_at(
     app: &App,
     servers: &Servers,
@@ -228,7 +224,7 @@ async fn breaks_at(
     }
     assert_eq!(read(&mut browser).await, before, "{case}");
     let mut old = browser.clone();
-    // Whichever of the servers a message is to.
+    // All gateways share one plan.
     let gateway = &servers.gateways()[0];
     gateway.cut(Some(cut));
     let response = match path {
@@ -244,7 +240,7 @@ async fn breaks_at(
     let seen = read(&mut browser).await;
     if response.status == 503 {
         assert!(broke, "{case}");
-        // Its session may have got another token, or may have ended.
+        // The session may have another token, or may have ended.
         assert!([before, after, NOBODY].contains(&&*seen), "{case}: {seen}");
         let removed = |line: &&str| line.contains("Max-Age=0");
         assert!(response.set_cookies().iter().all(removed), "{case}");
@@ -252,8 +248,8 @@ async fn breaks_at(
         assert!(matches!(response.status, 200 | 303), "{case}");
         assert_eq!(seen, after, "{case}");
     }
-    // Where the user changes, the first session has ended before the next one says who is logged in. What
-    // is left of a create that was tried again, or was cut off, is nobody's, and nobody has its token.
+    // A change of user ends the first session before the next has a user. A create that was retried or cut
+    // off leaves a session without a user.
     let is_of_somebody = |key: &&String| {
         let master = &servers.masters()[servers.master_of(key)];
         master.command::<bool>(&["HEXISTS", key, "user"])
@@ -261,7 +257,6 @@ async fn breaks_at(
     let of_somebody = stored.iter().filter(is_of_somebody).count();
     assert!(of_somebody <= 1, "{case}: {stored:?}");
     assert!(stored.len() <= 3, "{case}: {stored:?}");
-    // However it went, the visitor can log in and out again.
     assert_eq!(
         browser.post("/login/alice", &[]).await.status,
         303,

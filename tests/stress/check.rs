@@ -1,5 +1,3 @@
-//! Compares what was done with what is stored.
-
 use std::collections::BTreeSet;
 
 use rocket_typed_session::{SessionData, SessionId};
@@ -10,7 +8,6 @@ use super::board::Board;
 use super::ledger::{Assignment, Entries, Ledger};
 use super::world::World;
 
-/// What must not be.
 pub(crate) async fn check(ledger: &Ledger, world: &World) -> Vec<String> {
     let mut faults = ledger.faults.clone();
     let taken: BTreeSet<u64> = ledger.taken.iter().copied().collect();
@@ -105,8 +102,7 @@ fn check_data(entries: &Entries, stored: &Board, taken: &BTreeSet<u64>, faults: 
     }
 }
 
-/// What is stored, and what a request sees, was assigned last, or by a request that was under way
-/// together with the last.
+/// A theme that is stored or seen must be the last one assigned, or its request must overlap the last one's.
 fn check_theme(entries: &Entries, stored: u64, faults: &mut Vec<String>) {
     let acknowledged = entries
         .themes

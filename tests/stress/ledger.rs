@@ -1,4 +1,4 @@
-//! What was done, as far as whoever did it was told: enough to say what may be stored.
+//! What the requests did, as far as their answers tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// What one task, one process, or all of them did.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Ledger {
     pub(crate) requests: u64,
@@ -14,52 +13,50 @@ pub(crate) struct Ledger {
     pub(crate) conflicts: u64,
     pub(crate) gone: u64,
     pub(crate) unknown: u64,
-    /// By their public ids.
+    /// By public id.
     pub(crate) sessions: BTreeMap<String, Entries>,
-    /// The values that were obtained from fields of which one request obtains the value.
+    /// The values that requests took: each may be taken once.
     pub(crate) taken: Vec<u64>,
-    /// What a request saw that it must never see.
     pub(crate) faults: Vec<String>,
 }
 
-/// What was done to one session: what was acknowledged, and what was only tried, since nobody knows
-/// whether it was done.
+/// The acknowledged and the uncertain changes of one session.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Entries {
     pub(crate) count: Span,
-    /// How many transactions raised the note by one.
+    /// Transactions that each raise the note by one.
     pub(crate) note: Span,
     pub(crate) best: Best,
-    /// What was assigned to the field of which the last writer wins.
+    /// Assignments of the field where the last write wins.
     pub(crate) themes: BTreeMap<u64, Assignment>,
-    /// When the last request had begun that saw this theme.
+    /// For each theme, the latest start of a request that saw it.
     pub(crate) themes_seen: BTreeMap<u64, u64>,
-    /// By the tokens that requests had loaded it with.
+    /// By the token that loaded it.
     pub(crate) tokens: BTreeMap<String, Use>,
-    /// What each entry of the map may be. Each has one writer.
+    /// The possible values of each map entry. Each entry has one writer.
     pub(crate) marks: BTreeMap<String, BTreeSet<Option<u64>>>,
-    /// What was put where one request obtains it.
+    /// The values that wait for one request to take them.
     pub(crate) put: BTreeSet<u64>,
-    /// How many attempts to obtain it were not answered.
+    /// How often a request to take one was not answered.
     pub(crate) unheard_takes: usize,
-    /// Whether somebody was told that a new session was stored.
+    /// Whether a request was told that the session is stored.
     pub(crate) began: bool,
-    /// When the first request that ended it was answered so.
+    /// The first answer that the session ended.
     pub(crate) ended_at: Option<u64>,
-    /// Whether somebody tried to end it, and nobody knows whether that was done.
+    /// Whether an end with unknown outcome was tried.
     pub(crate) may_have_ended: bool,
-    /// When the last request had begun that was told that it changed something.
+    /// The latest start of an acknowledged change.
     pub(crate) done: u64,
 }
 
-/// From what was acknowledged to what was tried.
+/// From acknowledged to tried.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Span {
     pub(crate) least: i64,
     pub(crate) most: i64,
 }
 
-/// The largest that was acknowledged, and all that were tried.
+/// The largest acknowledged, and all tried values.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Best {
     pub(crate) least: u64,
@@ -73,12 +70,11 @@ pub(crate) struct Assignment {
     pub(crate) is_acknowledged: bool,
 }
 
-/// What was done with one token.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Use {
-    /// When the last commit had begun that was done with it.
+    /// The latest start of a commit with it.
     pub(crate) done: u64,
-    /// When the first request was answered that replaced it.
+    /// The first answer that replaced it.
     pub(crate) replaced_at: Option<u64>,
 }
 
@@ -96,7 +92,6 @@ impl Ledger {
         }
     }
 
-    /// Adds the numbers alone.
     pub(crate) fn count(&mut self, other: &Self) {
         self.requests += other.requests;
         self.commits += other.commits;
@@ -132,7 +127,6 @@ impl Entries {
 }
 
 impl Entries {
-    /// A request that began then saw this theme.
     pub(crate) fn saw(&mut self, theme: u64, began: u64) {
         let seen = self.themes_seen.entry(theme).or_default();
         *seen = began.max(*seen);
@@ -167,7 +161,7 @@ impl fmt::Display for Ledger {
     }
 }
 
-/// The clock that all processes share, in microseconds.
+/// The clock that all processes share.
 pub(crate) fn micros() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     since.as_micros() as u64

@@ -1,8 +1,8 @@
-//! Many tasks in many processes do random things to a handful of sessions, through the engine as
-//! requests do; then it is checked that nothing was lost, doubled or brought back.
+//! Many tasks in many processes act randomly on a few sessions, through the engine as requests do. The test
+//! checks that no change is lost, doubled or undone.
 //!
-//! With the tests it runs for five seconds, with four processes, on a Redis of its own. By hand it
-//! runs for as long as one likes, in rounds of which each is checked:
+//! With the tests, it runs for five seconds, with four processes, on its own Redis. By hand, it runs as long
+//! as you like, and checks each round:
 //!
 //! ```text
 //! cargo test --release --test stress -- --seconds 600 --processes 8
@@ -10,9 +10,9 @@
 //! cargo test --release --test stress -- --seconds 60 --memory
 //! ```
 //!
-//! `--tasks N` and `--sessions M` are for each process and for all; `--lose P` is how many percent of
-//! the answers are lost, so that nobody knows what was done; `--seed X` makes the same choices again,
-//! though not in the same order. What it finds goes to standard error, and it exits with 1.
+//! `--tasks N` counts for each process, `--sessions M` for all together. `--lose P` loses P percent of the
+//! answers. `--seed X` repeats the choices, though not their order. Faults go to standard error, and the exit
+//! code is then 1.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on says so best by stopping there"
@@ -39,7 +39,7 @@ use self::options::Options;
 use self::support::redis::RedisServer;
 use self::world::World;
 
-/// How long a round takes at most: what a check has to hold in memory is what happened in one.
+/// Limits the memory of a check.
 const ROUND: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -95,7 +95,6 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Starts the processes of one round, waits for them, and adds up what they did.
 fn run_processes(options: &Options) -> Ledger {
     let program = std::env::current_exe().unwrap();
     let processes = (0..options.processes).map(|number| {

@@ -1,5 +1,3 @@
-//! What the command line says.
-
 use std::fmt;
 use std::time::Duration;
 
@@ -11,19 +9,18 @@ pub(crate) struct Options {
     pub(crate) processes: u64,
     pub(crate) tasks: u64,
     pub(crate) sessions: u64,
-    /// How many of a hundred answers are lost.
+    /// In percent.
     pub(crate) lose: u64,
     pub(crate) seed: u64,
-    /// For how long a process of a round works.
+    /// Of each process, in one round.
     pub(crate) millis: u64,
-    /// What the keys of this round begin with.
     pub(crate) prefix: String,
-    /// The number of this process, if it is one of those that another one started.
+    /// Set in started processes.
     pub(crate) worker: Option<u64>,
 }
 
 impl Options {
-    /// `None`: whoever runs the tests wants another one.
+    /// `None`: another test was asked for.
     pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Option<Self> {
         let mut options = Self {
             memory: false,
@@ -56,7 +53,7 @@ impl Options {
                 "--sessions" => options.sessions = number(),
                 "--tasks" => options.tasks = number(),
                 "--worker" => options.worker = Some(number()),
-                // What `cargo test` and its like say to every test.
+                // `cargo test` passes these to every test.
                 "--list" | "--ignored" => return None,
                 other if other.starts_with('-') => {}
                 filter if "stress".contains(filter) => {}
@@ -66,7 +63,6 @@ impl Options {
         Some(options)
     }
 
-    /// Every other process has one.
     pub(crate) fn has_near_cache(&self) -> bool {
         self.worker.is_some_and(|number| number % 2 == 1)
     }
@@ -77,7 +73,6 @@ impl Options {
         self.prefix = format!("stress:{}:{round}:", std::process::id());
     }
 
-    /// The arguments of one of the processes.
     pub(crate) fn of_worker(&self, number: u64) -> Vec<String> {
         let numbers = [
             ("--lose", self.lose),

@@ -1,5 +1,3 @@
-//! What one process does: random requests, as an application's guards make them.
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +16,6 @@ use super::ledger::{Assignment, Ledger, micros};
 use super::options::Options;
 use super::world::{NEAR, World};
 
-/// Runs the tasks of this process to the end of the round.
 pub(crate) async fn run(world: &Arc<World>, options: &Options) -> Ledger {
     let until = Instant::now() + Duration::from_millis(options.millis);
     let process = options.worker.unwrap_or(0);
@@ -59,15 +56,14 @@ struct Task {
     sessions: u64,
     number: u64,
     random: u64,
-    /// Whether some of its requests are GETs, and the store has a near cache.
+    /// The store has a near cache, so some requests are GETs.
     near: bool,
     serial: u64,
-    /// What the request under way has loaded its session with.
+    /// The fingerprint of the token that loaded the session.
     token: Option<String>,
     ledger: Ledger,
 }
 
-/// What a request is about to commit.
 struct Change {
     before: Board,
     after: Board,
@@ -91,25 +87,25 @@ impl Task {
             tokens,
             tampered: false,
         };
-        // A store that is too slow for this machine is no fault of the library's.
+        // A store that times out on a slow machine is not the library's fault.
         if request.open(candidates).await.is_err() {
             return;
         }
         self.look_at(&request, began);
         self.token = token.as_ref().map(fingerprint);
-        // Somebody works for a while, and others come in between.
+        // Other requests come in between.
         for _ in 0..self.below(8) {
             tokio::task::yield_now().await;
         }
         if request.id().is_none() && token.is_some() && self.below(4) > 0 {
-            // Its token was replaced, or its session ended: a moment later the browser has another.
+            // The token was revoked. The browser soon gets another one.
             if self.below(20) == 0 {
                 self.world.set_token(number, None).await;
             }
             return;
         }
-        // Every other session is never ended, so that there is something to count in the end.
-        // What changes the token is rare, so that what comes late meets the token that it knows.
+        // Sessions with even numbers never end, which leaves something to count. Token changes are rare,
+        // because late writes must still find their token.
         match self.below(1000) {
             0 if number % 2 == 1 => self.destroy(&request, number).await,
             of @ 1..3 => {
@@ -119,7 +115,7 @@ impl Task {
                     _ => Some(self.number as u8 % 3),
                 };
                 self.log_in(&request, number, user).await;
-                // One of another user ends, and one whose token was rotated by who knows whom.
+                // A login ends a session of another user, or one whose token was rotated.
                 if let Some(token) = token
                     && request.id().is_none_or(|id| id != token.id())
                 {
@@ -143,7 +139,7 @@ impl Task {
         }
     }
 
-    /// Everything that a session holds was written for its user, or before there was one.
+    /// A session contains only what was written for its user, or before there was one.
     fn look_at(&mut self, request: &RequestSession<Board>, began: u64) {
         let data = request.view().unwrap().data;
         let of = data.user.map_or(0, |user| u64::from(user) + 1);
@@ -160,7 +156,6 @@ impl Task {
         }
     }
 
-    /// Changes some fields, and commits that at the end of the request.
     async fn change(&mut self, request: &RequestSession<Board>, number: u64) {
         let change = self.edit(request, |_| {});
         let changes = self.changes(request, &change);
@@ -177,11 +172,11 @@ impl Task {
             Ok(_) => request.save().await.map(drop),
             Err(error) => Err(error),
         };
-        // A response that begins a session cannot be undone, and its cookie is set at the end.
+        // This may begin a session, whose cookie is set at the end of the request.
         self.note(before.or(request.id()), &change, &saved);
     }
 
-    /// Ends the session of whoever is logged in, if it is another one, and begins one.
+    /// Ends another user's session, if there is one, and begins a new one.
     async fn log_in(&mut self, request: &RequestSession<Board>, number: u64, user: Option<u8>) {
         let change = self.edit(request, |board| board.user = user);
         let (before, old) = (change.before.user, request.id());
@@ -198,7 +193,7 @@ impl Task {
                 let fault = format!("LEAKED: a session of user {before:?} is that of {user:?} now");
                 self.ledger.faults.push(fault);
             }
-            // Nobody may know whether it was ended.
+            // The outcome may be unknown.
             Some(old) => self.ledger.session(&old).may_have_ended = true,
             None => {}
         }
@@ -215,7 +210,6 @@ impl Task {
         }
     }
 
-    /// Raises the note by one, if nobody changed anything in between.
     async fn transact(&mut self, request: &RequestSession<Board>) {
         let Some(id) = request.id() else { return };
         let began = micros();
@@ -239,7 +233,7 @@ impl Task {
         request.answer(false).await;
     }
 
-    /// Puts a value where one request obtains it, if there is none, or obtains it.
+    /// Takes the value of the field, or sets one if there is none.
     async fn take(&mut self, request: &RequestSession<Board>) {
         let Some(id) = request.id() else { return };
         self.serial += 1;
@@ -274,7 +268,7 @@ impl Task {
         request.answer(false).await;
     }
 
-    /// Ends the request: whether it was told that all is stored.
+    /// Returns whether all is stored.
     async fn end(
         &mut self,
         request: &RequestSession<Board>,
@@ -304,7 +298,7 @@ impl Task {
         if let Some(change) = change {
             let new = request.id();
             let is_gone = answer.result.is_ok() && new.is_none();
-            // What was dropped, since the session was over, was not done.
+            // The session was over, so the change was dropped.
             let result = if is_gone {
                 Err(Error::gone())
             } else {
@@ -315,7 +309,6 @@ impl Task {
         answer.result.is_ok()
     }
 
-    /// Notes what became of a commit.
     fn note(&mut self, id: Option<SessionId>, change: &Change, result: &Result<(), Error>) {
         let Some(id) = id.filter(|_| change.before != change.after) else {
             return;
@@ -368,7 +361,7 @@ impl Task {
         }
     }
 
-    /// Whether something was, or may have been, done.
+    /// Whether the change was done, or may have been.
     fn counts(&mut self, result: &Result<(), Error>) -> bool {
         match result {
             Ok(()) => self.ledger.commits += 1,
@@ -398,7 +391,7 @@ impl Task {
         let mark = format!("{}-{mark}", self.number);
         self.serial += 1;
         let serial = self.number << 32 | self.serial;
-        // In a session that changes hands nothing is written for the one before.
+        // When the user changes, nothing may be written for the earlier user.
         let user = if before.user == after.user {
             after.user
         } else {
@@ -429,12 +422,12 @@ impl Task {
     }
 }
 
-/// The end of a token: not the same for any two.
+/// The end of the token, which identifies it.
 fn fingerprint(token: &Token) -> String {
     token.expose().split_off(Token::TEXT_LEN - 12)
 }
 
-/// SplitMix64: the next of a row of numbers that look random.
+/// SplitMix64.
 pub(crate) fn mix(number: u64) -> u64 {
     let mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,5 +1,3 @@
-//! What all tasks share: the store, and the tokens that browsers have.
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,21 +14,21 @@ use super::options::Options;
 use super::support::lossy::{Fate, Lossy};
 use super::worker::mix;
 
-/// How long a request waits for an answer that got lost.
+/// How long a request waits for a lost answer.
 const TIMEOUT: Duration = Duration::from_millis(400);
 
-/// What another process did so long ago, a GET of a process with a near cache sees.
+/// How old the copies are, at most, that a GET sees in a process with a near cache.
 pub(crate) const NEAR: Duration = Duration::from_secs(1);
 
 pub(crate) struct World {
-    /// The store of which some answers get lost.
+    /// The lossy store.
     pub(crate) store: Arc<dyn Store>,
-    /// The store itself.
+    /// The store inside it.
     pub(crate) inner: Arc<dyn Store>,
     jar: Jar,
 }
 
-/// The token of each session, by its number, for whoever wants it.
+/// The token of each session, by number.
 enum Jar {
     Memory(Mutex<BTreeMap<u64, String>>),
     Redis(Pool, String),
@@ -57,8 +55,8 @@ impl World {
             }
         };
         let (percent, calls) = (options.lose, AtomicU64::new(options.seed));
-        // A third of what is lost never arrives, a third is done, and a third comes later: in time
-        // or not.
+        // Of the lost calls, a third never arrives, a third is done, and a third comes later, perhaps too
+        // late.
         let fate = move || {
             let number = mix(calls.fetch_add(1, Ordering::Relaxed));
             match number % 300 {
@@ -99,7 +97,6 @@ impl World {
         }
     }
 
-    /// The keys that never expire.
     pub(crate) async fn immortal(&self) -> Vec<String> {
         let Jar::Redis(_, prefix) = &self.jar else {
             return Vec::new();

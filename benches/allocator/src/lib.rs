@@ -1,4 +1,4 @@
-//! The allocator of each Rust server: the system's, or one chosen by a feature.
+//! The allocator of each Rust server: the system's, or a feature's.
 
 #[cfg(all(feature = "mimalloc", not(feature = "count")))]
 #[global_allocator]
@@ -8,7 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
 
-/// This process's number of allocations. `None` unless built with the feature `count`.
+/// How often this process has allocated. `None` without the feature `count`.
 #[must_use]
 pub fn allocations() -> Option<u64> {
     #[cfg(feature = "count")]
@@ -28,7 +28,7 @@ mod counting {
         ALLOCATIONS.load(Relaxed)
     }
 
-    /// The system's allocator, counting allocations and reallocations.
+    /// Counts allocations and reallocations.
     pub(crate) struct Counting;
 
     // SAFETY: each call is passed unchanged to the system's allocator.

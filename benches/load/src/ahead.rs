@@ -1,5 +1,4 @@
-//! What other servers do better than this library on Redis. It is computed from the figures, so no run can
-//! leave it out.
+//! What other servers do better on Redis, computed so that no run can leave it out.
 
 use std::fmt::Write as _;
 
@@ -8,7 +7,7 @@ use crate::load::Figure;
 use crate::results::Results;
 use crate::server::{HAND_WRITTEN, Kind, OURS, OURS_NEAR, Route};
 
-/// Smaller differences than this are noise.
+/// Smaller differences are noise.
 const NOTABLE: f64 = 1.05;
 
 const FIGURES: [(&str, Figure, Better); 3] = [
@@ -23,7 +22,6 @@ enum Better {
     Lower,
 }
 
-/// A table in Markdown: what is better, and a column for each of the others.
 pub(crate) fn table(results: &Results) -> String {
     let peers = results.kinds.iter().copied();
     let peers =

@@ -1,11 +1,8 @@
-//! Charts of horizontal bars and of lines, as SVG.
-
 use std::error::Error;
 use std::path::Path;
 
 use plotters::prelude::*;
 
-/// A bar of two parts, one after the other.
 pub(crate) struct Bar {
     pub(crate) label: String,
     pub(crate) parts: [f64; 2],
@@ -87,16 +84,15 @@ pub(crate) fn bars(
     Ok(())
 }
 
-/// A line through points, from left to right.
 pub(crate) struct Line {
     pub(crate) label: String,
     pub(crate) colour: usize,
-    /// Filled points tell two lines of one colour apart.
+    /// Tells two lines of one colour apart.
     pub(crate) is_filled: bool,
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// Both axes are logarithmic: a straight line at 45° means "twice as many, twice the cost".
+/// Both axes are logarithmic.
 pub(crate) fn lines(
     path: &Path,
     title: &str,

@@ -1,5 +1,5 @@
-//! Failures between a process and Redis: how long the process then reads copies, and how soon afterwards it
-//! reads what is stored.
+//! Faults between a process and Redis: how long the process reads copies, and how soon it is up to date
+//! again.
 
 use std::error::Error;
 use std::io;
@@ -11,9 +11,9 @@ use crate::http::Client;
 use crate::lag::{Pair, check, watch};
 use crate::watch::{Read, Seen};
 
-/// How long to read before a fault, so that there is a copy.
+/// Time to get a copy before a fault.
 const BEFORE: Duration = Duration::from_millis(100);
-/// How long to write during a fault and afterwards, so that anything missed shows.
+/// The pause between two writes, and how long to write after a fault, so that missed writes show.
 const PAUSE: Duration = Duration::from_millis(20);
 const AFTERWARDS: Duration = Duration::from_millis(200);
 
@@ -35,7 +35,7 @@ pub(crate) struct Broken {
 pub(crate) struct Round {
     pub(crate) oldest: Duration,
     pub(crate) refused: usize,
-    /// How long after the end of the fault a read first showed the write from its beginning.
+    /// From the end of the fault to the first read with the fault's first write.
     pub(crate) fresh_after: Duration,
     /// The age of the oldest read after that.
     pub(crate) oldest_afterwards: Duration,
@@ -53,8 +53,8 @@ impl Fault {
         }
     }
 
-    /// Longer than copies may count. If Redis merely falls silent, requests wait for it, and this is longer
-    /// than they wait: they are refused, and the connection is replaced.
+    /// Longer than copies may count. A frozen Redis must stay silent for longer than requests wait, until
+    /// they are refused and the connection is replaced.
     fn length(self) -> Duration {
         match self {
             Self::Cut => Duration::ZERO,
@@ -101,7 +101,7 @@ pub(crate) async fn all(pair: &Pair, rounds: usize) -> Result<Vec<Broken>, Box<d
     Ok(all)
 }
 
-/// B has a copy; the fault begins; A writes. The fault ends, and B reads what A wrote.
+/// B has a copy when the fault begins. A writes. The fault ends, and B must read what A wrote.
 async fn round(pair: &Pair, fault: Fault) -> io::Result<Round> {
     let cookie = pair.a.log_in(1).await?.remove(0);
     let writer = Client::connect(pair.a.port, &cookie).await?;
@@ -133,8 +133,8 @@ async fn round(pair: &Pair, fault: Fault) -> io::Result<Round> {
     })
 }
 
-/// When the first read was answered that showed the write from the fault's beginning. While Redis is stopped,
-/// there is no such write, and every later answer is its own.
+/// The answer to the first read with the fault's first write. A stopped Redis gets no such write; any later
+/// answer is fresh.
 fn fresh_at(seen: &Seen, fault: Fault, end: Instant) -> Option<Instant> {
     let views = match fault {
         Fault::Stopped => 0,
@@ -145,7 +145,7 @@ fn fresh_at(seen: &Seen, fault: Fault, end: Instant) -> Option<Instant> {
     fresh.map(|read| read.answered)
 }
 
-/// How long after Redis stopped the last copy was read. Until it resumes, every answer is a copy.
+/// How long B read copies. Until Redis resumes, every answer is a copy.
 fn last_copy(seen: &Seen, begin: Instant, end: Instant) -> Duration {
     let copies = seen.reads.iter().filter(|read| read.answered < end);
     let ages = copies.map(|read| read.sent.saturating_duration_since(begin));

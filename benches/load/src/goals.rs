@@ -1,5 +1,3 @@
-//! This library's performance goals, and whether it meets them.
-
 use std::fmt::Write as _;
 
 use crate::MOST;
@@ -74,7 +72,7 @@ impl Bound {
     }
 }
 
-/// A table in Markdown. The median decides.
+/// Compares medians.
 pub(crate) fn table(results: &Results) -> String {
     let mut table = String::from(
         "| compared | route | figure | goal | measured | met |\n|---|---|---|---|---|---|\n",

@@ -1,4 +1,4 @@
-//! How cost grows: with stored sessions, with the fields of a session, and with the entries of a map.
+//! How cost grows with stored sessions, with fields, and with map entries.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,7 +13,6 @@ use crate::redis::numbered;
 use crate::server::{HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, Route, Server};
 use crate::spread::Spread;
 
-/// What grows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Axis {
     Sessions,
@@ -35,14 +34,14 @@ impl Axis {
     pub(crate) const fn amounts(self, kind: Kind) -> &'static [u64] {
         match self {
             Self::Sessions if kind.has_redis => &[1_000, 1_000_000],
-            // The most that the memory store holds by default. A million logins take minutes.
+            // The memory store's default limit. A million logins take minutes.
             Self::Sessions => &[1_000, 100_000],
             Self::Fields => &[5, 50],
             Self::Entries => &[10, 100, 1_000, 10_000],
         }
     }
 
-    /// Gives a large map time for more than a handful of requests.
+    /// A request with a large map is slow, so measure for longer.
     fn pace(self, amount: u64, pace: Pace) -> Pace {
         let times = if self == Self::Entries && amount > 1_000 {
             4
@@ -55,7 +54,6 @@ impl Axis {
         }
     }
 
-    /// The environment variable that tells servers a size.
     const fn variable(self) -> Option<&'static str> {
         match self {
             Self::Sessions => None,
@@ -67,9 +65,9 @@ impl Axis {
 
 const KINDS: [Kind; 3] = [HAND_WRITTEN, OURS, OURS_IN_MEMORY];
 const ROUTES: [Route; 2] = [Route::Read, Route::Set];
-/// Few, because a request for a large map takes so long.
+/// Few, because each request is slow.
 pub(crate) const CONNECTIONS: usize = 8;
-/// No sample has many more requests, so it would not visit more sessions than these.
+/// Hardly any sample has more requests.
 const VISITED: u64 = 10_000;
 
 /// The last part is the amount.
@@ -84,20 +82,19 @@ impl Growth {
         Spread::of(samples.iter().map(of))
     }
 
-    /// The median CPU of the server and Redis together. `None` if the server could not be built.
+    /// The median CPU of the server and Redis together. `None` if the server was not built.
     pub(crate) fn cpu(&self, cell: Cell) -> Option<f64> {
         let both = self.spread(cell, |sample| sample.server_cpu + sample.redis_cpu);
         Some(both.median).filter(|median| median.is_finite())
     }
 }
 
-/// The lines to measure along each axis.
 pub(crate) fn lines() -> impl Iterator<Item = (Kind, Route)> {
     let of = |kind| ROUTES.map(|route| (kind, route));
     KINDS.into_iter().flat_map(of)
 }
 
-/// One axis after the other, to need less memory at once.
+/// One axis after the other, to save memory.
 pub(crate) async fn measure(
     kinds: &[Kind],
     programs: &Path,
@@ -143,7 +140,7 @@ async fn start(
     Ok((server, cookies))
 }
 
-/// Stores this many sessions. Returns the cookies of those to visit.
+/// Stores `amount` sessions. Returns the cookies of those to visit.
 async fn store(server: &mut Server, amount: u64) -> io::Result<Vec<String>> {
     let distance = (amount / VISITED).max(1) as usize;
     if !server.kind.has_redis {
@@ -154,7 +151,7 @@ async fn store(server: &mut Server, amount: u64) -> io::Result<Vec<String>> {
     if let Some(redis) = &mut server.redis {
         redis.multiply(&cookie, amount)?;
     }
-    // A copy that does not open would be measured as a visitor without a session.
+    // Otherwise, a visitor without a session would be measured.
     let mut client = Client::connect(server.port, &numbered(&cookie, amount - 1)).await?;
     if !client.ok("/read").await?.contains("user-0") {
         return Err(io::Error::other("the last copy is nobody's"));
@@ -163,7 +160,6 @@ async fn store(server: &mut Server, amount: u64) -> io::Result<Vec<String>> {
     Ok(visited.map(|number| numbered(&cookie, number)).collect())
 }
 
-/// In parallel, because one after the other would take too long.
 async fn log_in_at_once(port: u16, amount: u64) -> io::Result<Vec<String>> {
     let mut clients = JoinSet::new();
     for index in 0..CONNECTIONS as u64 {

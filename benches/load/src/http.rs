@@ -1,11 +1,9 @@
-//! One keep-alive HTTP/1.1 connection: a request, then its whole answer.
-
 use std::io;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A browser with one cookie. It adopts each cookie that it gets.
+/// Keeps one cookie, and adopts each new one.
 pub(crate) struct Client {
     stream: TcpStream,
     cookie: String,
@@ -35,7 +33,6 @@ impl Client {
         &self.cookie
     }
 
-    /// Sends this cookie from now on: `name=value`, or nothing.
     pub(crate) fn show(&mut self, cookie: &str) {
         cookie.clone_into(&mut self.cookie);
     }
@@ -84,7 +81,7 @@ impl Client {
         Ok(Answer { status, body })
     }
 
-    /// As `get`; any status other than 200 is an error.
+    /// Any status other than 200 is an error.
     pub(crate) async fn ok(&mut self, path: &str) -> io::Result<&str> {
         let answer = self.get(path).await?;
         if answer.status == 200 {

@@ -1,5 +1,4 @@
-//! Instructions and allocations of one request. Both repeat to about one per cent, whatever else the machine
-//! does.
+//! Instructions and allocations of one request. Both repeat to about one per cent, whatever the machine does.
 
 use std::io;
 use std::path::Path;
@@ -20,10 +19,10 @@ pub(crate) struct Cost {
     pub(crate) allocations: f64,
 }
 
-/// With fewer, a process's occasional work shows in the figures.
+/// With fewer, occasional work of the process shows.
 const REQUESTS: u64 = 1_000;
 
-/// `counting` has the programs built with the counting allocator.
+/// `counting` has the programs with the counting allocator.
 pub(crate) async fn costs(
     kind: Kind,
     programs: &Path,
@@ -62,7 +61,7 @@ async fn allocations(server: &Server) -> io::Result<f64> {
         .map_err(io::Error::other)
 }
 
-/// Callgrind counts in one process. On command, it writes its count and resets it.
+/// Callgrind counts in one process. On command, it writes and resets its count.
 async fn count_instructions(
     kind: Kind,
     programs: &Path,
@@ -86,7 +85,6 @@ async fn count_instructions(
     Ok(())
 }
 
-/// The counts since the last dump.
 fn dump(server: &Server, out: &Path, dumps: &mut u32) -> io::Result<String> {
     let id = server.process.id().to_string();
     Command::new("callgrind_control")

@@ -1,4 +1,4 @@
-//! Two processes with a near cache on one Redis: how late one sees what the other stored.
+//! How late one process with a near cache sees what another one stored.
 
 use std::error::Error;
 use std::io;
@@ -14,9 +14,8 @@ use crate::redis::Redis;
 use crate::server::{OURS_NEAR, Route, Server};
 use crate::watch::{Seen, Watch, Write};
 
-/// `near` of both processes, as [`OURS_NEAR`] has it: no copy read may be older.
+/// `near` of both processes, as in [`OURS_NEAR`]: no copy may be older.
 pub(crate) const NEAR: Duration = Duration::from_secs(1);
-/// How many connections read the watched session.
 pub(crate) const READERS: usize = 4;
 const WRITES_A_ROUND: usize = 200;
 const READS_A_ROUND: usize = 2_000;
@@ -25,18 +24,18 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Clone)]
 pub(crate) struct Late {
-    /// How long after a write's answer B still sent a read that missed it.
+    /// From a write's answer until B sent its last read without the write.
     pub(crate) missed: Vec<Duration>,
     /// The same, from when the write was sent.
     pub(crate) missed_since_sent: Vec<Duration>,
-    /// How long after a write's answer B first answered with it.
+    /// From a write's answer until B first answered with it.
     pub(crate) shown: Vec<Duration>,
-    /// How many reads A answered while it wrote. None of them was old.
+    /// A's reads while it wrote. None was old.
     pub(crate) own_reads: usize,
     pub(crate) broken: Vec<Broken>,
 }
 
-/// Two processes of one application. B's link to Redis can be made to fail.
+/// Two processes of one application. B's link to Redis can fail.
 pub(crate) struct Pair {
     pub(crate) a: Server,
     pub(crate) b: Server,
@@ -44,7 +43,7 @@ pub(crate) struct Pair {
     pub(crate) redis: Redis,
 }
 
-/// An error if a read is older than allowed: then no other figure matters.
+/// A read that is too old is an error: it invalidates all figures.
 pub(crate) async fn measure(programs: &Path, rounds: usize) -> Result<Late, Box<dyn Error>> {
     eprintln!("two processes: how late one sees what the other stored");
     let pair = Pair::start(programs).await?;
@@ -62,7 +61,7 @@ pub(crate) async fn measure(programs: &Path, rounds: usize) -> Result<Late, Box<
     })
 }
 
-/// For each write, how much later the end was than the beginning; sorted.
+/// The sorted times between two events of each write.
 fn of_writes(seen: &Seen, ends: impl Fn(&Write) -> (Option<Instant>, Instant)) -> Vec<Duration> {
     let each = seen.writes.iter().map(|write| {
         let (end, begin) = ends(write);
@@ -80,7 +79,7 @@ pub(crate) fn check(when: &str, oldest: Duration) -> Result<(), Box<dyn Error>> 
     Err(format!("NEAR IS BROKEN: {when}, a read was {oldest:?} old; {NEAR:?} is allowed").into())
 }
 
-/// A writes, and A reads. Returns the number of reads.
+/// A writes and reads.
 async fn own(pair: &Pair, reads: usize) -> Result<usize, Box<dyn Error>> {
     let cookie = pair.a.log_in(1).await?.remove(0);
     let mut watch = watch(&pair.a, &cookie).await?;
@@ -89,7 +88,7 @@ async fn own(pair: &Pair, reads: usize) -> Result<usize, Box<dyn Error>> {
     let reads = seen.reads.len();
     let missed = seen.reads.iter().filter(|read| !seen.age(read).is_zero());
     let missed = missed.count();
-    // A write begins with a read, too.
+    // A write also begins with a read.
     let grow = |pair: &[Write]| pair[0].views < pair[1].views;
     if missed == 0 && seen.writes.windows(2).all(grow) {
         return Ok(reads);
@@ -100,18 +99,16 @@ async fn own(pair: &Pair, reads: usize) -> Result<usize, Box<dyn Error>> {
     )
 }
 
-/// A writes, and B reads.
 async fn lag(pair: &Pair, writes: usize) -> io::Result<Seen> {
     let cookie = pair.a.log_in(1).await?.remove(0);
     let mut watch = watch(&pair.b, &cookie).await?;
     watch.write(Client::connect(pair.a.port, &cookie).await?, PAUSE);
-    // Until the last one is shown, too.
+    // Until the last write is shown, too.
     let is_shown = |seen: &Seen| Some(seen.reads.last()?.views >= seen.writes.last()?.views);
     let is_enough = |seen: &Seen| seen.writes.len() >= writes && is_shown(seen) == Some(true);
     watch.until(is_enough).await
 }
 
-/// Some connections read one session.
 pub(crate) async fn watch(server: &Server, cookie: &str) -> io::Result<Watch> {
     let mut watch = Watch::default();
     for _ in 0..READERS {
@@ -132,15 +129,14 @@ impl Pair {
         })
     }
 
-    /// Other visitors of both processes. In each, some read and one writes, so answers from Redis keep
-    /// renewing all copies: a fault finds them as young as possible.
+    /// Other visitors of both processes. Answers from Redis keep renewing all copies, so a fault finds young
+    /// ones.
     async fn load(&self) -> io::Result<JoinSet<()>> {
         let mut load = JoinSet::new();
         for server in [&self.a, &self.b] {
             for route in [Route::Read, Route::Read, Route::Read, Route::Count] {
                 let cookie = server.log_in(1).await?.remove(0);
                 let mut client = Client::connect(server.port, &cookie).await?;
-                // Refused or not, the next request follows.
                 load.spawn(async move { while client.get(route.path()).await.is_ok() {} });
             }
         }

@@ -1,5 +1,3 @@
-//! The tables of how late one process sees another's writes.
-
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -7,7 +5,7 @@ use crate::faults::{Broken, Round};
 use crate::results::Results;
 use crate::spread::Spread;
 
-/// How long A's writes were missed, without a fault.
+/// Without a fault.
 pub(crate) fn lag(results: &Results) -> String {
     let Some(late) = &results.late else {
         return missing();
@@ -37,7 +35,6 @@ pub(crate) fn lag(results: &Results) -> String {
     table
 }
 
-/// How long B reads copies while something fails, and what follows.
 pub(crate) fn faults(results: &Results) -> String {
     let Some(late) = &results.late else {
         return missing();
@@ -80,7 +77,7 @@ fn missing() -> String {
     "Left out: the server could not be built.".into()
 }
 
-/// Of sorted times.
+/// `times` must be sorted.
 fn quantile(times: &[Duration], part: usize) -> Duration {
     let last = times.len().saturating_sub(1);
     times.get(last * part / 100).copied().unwrap_or_default()

@@ -1,5 +1,5 @@
-//! A closed loop of connections. Each has its own sessions, and sends its next request when the last is
-//! answered. Everything runs on one thread, to leave the others to the server.
+//! A closed loop: each connection has its own sessions, and waits for each answer. One thread, to leave the
+//! others to the server.
 
 use std::io;
 use std::sync::Arc;
@@ -13,14 +13,12 @@ use crate::http::Client;
 use crate::redis::Traffic;
 use crate::server::{Route, Server};
 
-/// How long one sample takes.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
 }
 
-/// One round's figures for a server, a route and a number of connections.
 #[derive(Clone, Default)]
 pub(crate) struct Sample {
     pub(crate) requests: u64,
@@ -39,8 +37,8 @@ const WARM_UP: u8 = 0;
 const MEASURED: u8 = 1;
 const OVER: u8 = 2;
 
-/// The connections divide the cookies among themselves, and each sends its own in turn. There must be at
-/// least as many cookies as connections.
+/// The connections share out the cookies, and each sends its own in turn. Needs at least one cookie for each
+/// connection.
 pub(crate) async fn sample(
     server: &mut Server,
     route: Route,
@@ -63,7 +61,6 @@ pub(crate) async fn sample(
 
 const ATTEMPTS: u32 = 5;
 
-/// Has no requests if none was answered.
 async fn try_sample(
     server: &mut Server,
     route: Route,
@@ -123,7 +120,7 @@ async fn try_sample(
     })
 }
 
-/// Sends requests until the sample is over. Returns how long each took that ended within it.
+/// Returns how long the requests took that ended within the sample.
 async fn repeat(
     mut client: Client,
     cookies: Vec<String>,
@@ -151,14 +148,12 @@ async fn repeat(
     }
 }
 
-/// Of the server, and of its Redis.
 fn cpu(server: &Server) -> io::Result<[Duration; 2]> {
     let redis = server.redis.as_ref();
     let redis = redis.map_or(Ok(Duration::ZERO), |redis| redis.process.cpu())?;
     Ok([server.process.cpu()?, redis])
 }
 
-/// Sends exactly `count` requests, one after the other, over one connection.
 pub(crate) async fn exactly(
     server: &Server,
     route: Route,

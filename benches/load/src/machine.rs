@@ -1,5 +1,3 @@
-//! The machine, in the words of the report.
-
 use std::fs::read_to_string;
 use std::process::Command;
 
@@ -36,7 +34,7 @@ fn value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(value.trim())
 }
 
-/// `rustc 1.95.0`; programs print it in different ways.
+/// `rustc 1.95.0`, however the program prints it.
 fn version(program: &str, option: &str) -> String {
     let output = Command::new(program).arg(option).output();
     let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());

@@ -1,5 +1,4 @@
-//! Starts each server, sends it requests, and writes the results. `benches/run` builds the servers and calls
-//! this.
+//! Measures each server and writes the results. `benches/run` builds the servers and calls this.
 
 mod ahead;
 mod chart;
@@ -33,9 +32,7 @@ use load::Pace;
 use results::Results;
 use server::{Kind, Route, Server};
 
-/// The numbers of connections in the tables.
 pub(crate) const CONNECTIONS: [usize; 3] = [1, 32, 256];
-/// The number of connections for most figures.
 pub(crate) const MOST: usize = 32;
 
 struct Plan {
@@ -56,8 +53,8 @@ impl Plan {
     }
 }
 
-/// `load PROGRAMS DOCS [--quick]`: the folder of the built servers, and the folder for the text. With
-/// `--late`, it measures and shows only how late one process sees another's writes.
+/// `load PROGRAMS DOCS [--quick]`: the folder of the servers, and the folder for the text. `--late` only
+/// measures how late one process sees another's writes, and shows it.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -81,7 +78,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         };
         kinds.push(kind);
     }
-    // First: if a read is older than allowed, the run ends here.
+    // First: a read that is too old ends the run.
     if results.kinds.contains(&server::OURS) {
         results.late = Some(lag::measure(&programs, plan.rounds).await?);
     }
@@ -97,7 +94,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     report::write(&results, plan.rounds, plan.pace.measured, Path::new(docs))
 }
 
-/// Whether a server was built and starts.
 async fn starts(kind: Kind, programs: &Path) -> bool {
     if !kind.path(programs).exists() {
         return false;
@@ -128,7 +124,7 @@ async fn measure_alone(
     Ok(())
 }
 
-/// All servers run at once and take turns, so anything that slows the machine down affects all of them.
+/// The servers take turns, so anything that slows the machine down affects all of them.
 async fn measure_together(
     plan: &Plan,
     programs: &Path,
@@ -140,7 +136,7 @@ async fn measure_together(
     let mut servers = start_all(&kinds, programs).await?;
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
-        // So that none is always first.
+        // No server is always first.
         servers.rotate_left(1);
         for (connections, route) in columns() {
             for (server, cookies) in &mut servers {
@@ -167,7 +163,6 @@ fn columns() -> impl Iterator<Item = (usize, Route)> {
         .flat_map(of)
 }
 
-/// Also returns the cookies of as many users as the largest number of connections.
 async fn start_all(
     kinds: &[Kind],
     programs: &Path,

@@ -1,5 +1,3 @@
-//! The memory of one session, in the server and in Redis.
-
 use std::io;
 use std::path::Path;
 
@@ -15,7 +13,7 @@ pub(crate) struct Memory {
     pub(crate) redis: f64,
 }
 
-/// Logs users in until the server has settled, then `SESSIONS` more.
+/// Counts `SESSIONS` logins after the server has settled.
 pub(crate) async fn memory(kind: Kind, programs: &Path) -> io::Result<Memory> {
     let mut server = Server::start(kind, programs).await?;
     server.log_in(SESSIONS / 5).await?;

@@ -1,5 +1,3 @@
-//! What the kernel says about a process: its own CPU clock, and its memory.
-
 use std::io;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -8,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 
-/// A program that was started here, and ends with this value.
+/// A program that ends with this value.
 pub(crate) struct Process(Child);
 
 impl Process {
@@ -28,13 +26,13 @@ impl Process {
         !matches!(self.0.try_wait(), Ok(None))
     }
 
-    /// The CPU time of all its threads, to the nanosecond.
+    /// The CPU time of all threads, to the nanosecond.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
         let clock = ClockId::pid_cpu_clock_id(pid(&self.0))?;
         Ok(clock.now()?.into())
     }
 
-    /// Stops it, and returns once it has stopped.
+    /// Returns when the process has stopped.
     pub(crate) fn pause(&self) -> io::Result<()> {
         kill(pid(&self.0), Signal::SIGSTOP)?;
         while !self.stands_still()? {
@@ -54,7 +52,7 @@ impl Process {
         Ok(state.is_some_and(|state| state.starts_with('T')))
     }
 
-    /// Resident memory in bytes.
+    /// In bytes.
     pub(crate) fn memory(&self) -> io::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -83,7 +81,6 @@ fn pid(child: &Child) -> Pid {
     Pid::from_raw(child.id().cast_signed())
 }
 
-/// A currently unused port of this machine.
 pub(crate) fn free_port() -> io::Result<u16> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     Ok(listener.local_addr()?.port())

@@ -1,4 +1,4 @@
-//! Where a request spends its instructions: functions and groups of them, from callgrind's output.
+//! Where a request spends its instructions, from callgrind's output.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -6,10 +6,9 @@ use std::fmt::Write as _;
 use crate::results::Results;
 use crate::server::{BARE, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, Route};
 
-/// Instructions by function, without those of the functions that it calls.
+/// Instructions by function, without called functions.
 pub(crate) type Profile = BTreeMap<String, f64>;
 
-/// The group of a function, in the order of the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
     Rocket,
@@ -117,7 +116,7 @@ impl Group {
     }
 }
 
-/// The routes to compare: the least that each costs, and its cost with this library.
+/// The routes to compare: at the least cost, and with this library.
 const COMPARED: [(Kind, Route); 7] = [
     (BARE, Route::Bare),
     (HAND_WRITTEN, Route::Read),
@@ -155,10 +154,8 @@ pub(crate) fn groups(results: &Results) -> String {
     table
 }
 
-/// How many functions are listed.
 const TOP: usize = 12;
 
-/// The functions of this library's server in which a request spends most.
 pub(crate) fn functions(results: &Results, route: Route) -> String {
     let profile = results.profile(OURS, route);
     let total: f64 = profile.values().sum();
@@ -179,7 +176,7 @@ pub(crate) fn functions(results: &Results, route: Route) -> String {
 }
 
 /// Reads a dump of callgrind. After `fn=`, each line is a place and its cost, except the line after `calls=`,
-/// which is the cost of the called function. A name is written out only the first time.
+/// which is the cost of the called function. A name is written out only once.
 pub(crate) fn read(dump: &str, requests: u64) -> Profile {
     let mut names: HashMap<&str, &str> = HashMap::new();
     let mut profile = Profile::new();

@@ -1,5 +1,4 @@
-//! A link to Redis that fails on command. It has its own threads, so neither the load generator nor a server
-//! delays what passes.
+//! A link to Redis that fails on command. It has its own threads, so no other work delays it.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,7 +11,7 @@ pub(crate) struct Proxy {
     port: u16,
     redis: u16,
     link: Arc<Link>,
-    /// It holds the listening socket. `None` while connections are refused.
+    /// Holds the listening socket. `None` while connections are refused.
     listening: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -26,12 +25,10 @@ struct Link {
 struct State {
     is_frozen: bool,
     is_refusing: bool,
-    /// Both ends of each connection.
     streams: Vec<TcpStream>,
 }
 
 impl Proxy {
-    /// Passes everything to the Redis on this port, until told otherwise.
     pub(crate) fn to(redis: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((HOST, 0))?;
         let proxy = Self {
@@ -48,12 +45,11 @@ impl Proxy {
         format!("redis://{HOST}:{}", self.port)
     }
 
-    /// Holds back Redis's answers. Connections stay open, and new ones are accepted.
+    /// Holds back answers. Connections stay open, and new ones are accepted.
     pub(crate) fn freeze(&self) {
         self.link.state().is_frozen = true;
     }
 
-    /// Delivers what was held back.
     pub(crate) fn thaw(&self) {
         self.link.state().is_frozen = false;
         self.link.thawed.notify_all();
@@ -64,7 +60,7 @@ impl Proxy {
         self.link.state().cut();
     }
 
-    /// Closes all connections and the listening socket: nobody can connect.
+    /// Closes all connections and the listening socket.
     pub(crate) fn refuse(&self) {
         {
             let mut state = self.link.state();
@@ -73,13 +69,12 @@ impl Proxy {
         }
         let listening = lock(&self.listening).take();
         if let Some(listening) = listening {
-            // The thread waits for a connection, so give it one.
+            // Wakes the thread, which waits for a connection.
             let _ = TcpStream::connect((HOST, self.port));
             let _ = listening.join();
         }
     }
 
-    /// Listens again, on the same port.
     pub(crate) fn welcome(&self) -> io::Result<()> {
         let listener = TcpListener::bind((HOST, self.port))?;
         self.link.state().is_refusing = false;
@@ -147,7 +142,7 @@ impl State {
     }
 }
 
-/// Passes bytes on until one side closes, then closes the other.
+/// Until one side closes; then closes the other.
 fn pass(mut from: TcpStream, mut to: TcpStream, before_each: impl Fn()) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes) {
@@ -161,7 +156,6 @@ fn pass(mut from: TcpStream, mut to: TcpStream, before_each: impl Fn()) {
 }
 
 fn close(stream: &TcpStream) {
-    // It may be closed already.
     let _ = stream.shutdown(Shutdown::Both);
 }
 

@@ -1,5 +1,3 @@
-//! A `redis-server` for the benchmark, and its statistics.
-
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -17,9 +15,8 @@ pub(crate) struct Redis {
 /// What Redis did since the last `reset`.
 #[derive(Clone, Default)]
 pub(crate) struct Traffic {
-    /// Includes those that scripts call.
+    /// Includes those in scripts.
     pub(crate) commands: BTreeMap<String, u64>,
-    /// In and out.
     pub(crate) bytes: u64,
 }
 
@@ -32,7 +29,7 @@ const MULTIPLY: &str = "local key = redis.call('KEYS', '*:' .. ARGV[1] .. '*')[1
     end return 1";
 
 impl Redis {
-    /// It stores nothing on disk.
+    /// Without persistence.
     pub(crate) fn start() -> io::Result<Self> {
         let port = free_port()?;
         let process = Process::start(Command::new("redis-server").args([
@@ -82,16 +79,16 @@ impl Redis {
         Ok(Traffic { commands, bytes })
     }
 
-    /// The memory of its data in bytes.
+    /// Of its data, in bytes.
     pub(crate) fn memory(&mut self) -> io::Result<u64> {
         let memory = self.ask("INFO memory")?;
         number_after(&memory, "used_memory:").ok_or_else(|| io::Error::other("no used_memory"))
     }
 
-    /// Stores the session of this cookie under `count` other ids. The cookie of each is [`numbered`]: a
-    /// token's secrets open every copy.
+    /// Copies the session of this cookie to `count` other ids. The token's secrets open each copy; its cookie
+    /// is [`numbered`].
     pub(crate) fn multiply(&mut self, cookie: &str, count: u64) -> io::Result<()> {
-        // What follows an id in the cookie may share its last letter.
+        // The id's last letter in the cookie may also encode what follows.
         let value = cookie.split_once('=').map_or(cookie, |(_, value)| value);
         let start = &value[..value.len().min(20)];
         let answer = self.ask(&format!("EVAL \"{MULTIPLY}\" 0 {start} {count}"))?;
@@ -102,7 +99,7 @@ impl Redis {
     }
 
     fn ask(&mut self, command: &str) -> io::Result<String> {
-        // In one piece: two pieces would wait 40 ms for each other, and the load generator with them.
+        // In one write: two would wait 40 ms for each other, and delay the load.
         let line = format!("{command}\r\n");
         self.connection.get_mut().write_all(line.as_bytes())?;
         let mut line = String::new();
@@ -117,7 +114,7 @@ impl Redis {
     }
 }
 
-/// The cookie of a copy that [`Redis::multiply`] made.
+/// The cookie of a copy from [`Redis::multiply`].
 pub(crate) fn numbered(cookie: &str, number: u64) -> String {
     let (name, value) = cookie.split_once('=').unwrap_or_default();
     format!("{name}={number:07}{}", value.get(7..).unwrap_or_default())

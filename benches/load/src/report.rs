@@ -1,5 +1,3 @@
-//! `performance.md` and its charts.
-
 use std::error::Error;
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,3 @@
-//! All measurements, and the ratios and differences of two figures in one round.
-
 use std::collections::BTreeMap;
 
 use crate::growth::Growth;
@@ -12,7 +10,7 @@ use crate::server::{Kind, Route};
 use crate::spread::Spread;
 use crate::truth::Truth;
 
-/// A cell: a server, a route, and the number of connections.
+/// A server, a route, and the number of connections.
 type Cell = (Kind, Route, usize);
 
 #[derive(Default)]
@@ -35,7 +33,6 @@ impl Results {
         self.samples.entry(cell).or_default().push(sample);
     }
 
-    /// The rounds of a cell; none if it was not measured.
     pub(crate) fn samples(&self, kind: Kind, route: Route, connections: usize) -> &[Sample] {
         let cell = (kind, route, connections);
         self.samples.get(&cell).map_or(&[], Vec::as_slice)
@@ -59,7 +56,7 @@ impl Results {
         cost.map_or(&NOTHING, |cost| &cost.profile)
     }
 
-    /// One cell divided by another, round by round, so anything that slowed down a whole round cancels out.
+    /// Divides round by round, so anything that slows down a whole round cancels out.
     pub(crate) fn ratio(
         &self,
         one: (Kind, Route),
@@ -75,7 +72,7 @@ impl Results {
         )
     }
 
-    /// What a route costs more than the same server's route without a session.
+    /// The cost beyond the same server's route without a session.
     pub(crate) fn added(&self, kind: Kind, route: Route, connections: usize) -> Spread {
         let rounds = |route| {
             let samples = self.samples(kind, route, connections);
@@ -95,7 +92,7 @@ pub(crate) fn commands(sample: &Sample) -> String {
         let each = *calls as f64 / sample.requests as f64;
         (name, (each * 10.0).round() / 10.0)
     });
-    // Occasional commands round to nothing.
+    // Hides occasional commands.
     let shown = counts.filter(|&(_, each)| each > 0.0);
     let words: Vec<String> = shown.map(|(name, each)| format!("{name} {each}")).collect();
     words.join(" · ")

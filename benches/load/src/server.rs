@@ -1,5 +1,3 @@
-//! The servers to compare: how to start each, and its routes.
-
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +8,6 @@ use crate::http::Client;
 use crate::process::{Process, free_port};
 use crate::redis::Redis;
 
-/// One row of the tables.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
@@ -19,7 +16,7 @@ pub(crate) struct Kind {
     pub(crate) has_sessions: bool,
     pub(crate) is_rust: bool,
     pub(crate) has_mimalloc: bool,
-    /// Environment variables for this program alone.
+    /// Only for this program.
     environment: &'static [(&'static str, &'static str)],
 }
 
@@ -31,7 +28,6 @@ impl Kind {
         }
     }
 
-    /// Where `benches/run` put the program.
     pub(crate) fn path(self, programs: &Path) -> PathBuf {
         let allocator = if self.has_mimalloc { "mimalloc" } else { "" };
         programs.join(allocator).join(self.program)
@@ -59,7 +55,7 @@ pub(crate) const HAND_WRITTEN: Kind = on_redis("hand-written", "hand-written");
 pub(crate) const FLEX: Kind = on_redis("rocket_flex_session", "flex");
 pub(crate) const OURS: Kind = on_redis("ours, on Redis", "ours");
 pub(crate) const OURS_NEAR: Kind = Kind {
-    // In the type's own table: a build that does not know the key refuses it there, and is not measured.
+    // In the type's own table: there, a build refuses an unknown key and is not measured.
     environment: &[("ROCKET_SESSIONS", "{visit={near=\"1s\"}}")],
     ..on_redis("ours, near cache", "ours")
 };
@@ -83,7 +79,6 @@ pub(crate) const ALL: [Kind; 9] = [
     OURS_IN_MEMORY,
 ];
 
-/// A route of a server, as the tables name it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Route {
     Bare,
@@ -120,7 +115,7 @@ impl Route {
         }
     }
 
-    /// With a query that differs from request to request, as `number` does.
+    /// `Set` gets a query that differs by `number`.
     pub(crate) fn write_path(self, path: &mut String, number: u64) {
         path.clear();
         path.push_str(self.path());
@@ -138,7 +133,6 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `programs` has a file for each program.
     pub(crate) async fn start(kind: Kind, programs: &Path) -> io::Result<Self> {
         Self::start_with(kind, programs, &[], &[]).await
     }
@@ -156,7 +150,7 @@ impl Server {
         Ok(Self { redis, ..server })
     }
 
-    /// The same with a running Redis server at this URL.
+    /// The same with a running Redis server.
     pub(crate) async fn start_on(
         redis: Option<String>,
         kind: Kind,
@@ -216,13 +210,12 @@ impl Server {
         )))
     }
 
-    /// Logs `count` users in, and returns their cookies.
     pub(crate) async fn log_in(&self, count: usize) -> io::Result<Vec<String>> {
         if !self.kind.has_sessions {
             return Ok(vec![String::new(); count]);
         }
         let mut cookies = Vec::with_capacity(count);
-        // One client each: a server may close a connection after some number of requests.
+        // One client each: a server may close a connection after some requests.
         for user in 0..count {
             let mut client = Client::connect(self.port, "").await?;
             client.ok(&format!("/login?user=user-{user}")).await?;

@@ -1,5 +1,3 @@
-//! The median of the rounds, and their range.
-
 use std::fmt;
 
 #[derive(Clone, Copy)]
@@ -10,7 +8,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// `NaN` if there are no values.
+    /// `NaN` without values.
     pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
@@ -28,7 +26,7 @@ impl Spread {
     }
 }
 
-/// `12.3 (11.9–13.0)`, with the requested number of decimals.
+/// `12.3 (11.9–13.0)`, with the requested decimals.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimals = f.precision().unwrap_or(1);

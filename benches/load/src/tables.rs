@@ -1,5 +1,3 @@
-//! The tables of the report, in Markdown.
-
 use std::fmt::Write as _;
 
 use crate::MOST;
@@ -10,7 +8,6 @@ use crate::server::{BARE, HAND_WRITTEN, Kind, OURS, OURS_IN_MEMORY, OURS_NEAR, R
 use crate::spread::Spread;
 use crate::truth::{COUNTED, LOGOUTS};
 
-/// The rows of a route, with this many connections.
 pub(crate) fn route(results: &Results, route: Route, connections: usize) -> String {
     let mut table = String::from(
         "| server | requests/s | p50 ms | p99 ms | server CPU µs | Redis CPU µs |\n|---|---|---|---|---|---|\n",
@@ -31,7 +28,6 @@ pub(crate) fn route(results: &Results, route: Route, connections: usize) -> Stri
     table
 }
 
-/// What one request sends to Redis.
 pub(crate) fn traffic(results: &Results) -> String {
     let mut table = String::from("| server | route | commands | bytes |\n|---|---|---|---|\n");
     for (kind, route) in cells(results).filter(|(kind, _)| kind.has_redis) {
@@ -53,7 +49,7 @@ pub(crate) fn traffic(results: &Results) -> String {
     table
 }
 
-/// What sessions cost beside the framework.
+/// What sessions cost beyond the framework.
 pub(crate) fn added(results: &Results) -> String {
     let mut table = String::from("| server | read | count | set |\n|---|---|---|---|\n");
     let kinds = results.kinds.iter().filter(|kind| kind.has_sessions);
@@ -67,7 +63,7 @@ pub(crate) fn added(results: &Results) -> String {
 
 const ALL_OF_A_SESSION: &[Route] = &[Route::Read, Route::Count, Route::Set];
 
-/// What is divided by what, on which routes. A near cache is for reads.
+/// What to divide, on which routes. A near cache is for reads.
 const COMPARED: [(Kind, Kind, &[Route]); 5] = [
     (OURS, HAND_WRITTEN, ALL_OF_A_SESSION),
     (OURS, BARE, ALL_OF_A_SESSION),
@@ -204,7 +200,6 @@ pub(crate) fn costs(results: &Results) -> String {
     table
 }
 
-/// How cost grows along an axis.
 pub(crate) fn growth(growth: &Growth, axis: Axis) -> String {
     let mut table = format!(
         "| server | route | {} | requests/s | server CPU µs | Redis CPU µs | CPU × |\n|---|---|---|---|---|---|---|\n",
@@ -234,7 +229,7 @@ pub(crate) fn growth(growth: &Growth, axis: Axis) -> String {
     table
 }
 
-/// A figure, or a dash if there is none.
+/// A dash means no figure.
 fn dash(spread: Spread) -> String {
     match spread.is_zero() {
         true => "–".into(),
@@ -242,7 +237,6 @@ fn dash(spread: Spread) -> String {
     }
 }
 
-/// The servers that have the route.
 pub(crate) fn rows(results: &Results, route: Route) -> impl Iterator<Item = Kind> {
     let kinds = results.kinds.iter().copied();
     kinds.filter(move |kind| route.is_of(*kind))

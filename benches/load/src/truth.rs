@@ -1,4 +1,4 @@
-//! What a server does with concurrent requests: how many changes are lost, and whether a logout is final.
+//! Concurrent requests: how many changes are lost, and whether a logout is final.
 
 use std::io;
 use std::path::Path;
@@ -19,8 +19,7 @@ pub(crate) struct Truth {
     pub(crate) kind: Kind,
     /// Of `COUNTED` requests that each add one to the same session.
     pub(crate) lost: u64,
-    /// In how many of `LOGOUTS` tries a cookie opens the user's session again after a logout, because a
-    /// slower request ended later.
+    /// Of `LOGOUTS` logouts, those after which a slower request makes a cookie open the user's session again.
     pub(crate) revived: u32,
 }
 
@@ -74,8 +73,8 @@ pub(crate) fn views_in(body: &str) -> Option<u64> {
     views.parse().ok()
 }
 
-/// A request changes the session slowly; meanwhile its user logs out. Afterwards, does the cookie from before
-/// the logout, or one from the slow request, open the user's session?
+/// A user logs out during a slow request. Does a cookie from before the logout, or from the slow request,
+/// still open the session?
 async fn is_revived(server: &Server) -> io::Result<bool> {
     let cookie = server.log_in(1).await?.remove(0);
     let mut slow = Client::connect(server.port, &cookie).await?;

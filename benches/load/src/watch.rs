@@ -1,4 +1,4 @@
-//! A session that one connection writes and others read: which reads were outdated, and for how long.
+//! A session that one connection writes and others read: which reads were outdated, and how long.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::http::Client;
 use crate::server::Route;
 use crate::truth::views_in;
 
-/// The connections that watch one session. They end with this value.
+/// The connections. They end with this value.
 #[derive(Default)]
 pub(crate) struct Watch {
     seen: Arc<Mutex<Seen>>,
@@ -23,11 +23,11 @@ pub(crate) struct Watch {
 pub(crate) struct Seen {
     pub(crate) writes: Vec<Write>,
     pub(crate) reads: Vec<Read>,
-    /// How many reads were answered with another status than 200.
+    /// Reads with another status than 200.
     pub(crate) refused: usize,
 }
 
-/// An answered write. The views only grow, so a read with fewer views is older.
+/// An answered write. Views only grow, so a read with fewer views is older.
 #[derive(Clone, Copy)]
 pub(crate) struct Write {
     pub(crate) views: u64,
@@ -43,7 +43,6 @@ pub(crate) struct Read {
 }
 
 impl Watch {
-    /// Adds 1 to the session's views again and again, with pauses.
     pub(crate) fn write(&mut self, mut client: Client, pause: Duration) {
         let seen = Arc::clone(&self.seen);
         self.tasks.spawn(async move {
@@ -61,7 +60,7 @@ impl Watch {
                             answered,
                         });
                     }
-                    // The outcome is unknown, so no read may be required to show it.
+                    // The outcome is unknown, so no read must show it.
                     Ok(_) => {}
                     Err(error) => return error,
                 }
@@ -72,7 +71,6 @@ impl Watch {
         });
     }
 
-    /// Reads the session again and again.
     pub(crate) fn read(&mut self, mut client: Client) {
         let seen = Arc::clone(&self.seen);
         self.tasks.spawn(async move {
@@ -97,7 +95,7 @@ impl Watch {
         });
     }
 
-    /// What was seen so far, as soon as `such` is true of it.
+    /// Waits until `such` is true of what was seen.
     pub(crate) async fn until(&mut self, such: impl Fn(&Seen) -> bool) -> io::Result<Seen> {
         const PATIENCE: Duration = Duration::from_secs(20);
         let begin = Instant::now();
@@ -118,8 +116,8 @@ impl Watch {
 }
 
 impl Seen {
-    /// How long ago a read's value had been overwritten when the read was sent; zero if it had not. Counted
-    /// from the write's answer: before that, nobody can know that the write was done.
+    /// How long the read's value had been overwritten when the read was sent, or zero. Counted from the
+    /// write's answer, because only then is the write known.
     pub(crate) fn age(&self, read: &Read) -> Duration {
         let overwritten = self.writes.iter().find(|write| write.views > read.views);
         overwritten.map_or(Duration::ZERO, |write| {
@@ -133,20 +131,20 @@ impl Seen {
         ages.max().unwrap_or_default()
     }
 
-    /// When the last read that did not show this write was sent.
+    /// When the last read without this write was sent.
     pub(crate) fn last_without(&self, write: &Write) -> Option<Instant> {
         let without = self.reads.iter().filter(|read| read.views < write.views);
         without.map(|read| read.sent).max()
     }
 
-    /// When the first read that showed this write was answered.
+    /// When the first read with this write was answered.
     pub(crate) fn first_with(&self, write: &Write) -> Option<Instant> {
         let with = self.reads.iter().filter(|read| read.views >= write.views);
         with.map(|read| read.answered).min()
     }
 }
 
-/// Its contents are consistent at any time, even after a panic.
+/// The contents are always consistent, even after a panic.
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }

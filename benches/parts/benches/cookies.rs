@@ -1,5 +1,5 @@
-//! The `Cookie` header. The code that reads it is private, so these are whole requests in Rocket's local
-//! client. The difference to `/bare` is the guard's work on the header, and the load.
+//! The `Cookie` header. Its parser is private, so these are whole requests in Rocket's local client. Compare
+//! with `/bare`.
 
 use criterion::Criterion;
 use rocket::http::Header;
@@ -31,7 +31,7 @@ fn login(mut visit: Session<Visit>) -> &'static str {
 fn rocket() -> Rocket<Build> {
     let figment = rocket::Config::figment()
         .merge(("log_level", "off"))
-        // The name without a prefix, because a browser may send several of them.
+        // Without a prefix, because a browser may send several cookies of this name.
         .merge(("sessions.visit.cookie", "id"));
     let routes = routes![bare, read, login];
     let rocket = rocket::custom(figment).attach(Visit::fairing().store(MemoryStore::new()));
@@ -94,7 +94,6 @@ async fn ask(client: &Client, path: &str, cookies: &str) -> Option<String> {
     request.dispatch().await.into_string().await
 }
 
-/// The session's cookie, as a browser sends it.
 async fn log_in(client: &Client) -> String {
     let response = client.get("/login").dispatch().await;
     let cookie = response.headers().get_one("Set-Cookie").expect("a cookie");

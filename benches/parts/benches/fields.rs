@@ -1,5 +1,4 @@
-//! Fields: decoded, encoded and compared. `Engine::changes` encodes what the request left, and finds the
-//! difference to what it read.
+//! `Engine::changes` encodes the fields that the request left, and compares them with what it read.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,8 +4,8 @@
 //! cargo bench --manifest-path benches/Cargo.toml -p parts
 //! ```
 //!
-//! A name at the end keeps only the benches with that name; `-- --quick` is shorter. A private part is
-//! measured through the nearest public function, and has that function's name.
+//! Add a name to run only matching benches, or `-- --quick`. A private part is measured through the nearest
+//! public function, and has its name.
 
 mod cookies;
 mod fields;

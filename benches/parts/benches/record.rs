@@ -1,5 +1,3 @@
-//! A record: changed in one step, as the memory store does it, and as bytes.
-
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
-//! A request's work on its session in memory, without Rocket: load, decide what to commit, and commit. The
-//! decision, `plan`, is private; `RequestSession::answer` begins with it, and does nothing else if nothing
-//! changed.
+//! A request on a session in memory, without Rocket. `plan`, which decides what to commit, is private:
+//! `RequestSession::answer` without a change measures it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +44,6 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     drop(runtime);
 }
 
-/// The token of a new session.
 async fn begin(engine: &Arc<Engine<Visit>>) -> Token {
     let fields = Visit::SCHEMA.encode(&visit()).expect("it is encoded");
     let mut changes = Changes::new();

@@ -1,5 +1,3 @@
-//! The sessions to measure: a small one, one with many fields, one with a map.
-
 use std::collections::BTreeMap;
 
 use rocket_typed_session::session;

@@ -1,5 +1,3 @@
-//! The token: made, read, and compared with what a store keeps of it.
-
 use std::hint::black_box;
 
 use criterion::Criterion;

@@ -1,5 +1,3 @@
-//! Register, log in, log out.
-
 use minijinja::context;
 use rocket::form::Form;
 use rocket::response::Redirect;
@@ -32,7 +30,7 @@ async fn login_page(page: Page, next: ReturnTo) -> Result<Html, Failure> {
     page.show("login.html", content).await
 }
 
-/// Neither the answer nor its time says whether the name or the password was wrong.
+/// Neither the answer nor its time tells whether the name or the password was wrong.
 #[post("/login", data = "<account>")]
 async fn login(
     account: Form<Account>,
@@ -91,7 +89,7 @@ fn logout(mut visit: Session<Visit>) -> Redirect {
     Redirect::to("/")
 }
 
-/// The session gets a new token, and keeps the cart that a stranger has filled.
+/// The session gets a new token, and keeps its cart.
 fn welcome(visit: &mut Session<Visit>, user: User, account: &Account, browser: &Browser) {
     visit.set_label(browser.name());
     visit.log_in(user.id);
@@ -102,7 +100,6 @@ fn welcome(visit: &mut Session<Visit>, user: User, account: &Account, browser: &
     visit.name = user.name;
 }
 
-/// What is wrong with a new account.
 fn fault(account: &Account) -> Option<&'static str> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
     if !(2..=30).contains(&account.name.len()) || !account.name.chars().all(is_plain) {

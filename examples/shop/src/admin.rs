@@ -1,5 +1,3 @@
-//! The administrators' area, with a session of its own.
-
 use minijinja::context;
 use minijinja::value::Serde;
 use rocket::form::Form;
@@ -24,7 +22,7 @@ struct Login {
     next: ReturnTo,
 }
 
-/// `Member` sends strangers to the login, `Staff` answers others with 403.
+/// `Member` redirects visitors to the login; `Staff` answers other users with 403.
 #[get("/login?<next>")]
 async fn login_page(
     _member: Member,
@@ -58,7 +56,7 @@ async fn login(
     page.refuse("admin_login.html", content).await
 }
 
-/// Ends this session alone; a logout from the shop ends both.
+/// Ends only this session; a logout from the shop ends both.
 #[post("/leave")]
 fn leave(mut admin: Session<AdminVisit>) -> Redirect {
     admin.destroy();
@@ -106,7 +104,6 @@ struct User {
     id: String,
 }
 
-/// Ends every session of a user.
 #[post("/log-out", data = "<user>")]
 async fn log_out(
     user: Form<User>,

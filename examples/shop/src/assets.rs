@@ -1,4 +1,4 @@
-//! The files beside the pages. They are part of the program, and need no session.
+//! The static files, which are part of the program.
 
 use rocket::http::{ContentType, Header};
 use rocket::response::Responder;

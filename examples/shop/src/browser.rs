@@ -1,14 +1,14 @@
-//! What a browser is called in the list of devices.
+//! A browser's name in the list of devices.
 
 use std::convert::Infallible;
 
 use rocket::Request;
 use rocket::request::{FromRequest, Outcome};
 
-/// A request guard: `Firefox on Linux`. Anybody can claim to be that, so it is only a label.
+/// A request guard: `Firefox on Linux`. Only a label, because anybody can claim it.
 pub(crate) struct Browser(String);
 
-/// The first that a `User-Agent` names counts: Chrome says that it is Safari, too.
+/// The first match counts: Chrome also claims to be Safari.
 const BROWSERS: [(&str, &str); 4] = [
     ("Edg/", "Edge"),
     ("Firefox/", "Firefox"),

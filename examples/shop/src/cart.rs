@@ -1,4 +1,4 @@
-//! The cart, which several tabs may change at the same time, and the order.
+//! The cart, which several tabs may change at once, and the order.
 
 use std::convert::Infallible;
 use std::mem;
@@ -47,8 +47,8 @@ struct Add {
     product: u32,
 }
 
-/// One more. That depends on how many there are, so it is a transaction: two clicks are two pieces,
-/// in however many tabs. A script gets JSON, a form the page again.
+/// Adds one piece. The result depends on the quantity, so this is a transaction: concurrent clicks add up. A
+/// script gets JSON, a form the page.
 #[post("/add", data = "<add>")]
 async fn add(
     add: Form<Add>,
@@ -80,14 +80,14 @@ struct Set {
     quantity: u32,
 }
 
-/// So many. That depends on nothing: tabs that set different products keep both.
+/// Sets a quantity. That needs no transaction: tabs that set different products keep both.
 #[post("/set", data = "<set>")]
 fn set(set: Form<Set>, mut visit: Session<Visit>) -> Redirect {
     match set.quantity {
         0 => {
             visit.cart.remove(&set.product);
         }
-        // What is not in the cart, `add` puts in: it knows what exists.
+        // Only `add` puts in new products: it checks that they exist.
         quantity => {
             if let Some(stored) = visit.cart.get_mut(&set.product) {
                 *stored = MOST.min(quantity);
@@ -97,7 +97,7 @@ fn set(set: Form<Set>, mut visit: Session<Visit>) -> Redirect {
     Redirect::to("/cart")
 }
 
-/// The transaction takes the cart out: if two tabs order at once, one of them finds it empty.
+/// The transaction empties the cart, so only one of two concurrent orders gets it.
 #[post("/order")]
 async fn order(
     member: Member,
@@ -117,8 +117,8 @@ async fn order(
         visit.notice = Some("Thank you for your order.".into());
         return Ok(Redirect::to("/"));
     }
-    // Back with it, and stored now: if this ends in a 5xx, nothing else is. Another tab may have put
-    // something in meanwhile.
+    // Puts the cart back and stores it now, because after a 5xx nothing more is stored. Another tab may have
+    // added something.
     let put_back = |visit: &mut Visit| {
         for (product, quantity) in &cart {
             *visit.cart.entry(*product).or_default() += quantity;

@@ -1,4 +1,4 @@
-//! Pages for what went wrong. They know who is logged in, if the session can be read.
+//! Error pages. They name the user, if the session can be read.
 
 use minijinja::context;
 use rocket::http::Status;

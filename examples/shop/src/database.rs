@@ -1,5 +1,3 @@
-//! SQLite: users, products, orders.
-
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rocket::fairing::{AdHoc, Fairing};
@@ -11,12 +9,12 @@ use crate::failure::Failure;
 use crate::passwords::Passwords;
 use crate::{products, users};
 
-/// One connection, which its callers use in turn: a query takes microseconds.
+/// One shared connection: a query takes microseconds.
 #[derive(Clone)]
 pub(crate) struct Database(Arc<Mutex<Connection>>);
 
 impl Database {
-    /// In memory, if there is no path.
+    /// In memory without a path.
     fn open(path: Option<&str>) -> rusqlite::Result<Self> {
         let db = match path {
             Some(path) => Connection::open(path)?,
@@ -44,7 +42,7 @@ impl Database {
     }
 }
 
-/// Opens the database that the key `shop` of the configuration names, and the first account.
+/// Opens the database under the configuration key `shop`, and adds the first account.
 pub(crate) fn fairing() -> impl Fairing {
     AdHoc::try_on_ignite("Shop database", async |rocket| {
         match prepare(&rocket).await {

@@ -1,5 +1,3 @@
-//! Where a user is logged in, and how that ends.
-
 use minijinja::context;
 use minijinja::value::Serde;
 use rocket::response::Redirect;
@@ -21,7 +19,7 @@ async fn show(member: Member, page: Page, sessions: Sessions<Visit>) -> Result<H
         .await
 }
 
-/// Ends only what is this user's.
+/// Ends only this user's sessions.
 #[post("/<id>/end")]
 async fn end(
     id: SessionId,

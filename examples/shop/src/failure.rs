@@ -1,4 +1,4 @@
-//! Why a page cannot be made. The catchers show it.
+//! Why a page fails. The catchers show it.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -7,7 +7,7 @@ use rocket::http::Status;
 use rocket::response::Responder;
 use rocket_typed_session::{Error, TransactError};
 
-/// What a handler returns with `?`.
+/// What handlers return with `?`.
 #[derive(Debug, Responder)]
 pub(crate) enum Failure {
     Session(Error),
@@ -15,7 +15,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The visitor learns that something failed, the log learns what.
+    /// The visitor sees only that something failed; the log says what.
     pub(crate) fn internal(error: impl fmt::Display) -> Self {
         rocket::error!("{error}");
         Self::Other(Status::InternalServerError)

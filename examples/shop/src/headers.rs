@@ -1,13 +1,13 @@
-//! What browsers may do with the shop's pages.
+//! What browsers may do with the pages.
 
 use rocket::fairing::{AdHoc, Fairing};
 use rocket::http::Header;
 
-/// Nothing from anywhere else, no inline script or style, no frame.
+/// Nothing from other sites, no inline code, no frames.
 const CONTENT: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Rocket's own `Shield` adds some more.
+/// Rocket's `Shield` adds more.
 pub(crate) fn strict() -> impl Fairing {
     AdHoc::on_response("Strict headers", |_, response| {
         Box::pin(async move {

@@ -1,5 +1,3 @@
-//! The window: everything that the shop sells.
-
 use minijinja::context;
 use minijinja::value::Serde;
 use rocket::{Route, State, get, routes};

@@ -10,7 +10,7 @@
 //! ROCKET_DATABASES='{sessions={url="redis://127.0.0.1:6379"}}' ROCKET_SHOP=shop.sqlite cargo run -p shop
 //! ```
 //!
-//! A new database gets the account `admin`; the terminal shows its password, once.
+//! A new database gets the account `admin`. The terminal shows its password once.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::needless_pass_by_value,

@@ -1,4 +1,4 @@
-//! Pages: a template, and around it what every page shows.
+//! Templates, and what every page shows.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use rocket_typed_session::{CsrfToken, Error, Session};
 use crate::failure::Failure;
 use crate::visit::Visit;
 
-/// Named `.html`, so that what somebody typed is escaped.
+/// The suffix `.html` turns on escaping.
 const TEMPLATES: [(&str, &str); 8] = [
     ("admin.html", include_str!("pages/admin.html")),
     ("admin_login.html", include_str!("pages/admin_login.html")),
@@ -31,7 +31,7 @@ static PAGES: LazyLock<Environment<'_>> = LazyLock::new(|| {
         let added = pages.add_template(name, template);
         added.expect("a template that the tests have rendered");
     }
-    // A page of nobody's has no `visit`.
+    // An error page may have no `visit`.
     pages.set_undefined_behavior(UndefinedBehavior::Chainable);
     pages.add_filter("euros", |cents: u64| {
         format!("€ {}.{:02}", cents / 100, cents % 100)
@@ -41,15 +41,14 @@ static PAGES: LazyLock<Environment<'_>> = LazyLock::new(|| {
 
 pub(crate) type Html = RawHtml<String>;
 
-/// How a form that was sent is answered.
 #[derive(Responder)]
 pub(crate) enum Answer<R> {
     Done(R),
-    /// The form once more, with what is wrong.
+    /// The form again, with what is wrong.
     Refused((Status, Html)),
 }
 
-/// A request guard: the visit, and what forms need.
+/// A request guard: the visit, and a token for forms.
 pub(crate) struct Page {
     pub(crate) visit: Session<Visit>,
     csrf: CsrfToken<Visit>,
@@ -62,7 +61,7 @@ impl Page {
             user => self.visit.user.as_ref().map(|_| &self.visit.name),
             items => items(&self.visit),
             notice,
-            // It has no letters that need to be escaped.
+            // The field needs no escaping.
             csrf => Value::from_safe_string(self.csrf.field()),
         };
         render(template, context! { visit, ..content })
@@ -78,12 +77,11 @@ impl Page {
     }
 }
 
-/// How many pieces are in the cart.
 pub(crate) fn items(visit: &Visit) -> u32 {
     visit.cart.values().sum()
 }
 
-/// A page of nobody's, where there is no `visit`.
+/// A page without a `visit`.
 pub(crate) fn render(template: &str, content: Value) -> Result<Html, Failure> {
     let page = PAGES
         .get_template(template)
@@ -102,7 +100,7 @@ impl<'r> FromRequest<'r> for Page {
     }
 }
 
-/// Without the session's fairings, the launch stops.
+/// Without the session's fairings, the launch fails.
 impl Sentinel for Page {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         <CsrfToken<Visit> as Sentinel>::abort(rocket)

@@ -1,5 +1,3 @@
-//! Passwords: hashed with argon2, and compared.
-
 use std::thread::available_parallelism;
 
 use argon2::Argon2;
@@ -11,10 +9,10 @@ use rocket::tokio::task::spawn_blocking;
 use crate::failure::Failure;
 
 pub(crate) struct Passwords {
-    /// A hash takes 19 MiB and a core for a moment. More at once than there are cores would only let
-    /// strangers fill the memory.
+    /// A hash briefly takes 19 MiB and a core. Without a limit of one for each core, strangers could fill the
+    /// memory.
     turns: Semaphore,
-    /// Stands in for the hash of a user who does not exist.
+    /// The hash for users who do not exist.
     nobody: String,
 }
 
@@ -26,7 +24,6 @@ impl Passwords {
         })
     }
 
-    /// A password that nobody guesses.
     pub(crate) fn generate(&self) -> Result<String, String> {
         random_text()
     }
@@ -36,7 +33,7 @@ impl Passwords {
         hashed.map_err(Failure::internal)
     }
 
-    /// Whether this is the password. Without a stored one it is not, which takes as long to say.
+    /// Without a stored password, `false` takes the same time.
     pub(crate) async fn is_right(
         &self,
         password: String,
@@ -63,7 +60,7 @@ impl Passwords {
     }
 }
 
-/// Argon2id, with a random salt, and parameters that stand in the hash.
+/// Argon2id, with a random salt. The hash contains its parameters.
 fn hash(password: &str) -> Result<String, String> {
     let hash = Argon2::default().hash_password(password.as_bytes());
     hash.map_or_else(|error| Err(error.to_string()), |hash| Ok(hash.to_string()))

@@ -1,5 +1,3 @@
-//! What the shop sells, and what it has sold.
-
 use std::collections::BTreeMap;
 
 use rocket::serde::Serialize;
@@ -64,7 +62,7 @@ pub(crate) fn set_stock(db: &Connection, id: u32, stock: u32) -> Result<()> {
     db.execute(update, [id, stock]).map(drop)
 }
 
-/// Orders all of the cart, or nothing. `false`: there is not enough of something.
+/// Orders the whole cart or nothing. `false`: something is out of stock.
 pub(crate) fn order(db: &mut Connection, user: &str, cart: &BTreeMap<u32, u32>) -> Result<bool> {
     let order = db.transaction()?;
     for (product, quantity) in cart {

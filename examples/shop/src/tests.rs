@@ -1,4 +1,4 @@
-//! The shop in a few browsers. A kit stands in for the store of the sessions and for the clock.
+//! The shop in several browsers. A kit replaces the session store and the clock.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ impl Shop {
         }
     }
 
-    /// A browser in which a new user is logged in, and their id.
+    /// A browser with a new, logged-in user, and the user's id.
     async fn member(&self, name: &'static str) -> (Browser<'_>, String) {
         let user = self.database().call(move |db| users::add(db, name, "-"));
         let id = user.await.expect("an answer").expect("a new name").id;
@@ -54,7 +54,7 @@ impl Shop {
         (browser, id)
     }
 
-    /// A browser in which somebody of the staff is logged in.
+    /// A browser with a logged-in staff member.
     async fn staff(&self) -> Browser<'_> {
         let passwords: &Passwords = self.client.rocket().state().expect("passwords");
         let hash = passwords.hash(PASSWORD.to_owned()).await.expect("a hash");
@@ -76,7 +76,6 @@ impl Shop {
     }
 }
 
-/// What came back.
 struct Answer {
     status: Status,
     location: Option<String>,
@@ -99,7 +98,7 @@ impl<'s> Browser<'s> {
         self.send(request).await
     }
 
-    /// Without its cookies, and without a word about where it comes from.
+    /// Without cookies or `Sec-Fetch-Site`.
     fn form(&self, path: &str, form: &str) -> LocalRequest<'s> {
         let request = self.shop.client.post(path.to_owned());
         request.header(ContentType::Form).body(form)

@@ -1,8 +1,6 @@
-//! Who has an account.
-
 use rusqlite::{Connection, OptionalExtension as _, Result, Row};
 
-/// Ids are random and never used again: a session names a user by it, and may outlive the account.
+/// Ids are random and never reused: a session refers to one, and may outlive the account.
 pub(crate) const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS users (
         id TEXT PRIMARY KEY DEFAULT (lower(hex(randomblob(16)))),
@@ -15,11 +13,11 @@ pub(crate) const TABLE: &str = "
 pub(crate) struct User {
     pub(crate) id: String,
     pub(crate) name: String,
-    /// Its hash.
+    /// The hash.
     pub(crate) password: String,
 }
 
-/// The new user, or `None` if the name is taken.
+/// `None` if the name is taken.
 pub(crate) fn add(db: &Connection, name: &str, password: &str) -> Result<Option<User>> {
     let insert = "INSERT INTO users (name, password) VALUES (?1, ?2)
         ON CONFLICT DO NOTHING RETURNING id, name, password";

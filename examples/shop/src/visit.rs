@@ -1,4 +1,4 @@
-//! What the shop remembers of a visitor, and whom it admits where.
+//! The sessions, and the access rules.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,23 @@ use rocket_typed_session::session;
 use crate::database::Database;
 use crate::users;
 
-/// The session of every visitor.
 #[session(max_sessions = 10, guard(Staff = is_staff, async, status = 403))]
 pub(crate) struct Visit {
-    /// The id of the user who is logged in. When it changes, so does the cookie's token.
+    /// The logged-in user's id. When it changes, so does the token.
     #[session(identity, guard(Member, redirect = "/login"))]
     pub(crate) user: Option<String>,
-    /// What the pages call that user.
+    /// The user's name.
     pub(crate) name: String,
-    /// How many of each product. Tabs that put in different products keep both.
+    /// The quantity of each product. Concurrent changes to different products both count.
     #[session(entries)]
     pub(crate) cart: BTreeMap<u32, u32>,
-    /// What the next page says. When two load at once, one of them gets it.
+    /// The next page shows this. If two load at once, only one does.
     #[session(once, ttl = "5m")]
     pub(crate) notice: Option<String>,
 }
 
-/// The session of the administrators' area: it asks for the password again, is short, and ends with
-/// the visit in which it began.
+/// The administrators' session: it needs the password again, is short, and ends with the visit in which it
+/// began.
 #[session(
     parent = Visit,
     cookie = "admin",
@@ -41,7 +40,7 @@ pub(crate) struct AdminVisit {
     pub(crate) admin: Option<String>,
 }
 
-/// Asks the database each time: who leaves the staff is out with the next request.
+/// Asks the database each time, so a demotion counts from the next request.
 async fn is_staff(visit: &Visit, request: &Request<'_>) -> Result<bool, Status> {
     is_staff_member(visit.user.clone(), request).await
 }

@@ -1,5 +1,5 @@
-//! Sessions where a response goes on: a stream of events that stores what it counts, and a WebSocket
-//! that ends when its visitor logs out in another tab.
+//! Sessions in long responses: an event stream that stores its count, and a WebSocket that ends on logout in
+//! another tab.
 //!
 //! ```text
 //! cargo run -p stream
@@ -29,7 +29,7 @@ use rocket_typed_session::{Session, session};
 pub(crate) struct Visit {
     #[session(identity, guard(Member, status = 401))]
     user: Option<String>,
-    /// How many seconds all tabs together have watched.
+    /// The seconds that all tabs together have watched.
     #[session(counter)]
     ticks: u64,
 }
@@ -43,7 +43,7 @@ struct Login<'r> {
 #[get("/")]
 fn index(visit: Session<Visit>) -> RawHtml<String> {
     let context = context! { user => visit.user.as_deref(), ticks => visit.ticks };
-    // Named `.html`, so that what a visitor typed is escaped.
+    // The suffix `.html` turns on escaping.
     let page = Environment::new().render_named_str(".html", include_str!("index.html"), context);
     RawHtml(page.expect("a template that the tests render"))
 }

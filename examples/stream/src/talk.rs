@@ -1,4 +1,4 @@
-//! A WebSocket that is open for as long as its session.
+//! A WebSocket that ends with its session.
 
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use crate::{Member, Visit};
 
 /// Repeats what it hears.
 ///
-/// `Visit::csrf()` lets no page of another site open it. A socket may be open for days, so it looks at
-/// its session once a second. That reads, and does not extend the session: who only listens is logged
+/// `Visit::csrf()` keeps pages of other sites out. A socket may live for days, so this checks the session
+/// once a second. That does not extend the session: a listener is logged out after half an hour, as without a
+/// socket.
 /// out after half an hour, as without a socket.
 #[get("/talk")]
 pub(crate) fn talk(member: Member, socket: WebSocket, mut end: Shutdown) -> Channel<'static> {
@@ -57,8 +58,7 @@ pub(crate) fn talk(member: Member, socket: WebSocket, mut end: Shutdown) -> Chan
     })
 }
 
-/// Whether the session has not ended: by a logout, by "log out everywhere", or by itself. In an outage,
-/// nobody knows, and nobody is thrown out.
+/// Whether the session has not ended. In an outage that is unknown, and the socket stays open.
 async fn is_open(visit: &mut Session<Visit>) -> bool {
     match visit.reload().await {
         Ok(()) => visit.user.is_some(),

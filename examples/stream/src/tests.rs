@@ -1,4 +1,4 @@
-//! A kit stands in for store and clock.
+//! A kit replaces the store and the clock.
 
 use std::time::Duration;
 
@@ -33,7 +33,6 @@ async fn get<'c>(client: &'c Client, path: &'c str, cookie: &Cookie<'static>) ->
     client.get(path).cookie(cookie.clone()).dispatch().await
 }
 
-/// The next line of a stream that says something.
 async fn line(stream: &mut BufReader<LocalResponse<'_>>) -> Option<String> {
     loop {
         let mut line = String::new();

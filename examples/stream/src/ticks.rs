@@ -1,4 +1,4 @@
-//! Server-sent events: a stream that changes its session.
+//! Server-sent events that change the session.
 
 use std::time::Duration;
 
@@ -11,9 +11,8 @@ use crate::Member;
 
 /// Counts the seconds, and stores each.
 ///
-/// The stream runs after the head of the response has gone. So nothing is stored by itself any more:
-/// `save` does it. And no cookie can be set: the stream can neither begin nor end a session, and the
-/// guard `Member` makes sure that there is one.
+/// The head of the response has been sent, so only `save` stores changes, and no cookie can be set: the
+/// stream cannot begin or end a session. The guard `Member` ensures that there is one.
 #[get("/ticks")]
 pub(crate) fn ticks(member: Member, mut end: Shutdown) -> EventStream![] {
     let mut visit = member.into_session();
@@ -26,9 +25,9 @@ pub(crate) fn ticks(member: Member, mut end: Shutdown) -> EventStream![] {
             }
             visit.ticks += 1;
             match visit.save().await {
-                // With what other tabs have counted meanwhile.
+                // Includes the other tabs' ticks.
                 Ok(()) => yield Event::data(visit.ticks.to_string()),
-                // Logged out, elsewhere. Without a word, the browser would connect again.
+                // Logged out. Without this event, the browser would reconnect.
                 Err(error) if error.is_gone() => {
                     yield Event::empty().event("over");
                     break;

@@ -13,7 +13,7 @@ fn rule(name: &str) -> Rule {
     }
 }
 
-/// Three counters, which always have a value, and three other fields, which may be absent.
+/// Counters always have a value; the others may be absent.
 fn fields() -> impl Strategy<Value = Fields> {
     let counters = proptest::array::uniform3(-1000_i64..1000);
     let others = proptest::array::uniform3(proptest::option::of("[a-c]{0,2}"));
@@ -185,8 +185,7 @@ fn a_take_answers_what_it_removes() {
     assert!(changes.apply(&mut fields).unwrap().is_empty());
 }
 
-/// Merges, applies and compares 50,000 entries at once. No clock measures it: a quadratic algorithm would
-/// take minutes in a debug build.
+/// No clock measures it: a quadratic algorithm would take minutes in a debug build.
 #[test]
 fn many_entries_take_no_longer_than_there_are_of_them() {
     let entries = |from: u32, value: &str| {

@@ -1,5 +1,4 @@
-//! What the engine reports: events to the log, the application and its metrics, and how long store calls
-//! take.
+//! Reports events to the log, the application and metrics.
 
 use tokio::time::Instant;
 use tracing::trace;
@@ -18,7 +17,7 @@ impl<T: SessionData> Engine<T> {
         self.notify(kind, reason, id);
     }
 
-    /// Reports an event to the application and its metrics. Another line of the log covers it.
+    /// Reports an event to the application and metrics. Another line of the log covers it.
     pub fn notify(&self, kind: EventKind, reason: Option<Reason>, id: Option<SessionId>) {
         let event = Self::event(kind, reason, id);
         event.count();
@@ -34,14 +33,12 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Counts a load that a copy in this process saved.
     pub(super) fn count_near(&self) {
         #[cfg(feature = "metrics")]
         metrics::counter!(crate::event::NEAR, "session" => T::SCHEMA.name()).increment(1);
     }
 
-    /// Calls the store, within the deadline. It does not log an outage: the request does, with one line
-    /// for each interval instead of one for each call.
+    /// Calls the store. Does not log an outage: the request does, once per interval.
     pub(super) async fn call<R>(
         &self,
         verb: &'static str,

@@ -1,5 +1,4 @@
-//! Encrypted fields. Only the store sees them sealed; everything else works on plain values, so their
-//! changes are found, merged and checked like those of any field.
+//! Encrypted fields. Only the store sees them sealed: everything else works on plain values.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,8 +17,8 @@ use crate::seal::Keyring;
 use crate::store::{Expected, Key, Update};
 
 impl<T: SessionData> Engine<T> {
-    /// Loads a record and opens its encrypted fields. Also returns these fields as stored. Fields that do
-    /// not open are missing from the record.
+    /// Loads a record. Also returns its encrypted fields as stored; those that do not open are missing from
+    /// the record.
     pub(super) async fn fetch(
         &self,
         key: Key,
@@ -30,7 +29,7 @@ impl<T: SessionData> Engine<T> {
         Ok(record.map(|record| self.opened_record(key, record)))
     }
 
-    /// Opens a record's encrypted fields. Also returns these fields as stored.
+    /// Also returns the encrypted fields as stored.
     pub(super) fn opened_record(&self, key: Key, record: Arc<Record>) -> (Arc<Record>, Fields) {
         let sealed = Self::sealed_in(&record.fields);
         if sealed.is_empty() {
@@ -51,7 +50,7 @@ impl<T: SessionData> Engine<T> {
         sealed.map(|(name, value)| (name.clone(), value)).collect()
     }
 
-    /// Opens the encrypted fields in the answer to these changes. Leaves out fields that do not open.
+    /// Opens an answer to these changes. Leaves out fields that do not open.
     pub(super) fn opened(&self, key: Key, fields: Fields, changes: &Changes) -> Fields {
         if T::SCHEMA.encrypted().next().is_none() {
             return fields;
@@ -59,7 +58,7 @@ impl<T: SessionData> Engine<T> {
         let opened = fields.iter().filter_map(|(name, value)| {
             let value = match T::SCHEMA.is_encrypted(name) {
                 true => {
-                    // A taken value has the field's name, but it may have been sealed under an older one.
+                    // A taken value may have been sealed under an older name.
                     let aliases = match changes.get(name) {
                         Some(Change::Take { aliases }) => *aliases,
                         _ => &[],
@@ -76,7 +75,6 @@ impl<T: SessionData> Engine<T> {
         opened.collect()
     }
 
-    /// Seals a record's encrypted fields.
     pub(super) fn sealed_record(&self, key: Key, record: &Record) -> Result<Record, Error> {
         let mut record = record.clone();
         let plain = Self::sealed_in(&record.fields);
@@ -92,7 +90,7 @@ impl<T: SessionData> Engine<T> {
         Ok(record)
     }
 
-    /// Seals an update's encrypted fields; `None` if the type has no encrypted fields.
+    /// `None` if the type has no encrypted fields.
     pub(super) fn sealed_update(&self, key: Key, update: &Update) -> Result<Option<Update>, Error> {
         if T::SCHEMA.encrypted().next().is_none() {
             return Ok(None);
@@ -109,7 +107,7 @@ impl<T: SessionData> Engine<T> {
         Ok(Some(sealed))
     }
 
-    /// What a transaction expects the store to hold still: everything that it read, as stored.
+    /// Everything that a transaction read, as stored.
     pub(crate) fn expected(live: &Live) -> Expected {
         if live.sealed.is_empty() {
             return T::SCHEMA.expected(&live.record.fields);

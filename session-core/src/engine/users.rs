@@ -1,11 +1,9 @@
-//! Which sessions a user has: keeps the store's index in step with the sessions themselves.
-//!
-//! The order of the calls guarantees it, and a crash between two of them does no harm:
+//! Keeps the store's index of users in step with the sessions, even after a crash between two calls:
 //!
 //! - A login enters the index before its session says who is logged in. Only an update says so, never a
 //!   create.
-//! - A session to end is doomed in the index, then deleted, then forgotten.
-//! - A session is extended in the index first. If the index does not know it, it ends.
+//! - A session to end is doomed in the index, deleted, then forgotten.
+//! - A session is extended in the index first, and ends if the index does not know it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,59 +24,54 @@ use crate::store::{Key, UserIndex, Wanted, async_trait};
 use crate::token::SessionId;
 use crate::users::{Mark, Step, Stepped, UserKey, What, Whom};
 
-/// How many sessions end before the index forgets them together.
+/// How many sessions end before the index forgets them.
 const AT_ONCE: usize = 32;
 
-/// A session of a user, as a list shows it.
+/// A session in a list.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Found {
     /// Its public handle.
     pub id: SessionId,
-    /// The metadata in its record.
+    /// Its metadata.
     pub metadata: Metadata,
-    /// The application's label for it.
+    /// The application's label.
     pub label: String,
 }
 
-/// A login about to be committed.
 pub(crate) struct Login {
     pub(crate) key: Key,
     pub(crate) user: UserKey,
-    /// When its request began.
     pub(crate) began_at: Mark,
     pub(crate) label: String,
-    /// When its record may be removed.
     pub(crate) remove_at: Timestamp,
 }
 
 impl<T: SessionData> Engine<T> {
-    /// The store's index of users, if the type has an identity and its sessions are indexed.
     pub(crate) fn index(&self) -> Option<&dyn UserIndex> {
         let is_indexed = self.is_indexed && T::SCHEMA.identity().is_some();
         is_indexed.then(|| self.store().user_index()).flatten()
     }
 
-    /// Whether the store indexes which sessions a user has.
+    /// Whether the store indexes these sessions.
     #[must_use]
     pub fn is_indexed(&self) -> bool {
         self.index().is_some()
     }
 
-    /// Whether the type wants an index that the store does not have.
+    /// Whether the store lacks the index that the type wants.
     #[must_use]
     pub fn lacks_index(&self) -> bool {
         self.is_indexed && T::SCHEMA.identity().is_some() && !self.is_indexed()
     }
 
-    /// The present point in the order of the index's steps.
+    /// The index's present point.
     #[must_use]
     pub fn present(&self) -> Mark {
         self.index().map(UserIndex::present).unwrap_or_default()
     }
 
-    /// Admits a login to the index, and ends the sessions that make room for it; `false` if the login's
-    /// own session must end.
+    /// Admits a login, and ends sessions to make room; `false` if its own session must end.
     pub(crate) async fn admit(&self, login: &Login, deadline: Instant) -> Result<bool, Error> {
         if self.limit.is_some() && self.parent.is_some() {
             self.end_orphans_of(login.user, deadline).await?;
@@ -92,7 +85,7 @@ impl<T: SessionData> Engine<T> {
         };
         match self.step(login.user, what, deadline).await? {
             Stepped::Done(doomed) => {
-                // Without a limit, these are left over from an interrupted end of the user's sessions.
+                // Without a limit, an interrupted `end_sessions` left these.
                 let reason = self.limit.map_or(Reason::Revoked, |_| Reason::MaxSessions);
                 self.end_doomed(login.user, &doomed, reason, Some(deadline))
                     .await?;
@@ -110,8 +103,7 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Ends the user's sessions whose parents have ended. They open for nobody, so they must not keep a
-    /// login out or make another session end.
+    /// Ends sessions that open for nobody, so they take up no room.
     async fn end_orphans_of(&self, user: UserKey, deadline: Instant) -> Result<(), Error> {
         for (id, _, record) in self.stored_of(user, Some(deadline)).await? {
             if !self.has_living_parent(&record.fields).await? {
@@ -122,14 +114,13 @@ impl<T: SessionData> Engine<T> {
         Ok(())
     }
 
-    /// Whether the index can learn of a longer life. It cannot if the session's user is unreadable. Then
-    /// the session ends when the index expects it to.
+    /// Not if the user is unreadable: the index could not learn of the longer life.
     pub(crate) fn may_extend(&self, live: &Live) -> bool {
         let is_listed = live.is_identified && self.index().is_some();
         !is_listed || T::SCHEMA.user_of(&live.record.fields).is_some()
     }
 
-    /// Extends a session in the index; `false` if the session must end.
+    /// `false` if the session must end.
     pub(crate) async fn renew(
         &self,
         live: &Live,
@@ -155,8 +146,7 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Forgets a session that has ended. If that fails, the index forgets it when the session would have
-    /// expired.
+    /// If this fails, the index forgets the session when it would have expired.
     pub(crate) async fn forget(&self, end: &End, deadline: Instant) {
         let record = end.record.as_ref().filter(|_| self.index().is_some());
         let user = record.and_then(|record| T::SCHEMA.user_of(&record.fields));
@@ -165,7 +155,7 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Removes a session that was begun for a login that then failed: nobody has its token.
+    /// Nobody has the session's token.
     pub(crate) async fn abandon(&self, user: UserKey, fresh: &Live, deadline: Instant) {
         if let Err(error) = self.end(&[fresh.end()], None, deadline).await {
             let key = fresh.key;
@@ -174,8 +164,7 @@ impl<T: SessionData> Engine<T> {
         self.forget_of(user, vec![fresh.key.id], deadline).await;
     }
 
-    /// Forgets a session whose login was admitted but not stored, if its record is gone. If the record is
-    /// still there, another request may have logged the same user in to it.
+    /// Does nothing if the record is still there: another request may have logged the same user in.
     pub(crate) async fn leave_index(&self, user: UserKey, live: &Live, deadline: Instant) {
         let nothing = Wanted::Fields([].into());
         let loading = self.store().load(live.key, &nothing);
@@ -194,12 +183,8 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Ends sessions of a user. When it returns, they have ended. For [`Whom::All`] and [`Whom::AllBut`],
-    /// no login that began before succeeds any more. Returns how many sessions it ended, and when.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails. Some of them may have ended: call it again.
+    /// Ends sessions of a user. With [`Whom::All`] and [`Whom::AllBut`], no login that began before succeeds
+    /// any more. Returns how many it ended, and when. After an error, call it again.
     pub async fn end_sessions(&self, user: UserKey, whom: Whom) -> Result<(usize, Mark), Error> {
         let deadline = self.deadline();
         match self.step(user, What::Doom(whom), deadline).await? {
@@ -212,11 +197,7 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// The living sessions of a user, last used first. Loads each.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
+    /// The user's living sessions, last used first.
     pub async fn sessions_of(&self, user: UserKey) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
         for (id, label, record) in self.stored_of(user, None).await? {
@@ -234,8 +215,7 @@ impl<T: SessionData> Engine<T> {
         Ok(found)
     }
 
-    /// The records of a user's sessions, each with its label. Loads each. Without a deadline, each call
-    /// gets its own.
+    /// Without a deadline, each call gets its own.
     async fn stored_of(
         &self,
         user: UserKey,
@@ -252,7 +232,7 @@ impl<T: SessionData> Engine<T> {
             let Some((record, _)) = self.fetch(key, next()).await? else {
                 continue;
             };
-            // It may still have no user, or have another one after an interrupted login.
+            // It may have no user yet, or another one after an interrupted login.
             if T::SCHEMA.user_of(&record.fields) == Some(user) {
                 stored.push((id, member.label, record));
             }
@@ -260,8 +240,7 @@ impl<T: SessionData> Engine<T> {
         Ok(stored)
     }
 
-    /// Whether the parent of a session with these fields is still alive; `true` if the type has no
-    /// parent.
+    /// `true` if the type has no parent.
     async fn has_living_parent(&self, fields: &Fields) -> Result<bool, Error> {
         let Some(parent) = &self.parent else {
             return Ok(true);
@@ -272,8 +251,7 @@ impl<T: SessionData> Engine<T> {
         }
     }
 
-    /// Deletes doomed sessions, then forgets them, a few at a time, so a failure keeps what is already
-    /// done. Without a deadline, each session gets its own.
+    /// A few at a time, so a failure keeps what is done.
     async fn end_doomed(
         &self,
         user: UserKey,
@@ -292,8 +270,7 @@ impl<T: SessionData> Engine<T> {
         Ok(())
     }
 
-    /// Ends a session, unless it is another user's: an interrupted login may have entered it in the wrong
-    /// user's index.
+    /// Skips another user's session, which an interrupted login may have listed here.
     async fn end_one_of(
         &self,
         user: UserKey,
@@ -318,7 +295,7 @@ impl<T: SessionData> Engine<T> {
                 login: Some(record.metadata.digests),
                 record: None,
             };
-            // If somebody logged in to it meanwhile, look again.
+            // If somebody logged in meanwhile, look again.
             if self.end(&[end], Some(reason), deadline).await? {
                 return Ok(());
             }
@@ -328,7 +305,7 @@ impl<T: SessionData> Engine<T> {
         ))
     }
 
-    /// Does a step. Repeats it if the store did not get to it in time.
+    /// Repeats a late step.
     async fn step(&self, user: UserKey, what: What, deadline: Instant) -> Result<Stepped, Error> {
         let index = self.index().ok_or_else(|| {
             Error::usage(
@@ -355,10 +332,9 @@ impl<T: SessionData> Engine<T> {
     }
 }
 
-/// Sessions that others end with. Without a type parameter, since each type may have a parent in turn.
+/// Not generic, because each type may have a parent.
 #[async_trait]
 pub(super) trait Parents: Send + Sync {
-    /// Whether the session behind this link is still alive.
     async fn is_alive(&self, link: Link) -> Result<bool, Error>;
 }
 

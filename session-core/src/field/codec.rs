@@ -1,4 +1,4 @@
-//! How the value of a field becomes bytes and back.
+//! How a field's value becomes bytes and back.
 
 use std::fmt;
 
@@ -6,19 +6,13 @@ use crate::fields::{Name, Unsorted};
 use crate::storable;
 use crate::value::{FieldValue, MapValue};
 
-/// Encodes and decodes one field of `T`. An entry of a map has a key; any other field has only the key
-/// `""`.
-///
-/// The encoding is JSON, so integers are decimal, and an operator can read them.
+/// Encodes and decodes one field as JSON, which an operator can read. Only an entry of a map has a key; any
+/// other field has `""`.
 pub trait Codec<T>: Send + Sync {
-    /// Whether it is a map that stores each entry under its own name.
+    /// Whether each entry has its own stored name.
     fn is_entries(&self) -> bool;
 
     /// Adds the stored form of the field `name`.
-    ///
-    /// # Errors
-    ///
-    /// If a `Serialize` fails.
     fn encode(
         &self,
         name: &'static str,
@@ -26,26 +20,20 @@ pub trait Codec<T>: Send + Sync {
         fields: &mut Unsorted,
     ) -> Result<(), serde_json::Error>;
 
-    /// Sets the value of a key. If the bytes don't parse as its type, returns `false` and leaves the
-    /// field alone.
+    /// Sets the value of a key. If the bytes do not parse, returns `false` and leaves the field alone.
     fn decode(&self, data: &mut T, key: &str, bytes: &[u8]) -> bool;
 
-    /// Checks that values can be read back. It reads back only those about to be stored.
-    ///
-    /// # Errors
-    ///
-    /// The reason why not.
+    /// Says why a value cannot be read back. Reads back only what is to be stored.
     fn check(&self, data: &T, written: Written<'_>) -> Result<(), &'static str>;
 
-    /// Whether the field's value equals the one in `bytes`, even if the bytes differ. Only identities
-    /// need this.
+    /// Compares identities, whose bytes may differ.
     fn is_same(&self, data: &T, bytes: &[u8]) -> bool;
 }
 
 /// The bytes to be stored for a key, if any.
 type Written<'w> = &'w dyn Fn(&str) -> Option<&'w [u8]>;
 
-/// Finds a field of type `V` in a `T`: the [`Codec`] of every field except maps of entries.
+/// The [`Codec`] of every field except maps of entries.
 pub struct Accessor<T, V> {
     get: fn(&T) -> &V,
     get_mut: fn(&mut T) -> &mut V,
@@ -56,10 +44,10 @@ pub struct Accessor<T, V> {
     is_same: Option<fn(&V, &V) -> bool>,
 }
 
-/// The field of type `V` that both functions find.
+/// The field that both functions find.
 ///
-/// Only this function requires that `V` can be stored. So the compiler complains once, and underlines the
-/// type where the user wrote it.
+/// Only this function requires that `V` can be stored, so the compiler complains once, where the user wrote
+/// it.
 #[must_use]
 pub const fn accessor<V: FieldValue, T>(
     get: fn(&T) -> &V,
@@ -77,8 +65,7 @@ pub const fn accessor<V: FieldValue, T>(
 }
 
 impl<T, V> Accessor<T, V> {
-    /// The same field, which compares values, not bytes: two sets are equal even if they iterate in
-    /// another order.
+    /// Compares values, not bytes: equal sets may iterate in different orders.
     #[must_use]
     pub const fn compared(self) -> Self
     where
@@ -90,7 +77,7 @@ impl<T, V> Accessor<T, V> {
         }
     }
 
-    /// The same field, with `migrate` to read an older stored form.
+    /// Reads older stored forms with `migrate`.
     #[must_use]
     pub const fn migrate(self, migrate: fn(&str) -> Option<V>) -> Self {
         Self {
@@ -145,7 +132,7 @@ impl<T, V> fmt::Debug for Accessor<T, V> {
     }
 }
 
-/// Finds a map of type `M` in a `T`: the [`Codec`] of maps of entries.
+/// The [`Codec`] of maps of entries.
 pub struct Entries<T, M> {
     get: fn(&T) -> &M,
     get_mut: fn(&mut T) -> &mut M,
@@ -154,9 +141,7 @@ pub struct Entries<T, M> {
     check: fn(&M, Written<'_>) -> Result<(), &'static str>,
 }
 
-/// The map of type `M` that both functions find.
-///
-/// Like [`accessor`], only this function requires that `M` is a map.
+/// The map that both functions find.
 #[must_use]
 pub const fn entries<M: MapValue, T>(
     get: fn(&T) -> &M,

@@ -1,6 +1,5 @@
-//! Messages to the store. They are delayed without bound, connections break, processes crash, time passes,
-//! and the store is rolled back once. Nothing counts twice, nothing lands after its request has ended, no
-//! ended session comes back, and nobody's data reaches anybody else.
+//! Messages to the store: they are delayed without bound, connections break, processes crash, and the store
+//! is rolled back once.
 //!
 //! A tick is a millisecond of the store's clock. A request sends its messages one after another. When the
 //! connection of a call breaks, its answer is lost, and its bytes arrive later or never.
@@ -21,10 +20,9 @@ use super::real::{ABSENT, Cookie, Doing, Real, START, Stored, User};
 use crate::clock::Timestamp;
 use crate::plan::{Commit, Loaded, Pending};
 
-/// The most requests in a world, and the most messages of each.
 const REQUESTS: usize = 3;
 const SENDS: u8 = 3;
-/// How long a request may take for its commit, in ticks.
+/// How long a commit may take, in ticks.
 const TIMEOUT: u8 = 1;
 /// The browser's first cookie.
 const FIRST: Cookie = Cookie {
@@ -38,25 +36,20 @@ const IDS: u8 = 1 + REQUESTS as u8 * SENDS;
 pub(super) struct World {
     real: Real,
     requests: Vec<Planned>,
-    /// Whose session the first cookie opens. `None`: there is none.
+    /// Whose session the first cookie opens, if any.
     session_of: Option<User>,
-    /// The most ticks that pass.
     ticks: u8,
     /// Whether one request may crash.
     crashes: bool,
-    /// Whether the store may be rolled back to an earlier moment, once.
     rolls_back: bool,
     /// How far a request's first estimate of the store's time is behind.
     lag: u8,
     mutant: Option<Mutant>,
-    /// The one claim that counts. `None`: all do.
     watched: Option<Claim>,
-    /// Cached results of the real code.
     done: RefCell<HashMap<Input, (Stored, Heard)>>,
     plans: RefCell<HashMap<(usize, Opened), Rc<Plan>>>,
 }
 
-/// What a request loaded, what it did, and the real plan for that.
 struct Plan {
     loaded: Loaded,
     pending: Pending,
@@ -64,7 +57,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// The cookie of the record that the request may end: it has one cookie, so at most one record.
+    /// A request has one cookie, so it ends at most one record.
     fn ends(&self, opened: Opened) -> Option<Cookie> {
         opened.cookie.filter(|_| !self.loaded.ends().is_empty())
     }
@@ -84,11 +77,9 @@ struct Planned {
 pub(super) struct State {
     now: u8,
     store: Store,
-    /// What the store may be rolled back to.
     snapshot: Option<Store>,
     was_rolled_back: bool,
     has_crashed: bool,
-    /// The browser's current cookie.
     jar: Option<Cookie>,
     /// The ids that an acknowledged request has ended, as bits.
     ended: u16,
@@ -100,25 +91,20 @@ type Store = [Stored; IDS as usize];
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 struct Request {
     at: At,
-    /// Messages on their way to the store.
     flight: [Option<Message>; SENDS as usize],
-    /// How many messages it has sent.
     sent: u8,
     /// How often its changes were stored.
     landed: u8,
-    /// Whether it ended its user's session to begin another.
     has_left: bool,
 }
 
-/// How far a request has come.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 enum At {
     NotBegun,
-    /// Loaded, and its handler is done.
+    /// The handler is done.
     Open(Opened, Option<Deadline>),
-    /// Waiting for the store.
     Called(Call),
-    /// Its commit's outcome is unknown: it waits for its deadline.
+    /// It waits for its deadline.
     InDoubt(Deadline),
     Over(Outcome),
 }
@@ -136,11 +122,10 @@ struct Opened {
 struct Call {
     message: Message,
     deadline: Deadline,
-    /// The store's answer. `None`: not yet.
     heard: Option<Heard>,
-    /// Whether an earlier copy with an unknown outcome was sent.
+    /// Whether an earlier copy may have been done.
     doubt: bool,
-    /// Whether the session that it wanted to end now has another login, and was left alone.
+    /// Whether the session to end has another login.
     is_left: bool,
 }
 
@@ -188,32 +173,26 @@ enum Heard {
     Other,
 }
 
-/// What the client is told.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Outcome {
-    /// It succeeded.
     Acknowledged,
     /// 503.
     Failed,
-    /// Its session had ended, or its token was replaced: the log says so.
+    /// Its session had ended, or its token was replaced.
     Dropped,
     Crashed,
 }
 
-/// What may happen, to which request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     /// `RequestSession::open`, and the handler.
     Begin(usize),
     /// `RequestSession::execute` up to its first call.
     Commit(usize),
-    /// The store gets one of its messages.
     Arrive(usize, usize),
-    /// It hears the answer of its call.
     Hear(usize),
-    /// The connection of its call breaks.
     Break(usize),
-    /// Its call was certainly not done: nothing was sent.
+    /// Certainly nothing was sent.
     Refuse(usize),
     /// `sleep_until(deadline)` ends.
     Wake(usize),
@@ -344,7 +323,6 @@ impl World {
     }
 }
 
-/// An instant of the store's clock.
 fn at(tick: u8) -> Timestamp {
     START.plus(Duration::from_millis(tick.into()))
 }

@@ -1,11 +1,9 @@
-//! Explores all interleavings of a world, breadth first, so the trace to a broken claim is as short as
-//! possible.
+//! Explores a world breadth first, so the trace to a broken claim is as short as possible.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// A bounded world.
 pub(super) trait World {
     type State: Clone + Eq + Hash;
     type Step: Copy + fmt::Debug;
@@ -14,26 +12,22 @@ pub(super) trait World {
 
     fn steps(&self, state: &Self::State) -> Vec<Self::Step>;
 
-    /// Takes a step. An error is the claim that it breaks.
+    /// An error is the claim that the step breaks.
     fn take(&self, state: &mut Self::State, step: Self::Step) -> Result<(), Claim>;
 }
 
-/// A world's claim, in a few words.
 pub(super) type Claim = &'static str;
 
-/// The result of an exploration.
 pub(super) struct Explored<S> {
-    /// The number of different states reached.
     pub(super) states: usize,
     /// The first broken claim, and the shortest way to it.
     pub(super) broken: Option<(Claim, Vec<S>)>,
 }
 
-/// Tries everything until a claim breaks.
 pub(super) fn explore<W: World>(world: &W) -> Explored<W::Step> {
     let start = world.start();
     let mut known: HashSet<W::State, BuildHasherDefault<Mix>> = HashSet::default();
-    // How each state was first reached: from which state, and by which step.
+    // The previous state and the step that first reached each state.
     let mut reached_by: Vec<Option<(usize, W::Step)>> = vec![None];
     let mut queue = VecDeque::from([(0, start.clone())]);
     known.insert(start);
@@ -70,7 +64,7 @@ pub(super) fn explore<W: World>(world: &W) -> Explored<W::Step> {
     }
 }
 
-/// Reports a broken claim. If one claim is watched, only that one counts.
+/// Reports the claim, unless another one is watched.
 pub(super) fn broken(watched: Option<Claim>, claim: Claim) -> Result<(), Claim> {
     match watched.is_none_or(|watched| watched == claim) {
         true => Err(claim),
@@ -78,7 +72,7 @@ pub(super) fn broken(watched: Option<Claim>, claim: Claim) -> Result<(), Claim> 
     }
 }
 
-/// Fails unless each rule or limit, when left out, breaks its claim in one of the worlds.
+/// Each rule or limit, if left out, must break its claim in one of the worlds.
 pub(super) fn assert_each_breaks<L, W, N>(left_out: &[(L, Claim)], worlds: impl Fn(L, Claim) -> N)
 where
     L: Copy + fmt::Debug,
@@ -105,7 +99,7 @@ impl<S: fmt::Debug> fmt::Display for Explored<S> {
     }
 }
 
-/// A hash that is cheap in a debug build: states are a few dozen small numbers.
+/// Cheap in a debug build: states are a few dozen small numbers.
 #[derive(Default)]
 pub(super) struct Mix(u64);
 

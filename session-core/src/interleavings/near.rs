@@ -1,9 +1,8 @@
 //! The near cache: a process keeps copies of a record, and the server announces changes. Messages are
-//! delayed, tasks resume late, connections are replaced, clocks are set. No copy is older than allowed, and
-//! none misses what this process has stored.
+//! delayed, tasks resume late, connections are replaced, clocks are set.
 //!
 //! The real [`Copies`](crate::store::redis::near::Copies) decides. The steps are those of `RedisStore::load`,
-//! `RedisStore::change`, `Shared` and `NearCache`. A cut link is one that delivers nothing more.
+//! `RedisStore::change`, `Shared` and `NearCache`.
 
 mod cache;
 mod claims;
@@ -27,43 +26,38 @@ const TIMEOUT: u8 = 2;
 const NOON: u8 = 8;
 const SET_BY: u8 = 4;
 
-/// The record's version: how often other processes wrote it, and how often this one did.
+/// How often other processes wrote the record, and how often this one did.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Version {
     others: u8,
     own: u8,
-    /// Whether it has all fields.
     is_whole: bool,
 }
 
 impl Version {
-    /// The number of writes before it.
     fn number(self) -> usize {
         usize::from(self.others + self.own)
     }
 }
 
-/// How much may happen.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub(super) struct Bounds {
     /// How long a copy may count, in ticks.
     within: u8,
-    /// The number of loads, by what they want.
+    /// Loads, by what they want.
     whole: u8,
     part: u8,
     absent: u8,
-    /// The number of writes by this process, and by others.
+    /// Writes by this process, and by others.
     own: u8,
     others: u8,
-    /// How often the database is emptied.
     empties: u8,
-    /// How many links the process opens after the first, and how many it sees closed.
+    /// Links that the process opens after the first, and sees closed.
     links: u8,
     closes: u8,
-    /// How many ticks pass, and how many more while the machine sleeps.
+    /// Ticks, and further ones while the machine sleeps.
     ticks: u8,
     sleeps: u8,
-    /// How often the wall clock may be set back, and set ahead.
     set_back: u8,
     set_ahead: u8,
 }
@@ -73,29 +67,26 @@ pub(super) struct World {
     bounds: Bounds,
     mutant: Option<Mutant>,
     watched: Option<Claim>,
-    /// The number of states in which a copy counted.
     hits: Cell<usize>,
 }
 
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub(super) struct State {
-    /// How much may still happen.
     left: Bounds,
-    /// The server's clock, and the process's clocks.
+    /// The server's clock, and the process's.
     real: u8,
     now: Now,
     server: Server,
     links: Vec<Link>,
-    /// The link on which the process sends.
     current: Option<usize>,
     is_connecting: bool,
     copies: CopiesNumber,
-    /// Loads about to be sent, and answered loads whose tasks have not resumed. Sorted, because their order
-    /// does not matter.
+    /// Loads to send, and answered loads whose tasks have not resumed. Sorted, because their order does not
+    /// matter.
     asked: Vec<Asked>,
     answered: Vec<(Load, Option<Version>)>,
     writers: Vec<Own>,
-    /// The newest version of an own write whose caller has heard.
+    /// The newest own write whose caller has heard.
     heard: usize,
     /// Until then, no loaded record is kept.
     suspended_until: u8,
@@ -105,9 +96,7 @@ pub(super) struct State {
 pub(super) enum Step {
     /// `RedisStore::load` until it gets a connection.
     Ask(What),
-    /// It gets one and sends.
     Send(usize),
-    /// It resumes after the answer.
     Answered(usize),
     /// `RedisStore::change` until it waits.
     Write,
@@ -116,15 +105,12 @@ pub(super) enum Step {
     Unanswered(usize),
     /// A caller hears that its write's outcome is unknown.
     Hear(usize),
-    /// The server handles what came over a link.
     Execute(usize),
-    /// A connection's driver reads what came over its link.
     Read(usize),
     /// `give_back`, and the start and end of `Shared::connect`.
     GiveBack,
     Connect,
     Connected,
-    /// The driver reads that the link is closed.
     Close(usize),
     /// Another process writes.
     Change,
@@ -264,7 +250,6 @@ impl World {
         self.mutant == Some(mutant)
     }
 
-    /// The process's view of its clocks.
     fn now(&self, state: &State) -> Now {
         let Now { monotonic, wall } = state.now;
         match self.mutant {

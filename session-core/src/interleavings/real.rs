@@ -1,5 +1,4 @@
-//! The real code, called with small numbers: cookies, records and users are numbered, so a state is a few
-//! bytes.
+//! The real code. Cookies, records and users are numbered, so a state is a few bytes.
 
 mod visit;
 
@@ -27,7 +26,6 @@ use crate::store::memory::MemoryStore;
 use crate::store::{Delete, Key, Store, Update};
 use crate::token::Token;
 
-/// A cookie's contents: its record, login and verifier.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Cookie {
     pub(super) id: u8,
@@ -40,16 +38,14 @@ pub(super) type Stored = u16;
 
 pub(super) const ABSENT: Stored = 0;
 
-/// What a record says, for claims.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Said {
     pub(super) views: u64,
     pub(super) user: User,
-    /// The user in whose name the note was written.
+    /// In whose name the note was written.
     pub(super) author: User,
 }
 
-/// The real code, with its earlier results.
 pub(super) struct Real {
     engine: Engine<Visit>,
     store: Arc<MemoryStore>,
@@ -73,12 +69,10 @@ impl Real {
         }
     }
 
-    /// Moves the store's clock.
     pub(super) fn set_now(&self, now: Timestamp) {
         self.clock.0.store(now.as_millis(), Ordering::Relaxed);
     }
 
-    /// A real token with these numbers.
     pub(super) fn token(&self, cookie: Cookie) -> Token {
         let mut tokens = self.tokens.borrow_mut();
         let token = tokens.entry(cookie).or_insert_with(|| {
@@ -106,8 +100,8 @@ impl Real {
         self.records.borrow().get(index).map(|known| known.1)
     }
 
-    /// The number of a record. No session of these worlds ends by its age, so its times are reset: records
-    /// that differ only in these are the same.
+    /// No session of these worlds ends by its age, so records that differ only in their times get the same
+    /// number.
     pub(super) fn number(&self, mut record: Record) -> Stored {
         record.remove_at = FAR;
         record.metadata.created_at = START;
@@ -132,7 +126,6 @@ impl Real {
         number
     }
 
-    /// Whether a cookie opens this record.
     pub(super) fn opens(&self, cookie: Cookie, stored: Stored) -> bool {
         let digests = self.token(cookie).digests();
         let record = self.record(stored);
@@ -146,7 +139,7 @@ impl Real {
         record.is_some_and(|record| record.metadata.digests.login_matches(&digests))
     }
 
-    /// The real `Engine::load` by a request with this cookie, when this record is stored.
+    /// `Engine::load`.
     pub(super) fn load(&self, cookie: Cookie, stored: Stored) -> Loaded {
         let (_, loaded) = self.on(cookie, stored, |_, _| {
             finished(self.engine.load(&self.token(cookie))).unwrap()
@@ -154,7 +147,7 @@ impl Real {
         loaded
     }
 
-    /// Runs something with the real memory store holding just this record. Returns also what it then holds.
+    /// Calls the memory store, which holds just this record. Returns also what it holds afterwards.
     pub(super) fn on<R>(
         &self,
         cookie: Cookie,
@@ -173,7 +166,7 @@ impl Real {
         (after, result)
     }
 
-    /// The real `Engine::update`, with small numbers as its new secrets, and the cookie after it.
+    /// `Engine::update`, and the cookie after it.
     pub(super) fn update(
         &self,
         cookie: Cookie,
@@ -201,13 +194,13 @@ impl Real {
         (after, update)
     }
 
-    /// The fields of a session that begins beside another: `RequestSession::begin_with`.
+    /// `RequestSession::begin_with`: the fields of a session that begins beside another.
     pub(super) fn begin_with(&self, other: Option<&Live>, pending: &Pending) -> Fields {
         let other = other.map_or_else(Fields::new, |live| live.record.fields.clone());
         Visit::SCHEMA.begin(&other, &pending.changes).unwrap()
     }
 
-    /// The record that begins with this cookie: `Engine::begin` up to its `create`.
+    /// `Engine::begin` up to its `create`.
     pub(super) fn begun(&self, cookie: Cookie, fields: Fields, pending: &Pending) -> Record {
         let mut record = Record::new(self.engine.begun(pending), fields, Timestamp::default());
         if Visit::SCHEMA.is_identified(&record.fields) {
@@ -218,7 +211,7 @@ impl Real {
         record
     }
 
-    /// A world's initial session: this user's, with a note of theirs.
+    /// This user's session, with a note of theirs.
     pub(super) fn session_of(&self, cookie: Cookie, user: User) -> Stored {
         let logs_in = (user != User::Nobody).then_some(user);
         let doing = Doing {
@@ -232,10 +225,9 @@ impl Real {
     }
 }
 
-/// When the worlds begin.
 pub(super) const START: Timestamp = Timestamp::from_millis(1_000_000_000);
 
-/// Later than anything that happens; the latest time that a record can hold.
+/// The latest time that a record can hold.
 const FAR: Timestamp = Timestamp::from_millis((1 << 48) - 1);
 
 #[derive(Debug)]
@@ -253,7 +245,7 @@ impl Clock for Dial {
     }
 }
 
-/// The result of a call that never waits, as the memory store's calls.
+/// Only for calls that never wait, such as the memory store's.
 pub(super) fn finished<R>(call: impl Future<Output = R>) -> R {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,

@@ -1,10 +1,9 @@
-//! The router of a cluster. Calls go to the node that has the key, while slots move, nodes stop and start,
-//! connections are cut, and some nodes have not heard of a change. Nothing happens twice, and no call fails
-//! that another node could do.
+//! The router of a cluster: slots move, nodes stop and start, connections are cut, and some nodes have not
+//! heard of a change.
 //!
-//! The real code decides: [`advice`](crate::store::redis::cluster::route::advice),
+//! The real [`advice`](crate::store::redis::cluster::route::advice),
 //! [`Map`](crate::store::redis::cluster::map::Map) and
-//! [`Choice`](crate::store::redis::cluster::route::Choice). The steps are those of `Cluster::run`,
+//! [`Choice`](crate::store::redis::cluster::route::Choice) decide. The steps are those of `Cluster::run`,
 //! `Inner::answer`, `ask_for_map` and `Shared::try_twice`. The nodes follow Redis's rules.
 
 mod claims;
@@ -19,18 +18,15 @@ use self::router::{At, Call, Router};
 use self::tests::Mutant;
 use super::explore::{self, Claim};
 
-/// The cluster's changes, in order, and what may happen at any time.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
-    /// The owner of the slot in the router's first map.
+    /// The owner in the router's first map.
     map: NodeId,
     changes: &'static [Change],
     calls: &'static [Kind],
-    /// The number of connections that are cut.
     cuts: u8,
 }
 
-/// What a call does.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Kind {
     Read,
@@ -47,7 +43,6 @@ pub(super) struct World {
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub(super) struct State {
     nodes: [Node; nodes::COUNT],
-    /// How many of the changes are done.
     changed: usize,
     router: Router,
     calls: Rc<[Call]>,
@@ -56,22 +51,19 @@ pub(super) struct State {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// The next change of the cluster.
     Change,
     /// A node hears of the newest change.
     Gossip(NodeId),
     /// A call begins, or continues after a pause.
     Go(usize),
-    /// A node executes what a call has sent, even if its connection was cut.
+    /// A node executes a call, even if its connection was cut.
     Execute(usize),
-    /// The router hears the answer.
     Hear(usize),
     Cut(usize),
     /// A call has waited long for its answer.
     Impatient(usize),
-    /// A node that was asked for the map tells it, or fails to.
+    /// A node tells the map, or fails to.
     Tell(NodeId),
-    /// The last map is no longer fresh.
     MapAges,
 }
 

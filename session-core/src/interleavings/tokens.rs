@@ -1,9 +1,7 @@
 //! Cookies: a browser sends parallel requests and gets their responses late, in any order or never. A thief
-//! has a copy of its first cookie, or planted it. After a login the user is logged in, after a logout they
-//! are logged out, and no older cookie opens anything.
+//! has a copy of its first cookie, or planted it.
 //!
-//! The store is reliable here, and each commit is one step; a tick is 30 seconds. A lost response is one that
-//! never arrives.
+//! The store is reliable here, and each commit is one step; a tick is 30 seconds.
 
 mod act;
 mod claims;
@@ -21,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::plan::{Commit, Loaded, Pending};
 use crate::store::Updated;
 
-/// The most requests of the browser and of the thief, and the most commits of each request.
+/// The most requests, and the most commits of each.
 const BROWSERS: usize = 3;
 const THIEFS: usize = 2;
 const ATTEMPTS: u8 = 3;
@@ -30,7 +28,6 @@ const REQUESTS: usize = BROWSERS + THIEFS;
 const IDS: u8 = 1 + REQUESTS as u8 * ATTEMPTS;
 /// As long as a replaced cookie counts as just replaced.
 const TICK: Duration = Duration::from_secs(30);
-/// The first cookie of browser and thief.
 const FIRST: Cookie = Cookie {
     id: 0,
     login: 0,
@@ -39,19 +36,15 @@ const FIRST: Cookie = Cookie {
 
 pub(super) struct World {
     real: Real,
-    /// What the browser's requests do.
     browser: Vec<Doing>,
-    /// The number of requests that the thief sends.
     thief: usize,
-    /// Whose session the first cookie opens. `None`: there is none.
+    /// Whose session the first cookie opens, if any.
     session_of: Option<User>,
     ticks: u8,
     mutant: Option<Mutant>,
     /// A documented limit that this world does not grant.
     held: Option<Limit>,
-    /// The one claim that counts. `None`: all do.
     watched: Option<Claim>,
-    /// Cached results of the real code.
     plans: RefCell<HashMap<Asked, Rc<Plan>>>,
     updates: RefCell<HashMap<Input, Written>>,
 }
@@ -62,7 +55,6 @@ type Input = (usize, u8, Asked, Stored, u8);
 /// The record after an update, the answer, and the cookie if it changes.
 type Written = (Stored, Updated, Option<Cookie>);
 
-/// What a request does, and what it has loaded.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Asked {
     doing: Doing,
@@ -101,13 +93,11 @@ struct Login {
     at: u8,
 }
 
-/// How far a request has come.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 enum At {
     NotBegun,
     /// Loaded, with its handler done; the number counts its attempts to commit.
     Open(Asked, u8),
-    /// Its response is on its way to the browser.
     Answered(Answered),
     Over,
 }
@@ -127,13 +117,11 @@ enum Change {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// The browser sends its request of this number with its current cookie; the request loads.
+    /// The browser sends its request of this number; the request loads.
     Begin(usize),
     /// The thief does something, with his first or last cookie.
     Steal(usize, Attack, usize),
-    /// A request commits.
     Commit(usize),
-    /// The browser gets a response.
     Deliver(usize),
     Tick,
 }
@@ -226,7 +214,6 @@ impl explore::World for World {
     }
 }
 
-/// An instant of the store's clock.
 fn at(tick: u8) -> Timestamp {
     START.plus(TICK * u32::from(tick))
 }

@@ -1,6 +1,5 @@
-//! Users: logins, logouts, touches and ends of all sessions of one user. Each step is one call to the store,
-//! and any step may be its process's last. No session of the user is out of reach, none that began before an
-//! end of all survives it, and no more live than allowed.
+//! Logins, logouts, touches and ends of all sessions of one user. Each step is one call to the store, and any
+//! step may be its process's last.
 //!
 //! Records and rosters are in one store, but no call touches both. The steps are those of `engine/users.rs`
 //! and `request/act.rs`; the real [`Step::apply_to`] changes the roster.
@@ -20,7 +19,7 @@ pub(super) const TOO_MANY: Claim =
     "after a login beside which nobody is at work, no more live than are allowed";
 pub(super) const EXTENDED: Claim = "what is to end is not extended";
 
-/// The most requests. Each has one session, which its login begins.
+/// The most requests. Each login begins a session of the same number.
 const REQUESTS: usize = 4;
 /// No session expires here.
 const LATER: Timestamp = Timestamp::from_millis(1 << 40);
@@ -38,7 +37,6 @@ pub(super) enum Doing {
 pub(super) struct World {
     requests: Vec<Doing>,
     max: Option<usize>,
-    /// How many processes may crash.
     crashes: u8,
     mutant: Option<Mutant>,
     watched: Option<Claim>,
@@ -52,18 +50,15 @@ enum Record {
     Users,
 }
 
-/// How far a request has come.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum At {
     NotBegun,
     /// Its password is being checked, or it has loaded.
     Begun,
     Created,
-    /// These sessions, as bits, remain to be deleted.
+    /// The sessions that remain, as bits.
     Deletes(u8),
-    /// These remain to be forgotten.
     Forgets(u8),
-    /// Its login remains to be stored.
     Writes,
     Over,
     Crashed,
@@ -72,12 +67,11 @@ enum At {
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub(super) struct State {
     records: [Record; REQUESTS],
-    /// Whether each session is listed, and whether it is doomed.
+    /// Whether each session is doomed. `None`: it is not listed.
     members: [Option<bool>; REQUESTS],
-    /// In which order they logged in.
     since: [u8; REQUESTS],
     ended_at: Option<u8>,
-    /// The number of steps done on the roster.
+    /// Steps on the roster.
     steps: u8,
     requests: [At; REQUESTS],
     began_at: [u8; REQUESTS],
@@ -87,7 +81,6 @@ pub(super) struct State {
     crashes: u8,
 }
 
-/// A step of a request, or the crash of its process.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     Next(usize),
@@ -206,7 +199,6 @@ impl World {
                     false => At::Deletes(1 << session),
                 }
             }
-            // One at a time.
             (At::Deletes(bits), doing) if bits != 0 => {
                 let session = bits.trailing_zeros() as usize;
                 state.records[session] = Record::Absent;
@@ -299,7 +291,6 @@ impl World {
         Ok(At::Deletes(bits))
     }
 
-    /// Does a real step on the roster.
     fn step(&self, state: &mut State, what: What) -> Stepped {
         let mut roster = Roster::default();
         for (session, is_doomed) in state.members.iter().enumerate() {

@@ -8,7 +8,7 @@ use super::{Change, Overflow, parse};
 pub struct Counter {
     /// The range that it must stay within.
     pub range: CounterRange,
-    /// Old names that older builds may still count under. Their values are added.
+    /// Older builds' names. Their values are added.
     pub aliases: &'static [&'static str],
 }
 
@@ -47,7 +47,7 @@ impl Counter {
         })
     }
 
-    /// Its value after it moves by `delta` from the sum of the stored values, or from `base`.
+    /// Its value after a move from the sum of the stored values, or from `base`.
     pub(super) fn moved<'s>(
         &self,
         name: &str,
@@ -71,7 +71,7 @@ impl Counter {
     }
 }
 
-/// Two moves in one request. If they cancel out, there is no change.
+/// If two moves cancel out, there is no change.
 pub(super) fn joined(
     delta: i64,
     more: i64,
@@ -86,7 +86,6 @@ pub(super) fn joined(
     }))
 }
 
-/// Reads a counter's stored value: a decimal integer of 64 bits.
 fn read(encoded: &[u8]) -> Result<i64, Overflow> {
     parse(encoded).ok_or(Overflow)
 }

@@ -15,7 +15,6 @@ pub enum Extreme {
 }
 
 impl Extreme {
-    /// How a winning value compares to the other.
     fn wins(self) -> Ordering {
         match self {
             Self::Max => Ordering::Greater,
@@ -23,7 +22,7 @@ impl Extreme {
         }
     }
 
-    /// A value against the rule is a reset. So is one that replaces a non-integer.
+    /// A value against the rule is a reset, as is one that replaces a non-integer.
     pub(super) fn difference(self, old: &[u8], value: &[u8]) -> Change {
         match compare(value, old) {
             Some(order) if order == self.wins() => Change::Extreme(self, value.to_vec()),
@@ -31,7 +30,7 @@ impl Extreme {
         }
     }
 
-    /// Whether the stored value stays. A non-integer is replaced.
+    /// A non-integer is replaced.
     pub(super) fn keeps(self, stored: &[u8], value: &[u8]) -> bool {
         compare(stored, value).is_some_and(|order| order == self.wins())
     }

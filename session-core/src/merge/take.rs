@@ -1,6 +1,6 @@
 //! `once`: exactly one request gets the value.
 
-/// The value that a take returns: the newest one stored under the field's names.
+/// The newest value stored under the field's names.
 pub(super) fn taken<'s>(
     name: &str,
     aliases: &[&str],

@@ -2,7 +2,6 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The names of the faulty options, in the order of their messages.
 fn faults(options: Options<'_>) -> Vec<&'static str> {
     let faults = options.check();
     for Fault { message, .. } in &faults {

@@ -4,7 +4,7 @@ use crate::fields::Fields;
 use crate::merge::Change;
 use crate::record::Metadata;
 
-/// Every session state, every set of actions, and whether a touch is due: all 2,560 inputs.
+/// All 2,560 inputs.
 fn all() -> impl Iterator<Item = (Loaded, Pending, bool)> {
     let identities = [
         None,

@@ -1,4 +1,4 @@
-//! What a commit does in the store: it acts on a plan, within one deadline.
+//! Acts on a plan in the store, within one deadline.
 
 use tokio::time::Instant;
 use tracing::warn;
@@ -17,12 +17,10 @@ use crate::store::Key;
 use crate::update::{Update, Updated};
 use crate::users::UserKey;
 
-/// How many times a login is tried when other requests' commits interfere.
 const LOGIN_ATTEMPTS: usize = 3;
 
 impl<T: SessionData> RequestSession<T> {
-    /// Acts on the plan within one deadline, unless an earlier commit of this request may still happen.
-    /// Reports refusals as events.
+    /// Acts on the plan, unless an earlier commit of this request may still happen. Reports refusals.
     pub(super) async fn execute(
         &self,
         pending: &Pending,
@@ -58,7 +56,7 @@ impl<T: SessionData> RequestSession<T> {
             return Ok(done(false));
         }
         let deadline = self.engine.deadline();
-        // Boxed, because it is large and each caller would move it.
+        // Boxed, because each caller would move it.
         let acting = Box::pin(self.act(pending, expects, deadline));
         match pending.is_empty() {
             true => acting.await,
@@ -77,7 +75,7 @@ impl<T: SessionData> RequestSession<T> {
         plan(loaded, pending, touch_due)
     }
 
-    /// Acts on the plan. If another request's commit interferes, a login starts again.
+    /// A login starts again if another request interferes.
     async fn act(
         &self,
         pending: &Pending,
@@ -111,7 +109,7 @@ impl<T: SessionData> RequestSession<T> {
                     return Ok(done(true));
                 }
                 (Commit::Begin { ends_others }, loaded) => {
-                    // A refused login must end nothing, so check the data first, then admit the user.
+                    // A refused login must end nothing, so check the data and admit the user first.
                     let fields = self.linked(self.begin_with(&loaded, pending)?)?;
                     let entered = match T::SCHEMA.user_of(&fields).filter(|_| engine.is_indexed()) {
                         Some(user) => Some((user, self.enter_anew(user, pending, deadline).await?)),
@@ -183,7 +181,6 @@ impl<T: SessionData> RequestSession<T> {
         ))
     }
 
-    /// Ends what must end before another session begins.
     async fn end_before(
         &self,
         loaded: &Loaded,
@@ -194,8 +191,7 @@ impl<T: SessionData> RequestSession<T> {
     ) -> Result<(), Error> {
         match loaded {
             Loaded::Live(live) if ends_others => self.leave(live, pending, expects, deadline).await,
-            // With nothing to end, the cookie stays until a new one replaces it: it may belong to a
-            // concurrent login.
+            // With nothing to end, the cookie stays: it may belong to a concurrent login.
             _ if ends_others && !loaded.ends().is_empty() => {
                 self.end(loaded, pending, deadline).await
             }
@@ -203,8 +199,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// An empty session that the index lists for this user before its record says who is logged in. Only
-    /// an update may say so: a late create would bring back an ended session.
+    /// Only an update may log the user in: a late create would bring back an ended session.
     async fn enter_anew(
         &self,
         user: UserKey,
@@ -227,7 +222,6 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// The commit of a login to an empty session: it sets all these fields.
     fn login_with(fields: &Fields, pending: &Pending) -> Pending {
         let mut login = Pending {
             identity: Some(Identity::Other),
@@ -251,7 +245,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Tells the index of a login, and of a longer life; `false` if the session must end.
+    /// `false` if the session must end.
     async fn enter(
         &self,
         live: &Live,
@@ -274,9 +268,8 @@ impl<T: SessionData> RequestSession<T> {
         Ok((is_let_in, Some(user)))
     }
 
-    /// Ends a user's session, so that another can begin with its kept fields as they are stored now. One
-    /// update does it, which also checks what a transaction read. If another request has ended the
-    /// session, only a login goes on.
+    /// Ends a session with an update, which returns the kept fields and checks what a transaction read. If
+    /// another request has ended the session, only a login goes on.
     async fn leave(
         &self,
         live: &Live,
@@ -308,7 +301,7 @@ impl<T: SessionData> RequestSession<T> {
                 Err(Error::gone())
             }
             Updated::Gone => {
-                // Its token may have been replaced. The request leaves the session and wants it to end.
+                // Its token may have been replaced. It must end all the same.
                 let loaded = Loaded::Live(live.clone());
                 self.end(&loaded, pending, deadline).await?;
                 if pending.logs_in() {
@@ -322,7 +315,6 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Marks the session as over for this request.
     pub(super) fn over(&self, live: &Live) {
         self.state().loaded = Loaded::None(NoSession::over(live.end()));
         self.begin_epoch();
@@ -345,8 +337,8 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Ends what this request may end, and removes its cookie. If somebody has logged in since the load,
-    /// the browser has another cookie. Then a logout fails, and a login goes on.
+    /// If somebody has logged in since the load, the browser has another cookie: a logout fails, a login goes
+    /// on.
     async fn end(
         &self,
         loaded: &Loaded,
@@ -378,7 +370,7 @@ impl<T: SessionData> RequestSession<T> {
         Ok(())
     }
 
-    /// Writes to the living session; `None` if it is gone.
+    /// `None` if the session is gone.
     async fn write(
         &self,
         live: Live,
@@ -442,7 +434,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Waits for a commit. Until it answers, its outcome is unknown, even if the caller stops waiting.
+    /// Until the commit answers, its outcome is unknown, even if the caller stops waiting.
     async fn in_doubt<R>(
         &self,
         until: Instant,
@@ -463,9 +455,9 @@ impl<T: SessionData> RequestSession<T> {
 struct Write {
     renews: Renews,
     data: bool,
-    /// Only if everything that was read is still stored unchanged.
+    /// Only if all that was read is unchanged.
     expects: bool,
-    /// The user, if the index already lists the session for them.
+    /// The user for whom the index lists the session.
     entered: Option<UserKey>,
 }
 

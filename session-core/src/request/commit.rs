@@ -12,12 +12,8 @@ use crate::schema::SessionData;
 
 impl<T: SessionData> RequestSession<T> {
     /// Keeps a guard's changes for a later commit, even after the response was decided. Returns the
-    /// current [`epoch`](Self::epoch) and [`logins`](Self::logins).
-    ///
-    /// # Errors
-    ///
-    /// As [`hand_over`](Self::hand_over), and if the response has begun but its cookie would have to
-    /// change.
+    /// [`epoch`](Self::epoch) and the [`logins`](Self::logins). Fails if the response has begun but its
+    /// cookie would have to change.
     pub fn keep(&self, changes: Changes) -> Result<(u64, u64), Error> {
         let mut state = self.state();
         let changes = Self::pending(changes);
@@ -28,12 +24,8 @@ impl<T: SessionData> RequestSession<T> {
         Ok((self.epoch(), self.logins()))
     }
 
-    /// Commits what was done so far, now.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_gone`] if another request ended the session or replaced its token;
-    /// [`Error::is_unknown`] if the outcome is unknown. After any other error, nothing was committed.
+    /// Commits what was done so far. Fails with [`Error::is_gone`] if another request ended the session or
+    /// replaced its token. After any error but this and [`Error::is_unknown`], nothing was committed.
     pub async fn save(&self) -> Result<Committed, Error> {
         let _committing = self.committing.lock().await;
         self.commit(false).await
@@ -47,7 +39,7 @@ impl<T: SessionData> RequestSession<T> {
             state.answered = true;
             (state.failure.take(), state.panicked)
         };
-        // If a guard could not hand over its changes, do only what is for safety.
+        // After a failure, do only what is for safety.
         let mut result = self
             .commit(failed || panicked || failure.is_some())
             .await
@@ -63,11 +55,11 @@ impl<T: SessionData> RequestSession<T> {
             error!("session type {name}: not stored either: {error}");
         }
         if result.is_err() {
-            // The catcher that answers for a failed login must not see one.
+            // The catcher for a failed login must not see one.
             let mut state = self.state();
             state.pending = std::mem::take(&mut state.pending).without_data();
         }
-        // The log says what was dropped. An error would let a login break the pages that load beside it.
+        // The log says what was dropped. A login must not break pages that load beside it.
         if result.as_ref().is_err_and(Error::is_gone) {
             result = Ok(());
         }
@@ -76,8 +68,7 @@ impl<T: SessionData> RequestSession<T> {
         }
         let untold = self.state().doubt.filter(|doubt| !doubt.told);
         if let Some(doubt) = untold {
-            // The application stopped waiting for a commit. Nothing of it may happen after the response,
-            // whatever that says.
+            // The application stopped waiting for a commit, which must not outlive the request.
             sleep_until(doubt.until).await;
             result = result.and_then(|()| Err(in_doubt()));
         }
@@ -99,7 +90,7 @@ impl<T: SessionData> RequestSession<T> {
                 ..Pending::default()
             })?;
         } else if error.is_store() {
-            // Never sent, or not done, so a later commit of this request may try again.
+            // Not done, so a later commit may try again.
             self.put_back(pending)?;
         } else if !error.is_gone() {
             if pending.identity.is_some() {
@@ -118,11 +109,7 @@ impl<T: SessionData> RequestSession<T> {
         state.pending.merge(later)
     }
 
-    /// Takes the value of a field out of the store, so no other request gets it too.
-    ///
-    /// # Errors
-    ///
-    /// As [`save`](Self::save).
+    /// Takes a field's value out of the store, so no other request gets it.
     pub async fn take(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let _committing = self.committing.lock().await;
         if self.live().is_none() {
@@ -133,13 +120,9 @@ impl<T: SessionData> RequestSession<T> {
         Ok(committed.answer.get(name).map(<[u8]>::to_vec))
     }
 
-    /// Tries a transaction once: reads the session again, asks `change` for the changes, and commits them
-    /// with what is pending, if everything that it read is still stored unchanged. `None` if `change`
+    /// Tries a transaction once: loads the session again, and commits what `change` returns and what is
+    /// pending. Fails with [`Error::is_conflict`] if anything that it read has changed. `None` if `change`
     /// gives up.
-    ///
-    /// # Errors
-    ///
-    /// As [`save`](Self::save), and [`Error::is_conflict`].
     pub async fn try_transaction(
         &self,
         change: impl FnOnce(View<T>) -> Result<Option<Changes>, Error>,
@@ -166,12 +149,7 @@ impl<T: SessionData> RequestSession<T> {
         result.map(Some)
     }
 
-    /// Reads the session again.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails, or if another request ended the session or replaced its token
-    /// ([`Error::is_gone`]).
+    /// Loads the session again. Fails with [`Error::is_gone`] if it has ended or got another token.
     pub async fn reload(&self) -> Result<(), Error> {
         let _committing = self.committing.lock().await;
         self.read_afresh().await
@@ -204,7 +182,6 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Refuses to change the cookie of a response that has begun.
     fn check_answered(&self, state: &State, pending: &Pending) -> Result<(), Error> {
         let changes_cookie = match plan(&state.loaded, pending, false) {
             Commit::Begin { .. } | Commit::End => true,

@@ -1,5 +1,5 @@
-//! The CSRF token in a session's forms. A client that does not say where its requests come from proves
-//! with it that it has read a page of this session (OWASP, "Cross-Site Request Forgery Prevention").
+//! The CSRF token in forms: proof of having read a page of this session (OWASP, "Cross-Site Request Forgery
+//! Prevention").
 
 use std::fmt;
 
@@ -16,23 +16,18 @@ use crate::token::Token;
 
 const LEN: usize = 16;
 
-/// Separates this digest from those that a store keeps of the same token.
+/// Separates this digest from those that a store keeps.
 const DOMAIN: &[u8] = b"rocket_typed_session csrf 1\0";
 
-/// Hides a form's token in a page. Each page gets another mask, so compressed pages do not leak the token
-/// byte by byte (BREACH).
+/// Hides the token in a page. Each page gets another mask, so compression does not leak the token (BREACH).
 #[derive(Clone)]
 pub struct CsrfMask([u8; LEN]);
 
 impl CsrfMask {
-    /// The length of every masked token's text.
+    /// The length of a masked token's text.
     pub const TEXT_LEN: usize = (2 * LEN * 8).div_ceil(6);
 
-    /// A mask for one page.
-    ///
-    /// # Errors
-    ///
-    /// If the operating system gives no randomness.
+    /// A mask for one page. Fails without randomness.
     pub fn generate() -> Result<Self, Error> {
         let mut mask = [0; LEN];
         fill(&mut mask)?;
@@ -51,15 +46,14 @@ impl fmt::Debug for CsrfMask {
 }
 
 impl<T: SessionData> RequestSession<T> {
-    /// The masked token for this session's forms; `None` if nothing is stored, or the request ended the
-    /// session.
+    /// The masked token; `None` if nothing is stored.
     #[must_use]
     pub fn csrf_token(&self, mask: &CsrfMask) -> Option<String> {
         let live = self.live()?;
         Some(mask.hide(digest(&live.token, T::SCHEMA.name())))
     }
 
-    /// Whether this is a token for the living session's forms, under any mask.
+    /// Accepts the session's token under any mask.
     #[must_use]
     pub fn accepts_csrf(&self, text: &str) -> bool {
         let live = self.live();
@@ -67,8 +61,7 @@ impl<T: SessionData> RequestSession<T> {
     }
 }
 
-/// Of the whole token, so it changes with any part of it, and nothing needs storing. 16 bytes are enough:
-/// nobody can guess the token, or find another one with this digest.
+/// Changes with any part of the token, and needs no storage.
 fn digest(token: &Token, name: &str) -> [u8; LEN] {
     let hash = Sha256::new()
         .chain_update(DOMAIN)
@@ -86,7 +79,7 @@ fn matches(token: &Token, name: &str, text: &[u8]) -> bool {
     unhide(text).is_some_and(|found| found.ct_eq(&digest(token, name)).into())
 }
 
-/// Strict, like the token itself: exact length, alphabet and last bits.
+/// Strict, like the token: exact length, alphabet and last bits.
 fn unhide(text: &[u8]) -> Option<[u8; LEN]> {
     if text.len() != CsrfMask::TEXT_LEN {
         return None;
@@ -161,7 +154,6 @@ mod tests {
         }
     }
 
-    /// A form cannot use what a store keeps, and a store cannot use what a form shows.
     #[test]
     fn it_is_not_a_digest_that_a_store_keeps() {
         let token = Token::generate().unwrap();

@@ -1,8 +1,6 @@
-//! Sessions that end with another one: how they link to it, and when they have ended.
-//!
-//! A session names its parent and the parent's user from the start, and opens only beside that parent. So
-//! when the parent ends, nothing needs to be done to it, and nothing can fail or come late. This module
-//! still deletes such sessions, but only to tidy up.
+//! Sessions that end with another one, their parent. A session stores its parent's id and user, and opens
+//! only beside that parent. So nothing has to happen when the parent ends; deleting its children only tidies
+//! up.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,25 +15,22 @@ use crate::schema::SessionData;
 use crate::store::async_trait;
 use crate::token::{SessionId, Token};
 
-/// A session of a request that another one ends with. Without a type parameter, since each type may have
-/// a parent in turn.
+/// A session that others end with. Not generic, because each type may have a parent.
 #[async_trait]
 pub(super) trait Parent: Send + Sync {
-    /// The link that its children must store; `None` if there is no session now.
+    /// What its children must store.
     fn link(&self) -> Option<Link>;
 
-    /// The same, as it was when the request opened the session.
+    /// The link at the load.
     fn opened_as(&self) -> Option<Link>;
 
-    /// Whether the request's changes to it are dropped, since its token just changed.
+    /// Whether changes are dropped, because the token just changed.
     fn stores_nothing(&self) -> bool;
 
-    /// Whether the request itself ended it. If another request ended it or replaced its token, nothing
-    /// here can tell which.
+    /// Whether this request itself ended it. It cannot tell what another request did.
     fn has_ended(&self) -> bool;
 
-    /// Whether the request will end it or change its user, but has not stored that yet. A child that
-    /// begins now would end with that.
+    /// Whether a pending change will end it or change its user, so no child may begin.
     fn is_leaving(&self) -> bool;
 
     async fn reload(&self) -> Result<(), Error>;
@@ -69,7 +64,7 @@ impl<T: SessionData> Parent for RequestSession<T> {
     async fn reload(&self) -> Result<(), Error> {
         let doubt = self.state().doubt;
         let reloaded = Self::reload(self).await;
-        // The request stopped waiting for a commit of this session, and has not learned its outcome.
+        // The request has not learned the commit's outcome.
         let untold = doubt.filter(|doubt| !doubt.told);
         if let Some(doubt) = untold {
             self.state().doubt.get_or_insert(doubt);
@@ -78,16 +73,15 @@ impl<T: SessionData> Parent for RequestSession<T> {
     }
 }
 
-/// What a session ends with: the end of its parent session, or a change of its user.
+/// A child ends when either changes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Link {
     pub(crate) id: SessionId,
-    /// The digest of the user; `None` if nobody is logged in.
+    /// `None` if nobody is logged in.
     pub(crate) user: Option<[u8; 16]>,
 }
 
 impl Link {
-    /// The link to a session with this id and these fields.
     pub(crate) fn of<T: SessionData>(id: SessionId, fields: &Fields) -> Self {
         let user = T::SCHEMA.somebody_of(fields).map(|user| user.digest);
         Self { id, user }
@@ -99,7 +93,6 @@ impl Link {
         format!("{}{user}", self.id).into_bytes()
     }
 
-    /// The link stored in these fields; `None` if this build can read none.
     pub(crate) fn stored_in(fields: &Fields) -> Option<Self> {
         let text = str::from_utf8(fields.get(PARENT)?).ok()?;
         let (id, user) = match text.split_once('@') {
@@ -116,12 +109,11 @@ impl Link {
 }
 
 impl<T: SessionData> RequestSession<T> {
-    /// The link that this session must store.
     pub(super) fn parent_link(&self) -> Option<Link> {
         self.parent.as_ref()?.link()
     }
 
-    /// Loads the session that a token opens. A session with any other link is over.
+    /// A session with any other link is over.
     pub(super) async fn load(&self, token: &Token) -> Result<Loaded, Error> {
         let loaded = self.engine.load(token).await?;
         let parent = self.parent_link();
@@ -131,7 +123,7 @@ impl<T: SessionData> RequestSession<T> {
         })
     }
 
-    /// The loaded state as it counts now: while the parent stores nothing, no session begins.
+    /// While the parent stores nothing, no session begins.
     pub(super) fn beside_parent(&self, mut loaded: Loaded) -> Loaded {
         if let Loaded::None(none) = &mut loaded
             && let Some(parent) = &self.parent
@@ -141,7 +133,7 @@ impl<T: SessionData> RequestSession<T> {
         loaded
     }
 
-    /// Reads the parent again, before the session itself. If the parent has ended, the session shows it.
+    /// If the parent has ended, the session shows it.
     pub(super) async fn reload_parent(&self) -> Result<(), Error> {
         let Some(parent) = &self.parent else {
             return Ok(());
@@ -152,12 +144,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Loads the session of a request that did not use it but ended its parent, so its record and its
-    /// cookie go too.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
+    /// Loads a session whose parent this request ended, so its record and cookie go too.
     pub async fn open_orphan(&self, candidates: impl FnOnce() -> Candidates) -> Result<(), Error> {
         let before = self.parent.as_ref().and_then(|parent| parent.opened_as());
         match before.is_some_and(|before| self.has_left(before)) {
@@ -166,8 +153,7 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Treats the session as absent before another one opens beside it, if a guard would: when an
-    /// unreadable field says so.
+    /// Drops the session before another one opens beside it, if an unreadable field says so.
     pub fn settle(&self) {
         if T::SCHEMA.may_drop() {
             // A guard of this session reports any error itself.
@@ -175,8 +161,8 @@ impl<T: SessionData> RequestSession<T> {
         }
     }
 
-    /// Whether the request itself ended the parent with this link, or changed the parent's user. Another
-    /// request may only have replaced the parent's token. Then its children go on.
+    /// Whether this request ended this parent, or changed its user. Another request may only have replaced
+    /// the parent's token. Then its children go on.
     fn has_left(&self, before: Link) -> bool {
         self.parent
             .as_ref()
@@ -186,7 +172,7 @@ impl<T: SessionData> RequestSession<T> {
             })
     }
 
-    /// The request's session, if the request has left its parent.
+    /// The session, if the request has left its parent.
     fn orphan(&self) -> Option<Live> {
         if !T::has_parent() {
             return None;
@@ -196,8 +182,8 @@ impl<T: SessionData> RequestSession<T> {
         self.has_left(link).then_some(live)
     }
 
-    /// Ends the session if its parent has ended. Returns whether there is nothing else to do, and fails
-    /// if the request's changes are lost with it. A login goes on, in a new session.
+    /// Ends the session if its parent has ended. Returns whether that is all, and fails if changes are lost.
+    /// A login goes on, in a new session.
     pub(super) async fn end_orphan(&self, pending: &Pending) -> Result<bool, Error> {
         let Some(live) = self.orphan() else {
             return Ok(false);
@@ -224,7 +210,7 @@ impl<T: SessionData> RequestSession<T> {
         Err(Error::gone())
     }
 
-    /// The fields that a session begins with, plus its link if its type has a parent.
+    /// Adds the link, if the type has a parent.
     pub(super) fn linked(&self, mut fields: Fields) -> Result<Fields, Error> {
         if T::has_parent() && !fields.is_empty() {
             let parent = self.parent.as_ref();
@@ -242,7 +228,7 @@ impl<T: SessionData> RequestSession<T> {
     }
 }
 
-/// Whether a session opens beside this parent link. Without a parent type, it opens anywhere.
+/// Without a parent type, a session opens anywhere.
 pub(super) fn is_beside<T: SessionData>(live: &Live, parent: Option<Link>) -> bool {
     !T::has_parent() || is_linked(live, parent)
 }

@@ -1,5 +1,3 @@
-//! What the guards of a request see of its session.
-
 use std::sync::Arc;
 
 use super::{RequestSession, View};
@@ -12,11 +10,8 @@ use crate::plan::{Commit, Live, Loaded, NoSession, Pending, plan};
 use crate::schema::SessionData;
 
 impl<T: SessionData> RequestSession<T> {
-    /// The data as it is now: what was read, changed by what this request did so far.
-    ///
-    /// # Errors
-    ///
-    /// If a field with `on_unreadable = "error"` cannot be read, or a counter would leave its range.
+    /// The present data. Fails if a field with `on_unreadable = "error"` cannot be read, or a counter would
+    /// leave its range.
     pub fn view(&self) -> Result<View<T>, Error> {
         let (loaded, pending, seen, epoch, logins) = {
             let state = self.state();
@@ -77,8 +72,7 @@ impl<T: SessionData> RequestSession<T> {
         })
     }
 
-    /// Whether a guard that encoded its data as `before` has changed the session's user, to somebody else
-    /// or nobody. The next user must not see what it read.
+    /// Whether a guard changed the user. The next one must not see what it read.
     #[must_use]
     pub fn changes_user(&self, before: &Fields, data: &T) -> bool {
         let is_identified = {
@@ -89,12 +83,7 @@ impl<T: SessionData> RequestSession<T> {
         is_identified && T::SCHEMA.changes_identity(before, data)
     }
 
-    /// The data of the session that begins with a guard's changes, and these changes as that session sees
-    /// them.
-    ///
-    /// # Errors
-    ///
-    /// As [`hand_over`](Self::hand_over).
+    /// The next session's data, and a guard's changes as that session sees them.
     pub fn next_user(&self, changes: &Changes) -> Result<(T, Changes), Error> {
         let (loaded, mut pending) = {
             let state = self.state();
@@ -105,7 +94,7 @@ impl<T: SessionData> RequestSession<T> {
         let mut begun = changes.clone();
         for (name, change) in changes.iter() {
             if matches!(change, Change::Add { .. }) {
-                // It continues from where the new session begins, not from its old value.
+                // It continues from the new session's value.
                 let value = fields.get(name).map(<[u8]>::to_vec);
                 begun.insert(name.clone(), value.map_or(Change::Unset, Change::Set));
             }
@@ -113,7 +102,6 @@ impl<T: SessionData> RequestSession<T> {
         Ok((T::SCHEMA.decode(&fields, self.engine.now()).data, begun))
     }
 
-    /// What a session of this request begins with.
     pub(super) fn begin_with(&self, loaded: &Loaded, pending: &Pending) -> Result<Fields, Error> {
         let other = match loaded {
             Loaded::Live(live) => &live.record.fields,
@@ -122,7 +110,7 @@ impl<T: SessionData> RequestSession<T> {
         T::SCHEMA.begin(other, &pending.changes)
     }
 
-    /// Handles fields that could not be read. Returns whether the session counts as absent.
+    /// Returns whether the session counts as absent.
     fn handle_unreadable(
         &self,
         faults: &[(String, OnUnreadable)],

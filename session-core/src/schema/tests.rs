@@ -59,7 +59,6 @@ fn stored(fields: &[(&'static str, &str)]) -> Fields {
         .collect()
 }
 
-/// What `change` does to a session with these stored fields.
 fn changes(fields: &Fields, change: impl FnOnce(&mut Visit)) -> Changes {
     let mut data = SCHEMA.decode(fields, NOW).data;
     let before = SCHEMA.encode(&data).unwrap();

@@ -8,17 +8,14 @@ use crate::field::Field;
 use crate::field::codec::{accessor, entries};
 use crate::value::{FieldValue, MapValue};
 
-/// A session with one field of type `V`.
 struct Holds<V>(V);
 
-/// Whether the value can be stored as a field.
 fn stored<V: FieldValue + 'static>(value: V) -> Result<(), String> {
     let accessor = accessor::<V, Holds<V>>(|data| &data.0, |data| &mut data.0);
     let field = Field::new("field", "V", Box::leak(Box::new(accessor)));
     checked(&field, &Holds(value))
 }
 
-/// Whether the map can be stored as entries.
 fn stored_entries<M: MapValue + 'static>(map: M) -> Result<(), String> {
     let entries = entries::<M, Holds<M>>(|data| &data.0, |data| &mut data.0);
     let field = Field::new("field", "M", Box::leak(Box::new(entries)));

@@ -1,4 +1,4 @@
-//! A store in this process's memory: for development, tests, and a single small process.
+//! A store in memory.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -14,16 +14,16 @@ use crate::error::Error;
 use crate::record::Record;
 use crate::users::{Mark, Roster, Step, Stepped, UserKey};
 
-/// A store in this process's memory. Its sessions end with the process, and no other process sees them.
+/// A store in this process's memory: for development, tests, and a single small process. Its sessions end
+/// with the process.
 ///
-/// It is bounded. At capacity, a new session displaces the one that would end first, anonymous sessions
-/// before logged-in ones, and logs a warning. It needs no background task: each new session removes the
-/// expired ones.
+/// At capacity, a new session displaces the one that would end first, anonymous sessions before logged-in
+/// ones, and logs a warning. Each new session removes the expired ones.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     capacity: usize,
     sessions: Mutex<Sessions>,
-    /// How many steps rosters have had. An atomic, because every request reads it.
+    /// Atomic, because every request reads it.
     steps: AtomicU64,
 }
 
@@ -57,7 +57,7 @@ impl MemoryStore {
         }
     }
 
-    /// How many sessions it holds, including expired ones not yet removed.
+    /// How many sessions it holds, expired ones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().records.len()
@@ -69,7 +69,7 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    /// No foreign code runs under the lock, so its contents are consistent even after a panic.
+    /// No foreign code runs under the lock.
     fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -166,7 +166,7 @@ impl UserIndex for MemoryStore {
     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
         let now = self.now();
         let mut sessions = self.lock();
-        // Counted under the lock, so no two steps share a point.
+        // Under the lock, so no two steps share a point.
         let present = Mark::new(self.steps.fetch_add(1, Ordering::SeqCst));
         Ok(sessions.step(user, step, now, present))
     }
@@ -174,11 +174,9 @@ impl UserIndex for MemoryStore {
 
 #[derive(Default)]
 struct Sessions {
-    /// Shared with the requests that have loaded them.
     records: HashMap<Key, Arc<Record>>,
-    /// The records in the order in which they may be displaced.
+    /// In the order in which they may be displaced.
     order: BTreeSet<Rank>,
-    /// One for each user with sessions.
     rosters: HashMap<UserKey, Roster>,
     /// When each roster may be forgotten.
     over: BTreeSet<(Timestamp, UserKey)>,
@@ -204,7 +202,6 @@ impl Sessions {
         Some(record)
     }
 
-    /// Removes the expired sessions, anonymous or not.
     fn sweep(&mut self, now: Timestamp) {
         for is_somebodys in [false, true] {
             let start = (is_somebodys, Timestamp::default(), Key::MIN);

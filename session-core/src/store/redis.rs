@@ -40,26 +40,23 @@ mod users;
 mod wire;
 mod writers;
 
-/// The hash field for the metadata. No struct field's name begins with it.
+/// No struct field's name begins with it.
 const METADATA: &str = "@";
 
-/// The script hard-codes where the digests are.
+/// The scripts hard-code where the digests are.
 const _: () = assert!(Metadata::DIGESTS == 1 && Digests::LEN == 32);
 
-/// The longest time to live to send: 100 years. Redis refuses those that overflow its clock.
+/// 100 years. Redis refuses a time to live that overflows its clock.
 const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// A store in Redis: one hash per session. Each struct field is one hash field, as JSON; the field `@` holds
-/// at most 64 bytes of metadata.
+/// A store in Redis: one hash per session, `{prefix}{name}:{id}`, and one per user,
+/// `{prefix}{name}@{digest}`. Each struct field is one hash field, as JSON; the field `@` holds at most 64
+/// bytes of metadata.
 ///
-/// A load is one HMGET (one HGETALL for a type with a map of entries), and a commit is one Lua script. Each
-/// is one command in one round trip. A session's key is `{prefix}{name}:{id}`. Each user has one more hash,
-/// `{prefix}{name}@{digest}`. All requests share one connection to a server and pipeline on it. If it fails,
-/// the store replaces it.
+/// A load is one HMGET (one HGETALL for a type with a map of entries), and a commit is one Lua script. All
+/// requests pipeline on one connection to a server.
 ///
-/// Sessions expire by the server's clock. If the last answer with the server's time is more than a second
-/// old, TIME and ROLE go along with a load. So the store leaves a server that became a replica within a
-/// second, or at once if that server refuses a change or does not find a session.
+/// Sessions expire by the server's clock. Within a second, the store leaves a server that became a replica.
 ///
 /// ```rust
 /// use session_core::store::redis::RedisStore;
@@ -79,16 +76,15 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 ///
 /// [`check`](Self::check) needs `info`, [`ping`](Self::ping) needs `ping`, a database other than 0 needs
 /// `select`, [`wait_replicas`](Self::wait_replicas) needs `wait`, [`near_cache`](Self::near_cache) needs
-/// `client|tracking`, and a cluster needs `asking`, `cluster|slots` and `cluster|info`. Before version 7,
-/// `client` and `cluster` have no subcommand permissions. At sentinels, the user needs
-/// `sentinel|get-master-addr-by-name`.
+/// `client|tracking`, and a cluster needs `asking`, `cluster|slots` and `cluster|info`. At sentinels, the
+/// user needs `sentinel|get-master-addr-by-name`.
 pub struct RedisStore {
     prefix: String,
     timeout: Duration,
     place: Place,
     settings: Settings,
     servers: Servers,
-    /// What the servers said about themselves.
+    /// What `check` learned.
     server: OnceLock<String>,
     create: Script,
     delete: Script,
@@ -96,7 +92,6 @@ pub struct RedisStore {
     users: Script,
 }
 
-/// Where the sessions are, as the application configured it.
 #[derive(Clone)]
 enum Place {
     One(Box<ConnectionInfo>),
@@ -105,17 +100,16 @@ enum Place {
 }
 
 impl RedisStore {
-    /// The default prefix of all keys: `session:`.
+    /// The default prefix.
     pub const DEFAULT_PREFIX: &'static str = "session:";
 
-    /// The default deadline of an operation: 2 seconds.
+    /// The default deadline of an operation.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// The default time limit for connecting: 5 seconds. It is longer than a request waits, so that the next
-    /// request finds the connection almost ready.
+    /// The default [`connect_timeout`](Self::connect_timeout). It is longer than a request waits.
     pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// The default number of changes that wait for replicas at the same time, on each server: 16.
+    /// The default of [`max_connections`](Self::max_connections).
     pub const DEFAULT_MAX_CONNECTIONS: usize = 16;
 
     /// A store on one server: `redis://`, `rediss://` (TLS) or `redis+unix://`. It connects on first use.
@@ -127,10 +121,8 @@ impl RedisStore {
         Ok(Self::at(Place::One(Box::new(connection_info(server)?))))
     }
 
-    /// A store on the master that the sentinels know as `master`. `server` says how to connect to it: TLS or
+    /// A store on the master that most sentinels know as `master`. `server` says how to connect to it: TLS or
     /// not, user, password, database. Its host and port are ignored.
-    ///
-    /// The store asks all sentinels, and takes the answer that most of them give.
     ///
     /// # Errors
     ///
@@ -145,11 +137,8 @@ impl RedisStore {
         Ok(Self::at(Place::Sentinel(Arc::new(sentinels))))
     }
 
-    /// A store on a cluster with these nodes; it discovers the others. It uses the user, password and TLS
-    /// setting of the first one everywhere.
-    ///
-    /// Redis expires every key by the clock of its own node. Whether a session has expired is decided by the
-    /// median of all nodes' clocks.
+    /// A store on a cluster with these nodes; it discovers the others. The first node's user, password and
+    /// TLS setting apply to all. The median of all nodes' clocks decides whether a session has expired.
     ///
     /// # Errors
     ///
@@ -183,12 +172,11 @@ impl RedisStore {
     }
 
     /// Adds a near cache: a GET or HEAD request may see a session as it was up to `within` ago, without
-    /// asking the server. Changes by this process show at once, and changes by other processes usually within
-    /// a millisecond, because the server announces them. If the link freezes or breaks, the announcements
-    /// stop, and copies count for `within`, no longer.
+    /// asking the server. Changes by this process show at once. The server announces the others, usually
+    /// within a millisecond; if the link freezes or breaks, copies count for `within`, no longer.
     ///
     /// Connections then speak RESP3 and track keys. For each server, the cache keeps at most about 16,000
-    /// copies, each of a record whose fields take at most 4 KiB of memory.
+    /// copies, of records whose fields take at most 4 KiB.
     #[must_use]
     pub fn near_cache(self, within: Duration) -> Self {
         self.with(|settings| settings.near = Some(within))
@@ -203,47 +191,42 @@ impl RedisStore {
         Self { prefix, ..self }
     }
 
-    /// Sets the deadline for each operation, including waiting for a connection and connecting. Default: 2
-    /// seconds.
+    /// Sets the deadline for each operation, including the wait for a connection. Default: 2 seconds.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }.with(|_| {})
     }
 
-    /// Sets how long an attempt to connect may take. Default: 5 seconds.
+    /// Sets how long connecting may take. Default: 5 seconds.
     #[must_use]
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         self.with(|settings| settings.connect_timeout = timeout)
     }
 
-    /// Counts a change as stored only once this many replicas have it. If they don't have it within the
-    /// deadline, the call fails with [`Error::unknown`]: the change is stored, but a failover may undo it.
-    /// Default: 0, no waiting.
+    /// Counts a change as stored only once this many replicas have it. If they miss the deadline, the call
+    /// fails with [`Error::unknown`]: the change is stored, but a failover may undo it. Default: 0, no
+    /// waiting.
     ///
-    /// It costs each change two more round trips, one of them to the replicas, and a connection of its own
-    /// meanwhile. Redis does not guarantee that a failover picks a replica with the change; it does pick the
-    /// one with the most data.
+    /// Each change then costs two more round trips and its own connection meanwhile. Redis does not guarantee
+    /// that a failover picks a replica with the change.
     #[must_use]
     pub fn wait_replicas(self, replicas: usize) -> Self {
         self.with(|settings| settings.wait_replicas = replicas)
     }
 
-    /// Sets how many changes wait for replicas at the same time, on each server; others wait for their turn.
-    /// Default: 16. It only matters with [`wait_replicas`](Self::wait_replicas).
+    /// Sets how many changes [wait for replicas](Self::wait_replicas) at once, on each server. Default: 16.
     #[must_use]
     pub fn max_connections(self, connections: usize) -> Self {
         self.with(|settings| settings.max_connections = connections)
     }
 
-    /// The same store with other settings, not yet connected.
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         let servers = servers(&self.place, self.settings, self.timeout);
         Self { servers, ..self }
     }
 
-    /// Checks that the servers answer: all masters of a cluster. It connects if necessary, so the store knows
-    /// their time afterwards.
+    /// Checks that the servers answer: all masters of a cluster.
     ///
     /// # Errors
     ///
@@ -256,9 +239,8 @@ impl RedisStore {
             .try_for_each(|(_, answer)| answer.map(drop))
     }
 
-    /// Asks the servers about themselves: version, cluster or not, master or replica, and what they do when
-    /// full. Returns the faults that will lose or refuse sessions, each with its fix; usually none. From then
-    /// on, the store's description says what the servers are.
+    /// Returns the servers' faults that will lose or refuse sessions, each with its fix. The store's
+    /// description then says what the servers are.
     ///
     /// # Errors
     ///
@@ -277,11 +259,8 @@ impl RedisStore {
         Ok(faults)
     }
 
-    /// The current masters, and how to connect to each: the server, the one that the sentinels name, or all
-    /// nodes of a cluster that have slots. It is for operators' programs, which ask for more than sessions
-    /// need.
-    ///
-    /// The result says where the masters are, not whether they answer. It contains the password.
+    /// The current masters, and how to connect to each, password included; in a cluster, all nodes that have
+    /// slots. They may not answer.
     ///
     /// # Errors
     ///
@@ -290,14 +269,13 @@ impl RedisStore {
         self.servers.masters(self.deadline()).await
     }
 
-    /// The prefix of all its keys: `{prefix}{name}:{id}` for a session, and `{prefix}{name}@{digest}` for a
-    /// user.
+    /// The prefix of all keys.
     #[must_use]
     pub fn key_prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Where the servers are, for operators: without user and password.
+    /// Where the servers are, without user and password.
     #[must_use]
     pub fn address(&self) -> String {
         self.servers.address()
@@ -308,17 +286,14 @@ impl RedisStore {
     }
 
     fn key(&self, key: Key) -> String {
-        // Allocates the final size at once.
         let size = self.prefix.len() + key.name.len() + ":".len() + SessionId::TEXT_LEN;
         let mut text = String::with_capacity(size);
         text.push_str(&self.prefix);
-        // Writing into a `String` does not fail.
         let _ = write!(text, "{key}");
         text
     }
 
-    /// Calls a script that changes something. If it changes a session, no copy of that session outlives the
-    /// call.
+    /// No copy of `session` outlives the call.
     async fn change(
         &self,
         key: &str,
@@ -343,13 +318,12 @@ impl RedisStore {
         Ok(Changed {
             answer,
             words,
-            // Translates the answer with the time that came with it.
+            // After `heard`, because the answer's time counts.
             skew: self.servers.skew(&shared),
         })
     }
 }
 
-/// What a script answers.
 struct Changed {
     answer: i64,
     /// The words after the answer and the time.
@@ -357,7 +331,6 @@ struct Changed {
     skew: Skew,
 }
 
-/// The connections to the servers, not yet opened.
 fn servers(place: &Place, settings: Settings, timeout: Duration) -> Servers {
     let to = match place.clone() {
         Place::One(info) => To::Server(*info),
@@ -370,11 +343,11 @@ fn servers(place: &Place, settings: Settings, timeout: Duration) -> Servers {
 }
 
 /// How to connect to a server so that a dead link is noticed and small messages go out at once. redis-rs does
-/// neither by default. [`RedisStore::new`] does it for you.
+/// neither by default; [`RedisStore::new`] does both.
 ///
 /// # Errors
 ///
-/// If this is not a server's address, or it needs TLS and the feature `tls` is off.
+/// As for [`RedisStore::new`].
 pub fn connection_info(server: impl IntoConnectionInfo) -> Result<ConnectionInfo, Error> {
     let client = server.into_connection_info().and_then(Client::open);
     let client = client.map_err(|error| {
@@ -528,7 +501,6 @@ impl Store for RedisStore {
             call
         };
         let changed = match self.change(&redis_key, Some(key), &script).await {
-            // Leave alone a key that is not a session.
             Err(error) if error::is_wrong_type(&error) => return Ok(Deleted::Done),
             changed => changed?,
         };

@@ -1,5 +1,3 @@
-//! A clock that tests move.
-
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 

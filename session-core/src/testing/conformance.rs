@@ -1,8 +1,6 @@
-//! The executable [contract of stores](crate::store::Store): one function per clause, the same for every
-//! store.
+//! The executable [contract of stores](crate::store::Store): one function per clause.
 //!
-//! To run all clauses against your own store, add one line to its tests, with an `async` function that makes
-//! a store for each clause:
+//! Add one line to your store's tests, with an `async` function that makes a store for each clause:
 //!
 //! ```rust
 //! use std::sync::Arc;
@@ -23,13 +21,12 @@
 //! # });
 //! ```
 //!
-//! Each clause becomes its own test with the clause's name, on a runtime with several threads. On one thread,
-//! a store that reads first and writes later, with no `await` between, would look atomic. The crate with the
-//! tests needs only `session-core` with the feature `testing`.
+//! Each clause becomes a test of its own, on a runtime with several threads. On one thread, a store that
+//! reads first and writes later, with no `await` between, would look atomic. The tests need only
+//! `session-core` with the feature `testing`.
 //!
-//! Each clause says what must hold and why: some existing store broke it, or it would break this library's
-//! promises. A failing clause says what to do. The stores may share a server or the like, because every
-//! clause makes its own sessions.
+//! Each clause is named after what must hold, and its description says why. A failing clause says what to do.
+//! The stores may share a server, because every clause makes its own sessions.
 
 use std::fmt;
 use std::panic;
@@ -63,7 +60,7 @@ mod users;
 
 crate::__for_each_clause! { list::publish }
 
-/// How long a clause may take, so a store that never answers also fails.
+/// A store that never answers also fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store for one clause, and how its time passes.
@@ -76,9 +73,8 @@ pub struct StoreUnderTest {
 type Plant = Box<dyn Fn(Key) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 impl StoreUnderTest {
-    /// A store in real time: a few clauses wait some seconds.
-    ///
-    /// It may already hold sessions, but it needs room for some hundreds more.
+    /// A store in real time: a few clauses wait some seconds. It may already hold sessions, but it needs room
+    /// for some hundreds more.
     #[must_use]
     pub fn new(store: impl Store) -> Self {
         Self {
@@ -95,10 +91,8 @@ impl StoreUnderTest {
         Self { clock, ..self }
     }
 
-    /// Adds a way to write something under a key that is not a record: something that another program or
-    /// another version of the store may have left there. You can add several kinds.
-    ///
-    /// Without this, the clause about such records has nothing to test.
+    /// Adds a way to plant under a key what is not a record, as another program or another version of the
+    /// store could. You can add several. Without one, the clause about such records tests nothing.
     #[must_use]
     pub fn junk<F>(mut self, plant: impl Fn(Key) -> F + Send + Sync + 'static) -> Self
     where
@@ -125,8 +119,8 @@ impl fmt::Debug for StoreUnderTest {
     }
 }
 
-/// Runs one clause on a fresh store, on its own runtime with several threads. The tests that
-/// [`conformance_tests!`](crate::conformance_tests) makes call this.
+/// Runs one clause on a fresh store, on its own runtime with several threads, as
+/// [`conformance_tests!`](crate::conformance_tests) does.
 ///
 /// # Panics
 ///
@@ -147,9 +141,8 @@ pub fn run(
     });
 }
 
-/// Runs all clauses, each on a fresh store, and returns the names of those that do not hold. For tests of
-/// stores that are broken on purpose; [`conformance_tests!`](crate::conformance_tests) reports more about
-/// each.
+/// Runs all clauses, each on a fresh store, and returns the names of those that do not hold: for stores that
+/// are broken on purpose. [`conformance_tests!`](crate::conformance_tests) reports more.
 ///
 /// # Panics
 ///

@@ -1,5 +1,3 @@
-//! A store that fails, delays or waits when a test tells it to.
-
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,7 +39,7 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
-    /// A store that behaves as `inner` until a test plans a fault.
+    /// Behaves as `inner` until you plan a fault.
     #[must_use]
     pub fn new(inner: impl Store) -> Self {
         Self {
@@ -50,8 +48,8 @@ impl FaultyStore {
         }
     }
 
-    /// Plans a fault for the `nth` call of this verb from now on; 1 is the next call. You can plan several
-    /// faults for one call. They happen in the order in which you planned them.
+    /// Plans a fault for the `nth` call of this verb from now on; 1 is the next call. Several faults for one
+    /// call happen in the order in which you planned them.
     pub fn on(&self, verb: Verb, nth: usize, fault: Fault) {
         self.plan(verb, nth, Planned::Fault(fault));
     }
@@ -87,7 +85,7 @@ impl FaultyStore {
     }
 
     /// Holds up the `nth` call of this verb from now on, as a proxy or a frozen kernel would. Its caller
-    /// hears at once that the outcome is unknown; the call itself arrives when the test says so.
+    /// hears at once that the outcome is unknown; the call arrives when the test says so.
     pub fn hold_up(&self, verb: Verb, nth: usize) -> HeldUp {
         let (sender, receiver) = oneshot::channel();
         self.plan(verb, nth, Planned::HoldUp(sender));
@@ -104,7 +102,6 @@ impl FaultyStore {
         self.state().planned.push((verb, nth, planned));
     }
 
-    /// Records a call, and returns what was planned for it.
     fn begin(&self, call: Call) -> Vec<Planned> {
         let mut state = self.state();
         let verb = call.verb;
@@ -121,8 +118,7 @@ impl FaultyStore {
         due.into_iter().map(|(.., planned)| planned).collect()
     }
 
-    /// Makes a call, unless something was planned for it. The future is `'static`, so a held-up call can
-    /// outlive its caller.
+    /// The future is `'static`, so a held-up call can outlive its caller.
     async fn around<T, F>(
         &self,
         verb: Verb,
@@ -232,9 +228,9 @@ impl UserIndex for FaultyStore {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Call {
-    /// The verb that was called.
+    /// The verb.
     pub verb: Verb,
-    /// The session that it was for.
+    /// The session.
     pub key: Key,
 }
 
@@ -266,7 +262,7 @@ pub enum Fault {
     /// The call fails. Before: the store refuses and does nothing. After: it is done but the answer is lost,
     /// so the outcome is unknown to the caller.
     Fail(Moment),
-    /// The call is lost on its way: nothing is done, but the caller hears that the outcome is unknown.
+    /// Nothing is done, but the caller hears that the outcome is unknown.
     Lose,
 }
 
@@ -280,7 +276,7 @@ pub enum Moment {
     Before,
 }
 
-/// A handle on a call that waits. Dropping it resumes the call, so a failed test leaves nothing waiting.
+/// A handle on a call that waits. Dropping it resumes the call.
 #[must_use = "the call does not wait without it"]
 #[derive(Debug)]
 pub struct Pause(Arc<Gate>);
@@ -304,7 +300,7 @@ impl Drop for Pause {
     }
 }
 
-/// A call held up on its way: see [`FaultyStore::hold_up`]. If you drop this, the call never arrives.
+/// A call held up on its way by [`FaultyStore::hold_up`]. If you drop this, the call never arrives.
 #[must_use = "the call never arrives without it"]
 pub struct HeldUp(oneshot::Receiver<Sent>);
 
@@ -332,11 +328,10 @@ struct Gate {
 #[derive(Default)]
 struct State {
     calls: Vec<Call>,
-    /// How many calls of the verb are left; the fault hits the last of them.
+    /// The fault hits the last of this many calls of the verb.
     planned: Vec<(Verb, usize, Planned)>,
 }
 
-/// A call on its way.
 type Sent = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 enum Planned {
@@ -366,7 +361,6 @@ impl Planned {
             }
             Self::Pause(moment, gate) if *moment == now => {
                 gate.reached.add_permits(1);
-                // The semaphore is never closed.
                 if let Ok(permit) = gate.resumed.acquire().await {
                     drop(permit);
                 }

@@ -1,4 +1,4 @@
-//! Slightly mutated inputs for parsers. For this library's own tests.
+//! Slightly mutated inputs for parsers.
 
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,6 @@ impl Mutations {
         }
     }
 
-    /// Changes, adds, removes, doubles or cuts off a few bytes.
     fn mutate(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             let (at, byte) = (self.below(bytes.len() + 1), self.byte());

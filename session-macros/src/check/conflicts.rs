@@ -1,18 +1,14 @@
-//! Which options of one field exclude each other, and why.
-
 use proc_macro2::Span;
 
 use crate::errors::Errors;
 use crate::mistake::Mistake;
 use crate::model::Field;
 
-/// Two options that cannot stand on one field.
 #[derive(Debug)]
 pub(crate) struct Conflict {
     pub(crate) first: &'static str,
     pub(crate) second: &'static str,
     pub(crate) reason: &'static str,
-    /// What to do about it.
     pub(crate) remedy: String,
 }
 
@@ -83,7 +79,7 @@ pub(super) fn conflicts(field: &Field<'_>, errors: &mut Errors) {
     }
 }
 
-/// The field's options and where they stand, each before those that it can exclude.
+/// Each option stands before those that it can exclude.
 fn written(field: &Field<'_>) -> Vec<(&'static str, Span)> {
     let attrs = &field.attrs;
     let options = [

@@ -1,5 +1,3 @@
-//! Rules about single fields, and about the fields among each other.
-
 use std::collections::HashMap;
 
 use proc_macro2::Span;
@@ -10,7 +8,6 @@ use crate::errors::Errors;
 use crate::mistake::Mistake;
 use crate::model::Field;
 
-/// A session outlives the bytes that it is read from.
 pub(super) fn borrowed_type(field: &Field<'_>, errors: &mut Errors) {
     if field.is_stored() {
         for reference in references(field.ty) {
@@ -19,7 +16,6 @@ pub(super) fn borrowed_type(field: &Field<'_>, errors: &mut Errors) {
     }
 }
 
-/// Whether this type was refused, since it borrows.
 pub(crate) fn borrows(ty: &Type) -> bool {
     !references(ty).is_empty()
 }
@@ -37,7 +33,7 @@ fn references(ty: &Type) -> Vec<&TypeReference> {
             }
         }
 
-        // What a function takes or gives may well be borrowed; serde refuses the function.
+        // A function may take or give a reference; serde refuses the function.
         fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
     }
 
@@ -46,7 +42,6 @@ fn references(ty: &Type) -> Vec<&TypeReference> {
     references.0
 }
 
-/// A deadline that is over at once, and a size into which nothing fits.
 pub(super) fn limits(field: &Field<'_>, errors: &mut Errors) {
     let ttl = field.attrs.ttl.get();
     if let Some(ttl) = ttl.filter(|ttl| ttl.value.as_millis() == 0) {
@@ -58,7 +53,6 @@ pub(super) fn limits(field: &Field<'_>, errors: &mut Errors) {
     }
 }
 
-/// A session belongs to one user.
 pub(super) fn one_identity(fields: &[Field<'_>], errors: &mut Errors) {
     let mut identities = fields.iter().filter_map(|field| {
         let identity = field.attrs.identity.get()?;
@@ -74,7 +68,6 @@ pub(super) fn one_identity(fields: &[Field<'_>], errors: &mut Errors) {
     }
 }
 
-/// Each stored name must be fit for a store, and lead to one field.
 pub(super) fn stored_names(fields: &[Field<'_>], errors: &mut Errors) {
     let mut owners: HashMap<&str, &Field<'_>> = HashMap::new();
     for field in fields.iter().filter(|field| field.is_stored()) {

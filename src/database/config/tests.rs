@@ -124,7 +124,6 @@ fn a_password_is_exposed_only_on_a_network() {
     }
 }
 
-/// Each says which key is wrong and what to write, and none repeats a password.
 #[test]
 fn mistakes_are_named_with_their_fix() {
     for (toml, key, fix) in [

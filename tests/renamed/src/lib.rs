@@ -1,4 +1,4 @@
-//! `#[session]` finds the library under whichever name `Cargo.toml` gives it.
+//! `#[session]` finds the library under its name in `Cargo.toml`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use sessions::{SessionData, session};
 #[session(idle = "10m", same_site = "Lax")]
 #[derive(Debug)]
 #[non_exhaustive]
-/// Declared with every kind of path that the macro generates.
+/// Uses every path that the macro generates.
 pub struct Visit {
     /// Counted.
     #[session(counter)]

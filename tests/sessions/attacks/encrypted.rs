@@ -80,8 +80,7 @@ fn new(rocket: Rocket<Build>) -> Rocket<Build> {
         .mount("/", routes![take, peek, append])
 }
 
-/// `#[session]`: `once`: exactly one gets the value. With an alias, the new build reads what is under either
-/// name.
+/// Promises of `once` and `alias`: one request takes the value, and either name is read.
 #[tokio::test]
 async fn a_take_opens_what_an_older_build_sealed() {
     let redis = RedisServer::start();
@@ -99,7 +98,7 @@ async fn a_take_opens_what_an_older_build_sealed() {
     new.stop().await;
 }
 
-/// The guide: a transaction commits if everything that it read is still stored like that.
+/// The guide: a transaction commits if everything that it read is unchanged.
 #[tokio::test]
 async fn a_transaction_goes_on_beside_an_entry_that_does_not_open() {
     let redis = RedisServer::start();
@@ -218,8 +217,7 @@ fn single(single: Session<Single>) -> String {
     format!("{:?} {:?}", single.token, single.list)
 }
 
-/// README, guarantee 5: no other field is lost, and no request fails unless you ask for it. What is under
-/// the name of an entry is no value of a field without entries, nor the other way round.
+/// README, guarantee 5. An entry's value is no value of a field without entries, nor the reverse.
 #[tokio::test]
 async fn what_is_no_value_of_a_field_does_not_fail_to_open() {
     let redis = RedisServer::start();

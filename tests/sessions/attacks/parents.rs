@@ -1,4 +1,4 @@
-//! What a hostile client tries with sessions that end with others.
+//! What a hostile client tries with child sessions.
 
 use std::sync::Arc;
 
@@ -135,7 +135,6 @@ fn mounted(rocket: Rocket<Build>) -> Rocket<Build> {
     rocket.mount("/", routes![admin_login, act, admin, admin_logout])
 }
 
-/// The application, and the gate at which its slow handlers wait.
 fn gated(gate: &Arc<Gate>) -> impl Fn(Rocket<Build>) -> Rocket<Build> {
     let gate = Arc::clone(gate);
     move |rocket| mounted(fairings(rocket).manage(Arc::clone(&gate)))
@@ -163,7 +162,7 @@ async fn logged_in(server: &Server) -> Browser {
     browser
 }
 
-/// A request that waits in its handler while another one does this; then what it answers.
+/// Runs `other` while `slow` waits in its handler.
 async fn meanwhile(
     gate: &Gate,
     browser: &Browser,
@@ -179,8 +178,7 @@ async fn meanwhile(
     (waiting.await.unwrap(), by)
 }
 
-/// README, guarantee 11: however often a thief rotates a stolen token, the user can log out, and that
-/// ends the thief's session. Guarantee 2: a logout is final.
+/// README, guarantees 2 and 11.
 #[tokio::test]
 async fn a_thief_who_rotates_the_parent_does_not_outlive_a_logout() {
     on_all_stores(app, async |server| {
@@ -217,7 +215,6 @@ async fn planted_cookies_of_the_parent_do_not_fake_a_logout() {
     .await;
 }
 
-/// A planted cookie of the child does not keep the real one from counting.
 #[tokio::test]
 async fn a_planted_child_does_not_count() {
     on_all_stores(app, async |server| {
@@ -230,14 +227,13 @@ async fn a_planted_child_does_not_count() {
         let mut mallory = mallory.clone();
         assert_eq!(victim.post("/admin/act", &[]).await.status, 200);
         assert_eq!(mallory.get("/admin").await.text(), "root 0");
-        // With nothing beside it, a logout ends what it brought.
+        // The planted cookie alone opens nothing.
         victim.jar.set("admin", planted);
         assert_eq!(victim.get("/admin").await.text(), "- 0");
     })
     .await;
 }
 
-/// Its parent goes on: another request only gave it a new token.
 #[tokio::test]
 async fn a_rotation_beside_a_write_to_the_parent_leaves_the_child_alone() {
     let gate = Arc::new(Gate::new());
@@ -263,7 +259,6 @@ async fn a_rotation_beside_a_write_to_the_parent_leaves_the_child_alone() {
 async fn a_late_request_that_begins_a_child_is_no_error() {
     let gate = Arc::new(Gate::new());
     on_all_stores(gated(&gate), async |server| {
-        // It comes with the token of a moment ago.
         let mut browser = server.browser();
         browser.post("/login/alice", &[]).await;
         let mut late = browser.clone();
@@ -272,7 +267,7 @@ async fn a_late_request_that_begins_a_child_is_no_error() {
         assert_eq!((response.status, response.set_cookies().len()), (200, 0));
         let response = late.post("/admin/login/root", &[]).await;
         assert_eq!((response.status, response.set_cookies().len()), (503, 0));
-        // The token is replaced, or the visit ends, while it is under way.
+        // The token is replaced, or the visit ends, during the request.
         for (slow, other, status) in [
             ("/slow/both", "/rotate", 200),
             ("/slow/both", "/logout", 200),
@@ -320,7 +315,7 @@ async fn a_logout_that_was_not_stored_beside_a_rotation_is_no_logout() {
     server.stop().await;
 }
 
-/// README, guarantee 6: the cookie stays, so nobody is logged out.
+/// README, guarantee 6: the cookie stays.
 #[tokio::test]
 async fn an_outage_of_the_parents_store_leaves_the_child_alone() {
     let visits = faulty();
@@ -340,7 +335,6 @@ async fn an_outage_of_the_parents_store_leaves_the_child_alone() {
     server.stop().await;
 }
 
-/// `#[session]`: `drop_session`: the session counts as absent. So nothing opens beside it.
 #[tokio::test]
 async fn a_parent_that_counts_as_absent_opens_no_child() {
     let redis = RedisServer::start();
@@ -349,7 +343,7 @@ async fn a_parent_that_counts_as_absent_opens_no_child() {
     let visit = key_of_visit(&redis);
     let _: i64 = redis.command(&["HSET", &visit, "level", "\"high\""]);
     assert_eq!(browser.get("/admin").await.text(), "- 0");
-    // Only for this build: it goes on where the field can be read.
+    // Only for this build: one that can read the field goes on.
     let response = browser.get("/visit").await;
     assert_eq!(
         (response.text().as_str(), response.set_cookies()),
@@ -360,7 +354,7 @@ async fn a_parent_that_counts_as_absent_opens_no_child() {
     server.stop().await;
 }
 
-/// The guide: only while the same user is logged in there.
+/// The guide: a child opens only while the parent's user is the same.
 #[tokio::test]
 async fn a_user_who_cannot_be_read_is_not_nobody() {
     let redis = RedisServer::start();
@@ -368,7 +362,7 @@ async fn a_user_who_cannot_be_read_is_not_nobody() {
     let mut browser = server.browser();
     browser.post("/note/planted", &[]).await;
     browser.post("/admin/login/mallory", &[]).await;
-    // Somebody logs in to it with a newer build, which writes the user in another form.
+    // A newer build logs alice in, and writes the user in another form.
     let planted = browser.jar.get("admin").unwrap().to_owned();
     browser.jar.set("admin", "");
     browser.post("/login/alice", &[]).await;
@@ -379,7 +373,6 @@ async fn a_user_who_cannot_be_read_is_not_nobody() {
     server.stop().await;
 }
 
-/// A login that `save` stored is not lost with the rest of its own request.
 #[tokio::test]
 async fn what_was_saved_in_the_request_that_logs_in_stays() {
     on_all_stores(app, async |server| {
@@ -433,7 +426,6 @@ fn act_if_any(mut admin: Session<Admin>) {
     }
 }
 
-/// Nothing that a browser does at once is an error of the application, and nothing waits for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_meets_no_error() {
     let make = |rocket: Rocket<Build>| {
@@ -441,7 +433,7 @@ async fn a_crowd_meets_no_error() {
         rocket.mount("/", routes![wizard_on, wizard_reload, act_if_any])
     };
     on_all_stores(make, async |server| {
-        // A login that meets a rotation begins another visit, beside which the late ones find none.
+        // A wizard request may answer 401 if another request has ended its parent.
         let steps = [
             "/rotate",
             "/note/x",
@@ -486,7 +478,6 @@ async fn give_up(mut visit: Session<Visit>, mut admin: Session<Admin>) -> Result
     admin.reload().await
 }
 
-/// A commit that the application gave up waiting for is not forgotten since another session was read.
 #[tokio::test]
 async fn a_reload_of_the_child_hides_no_doubt_about_the_parent() {
     let visits = faulty();
@@ -515,7 +506,7 @@ fn few(mut session: Session<Few>, admin: String) {
     session.log_in(admin);
 }
 
-/// `#[session]`: `max_sessions`: how many sessions a user may have. One that a logout ended is none.
+/// A session that a logout ended does not count towards `max_sessions`.
 #[tokio::test]
 async fn a_session_that_has_ended_with_its_parent_keeps_nobody_out() {
     let make = |rocket| {
@@ -526,11 +517,10 @@ async fn a_session_that_has_ended_with_its_parent_keeps_nobody_out() {
         let mut browser = server.browser();
         browser.post("/login/alice", &[]).await;
         assert_eq!(browser.post("/few/root", &[]).await.status, 200);
-        // While it lives, it counts.
         let mut other = server.browser();
         other.post("/login/alice", &[]).await;
         assert_eq!(other.post("/few/root", &[]).await.status, 409);
-        // The path of its cookie is another one than that of the logout.
+        // The logout's path does not get its cookie.
         browser.jar.set("few", "");
         browser.post("/logout", &[]).await;
         browser.post("/login/alice", &[]).await;
@@ -539,8 +529,8 @@ async fn a_session_that_has_ended_with_its_parent_keeps_nobody_out() {
     .await;
 }
 
-/// Whatever fails, in whichever store: no logout is claimed that did not happen, nobody opens a child
-/// without its parent, and who stays logged in to the parent stays logged in to the child.
+/// Whatever fails in either store: no false logout is claimed, no child opens without its parent, and a user
+/// who keeps the parent keeps the child.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_claims_hold() {
     let mut cases = Vec::new();
@@ -604,7 +594,7 @@ async fn hold(case: (&'static str, Verb, usize, Fault, bool)) {
     store.on(verb, nth, fault);
     let status = browser.post(op, &[]).await.status;
     if calls() - before < nth {
-        // Nothing failed yet.
+        // The operation makes fewer than `nth` such calls.
         return server.stop().await;
     }
     assert!(matches!(status, 200 | 503), "{case:?}: {status}");

@@ -11,7 +11,7 @@ use crate::support::http::{Request, Server};
 use crate::support::log::{Log, alone};
 use crate::support::own::quiet;
 
-/// Whether the launch fails in a fairing, and not in a sentinel.
+/// Whether the launch fails in a fairing rather than a sentinel.
 async fn is_fairings_fault(rocket: Rocket<Build>) -> Option<bool> {
     let error = Client::untracked(rocket).await.err()?;
     Some(matches!(error.kind(), ErrorKind::FailedFairings(_)))
@@ -87,7 +87,7 @@ fn a_trusted_origin_and_an_exempt_route_are_checked_and_the_log_has_the_fix() {
             assert_eq!(lines.len() - before, 1, "{fix}: {:#?}", log.lines());
             assert!(lines[0].text.starts_with("session type visit: "), "{fix}");
         }
-        // A route that a later fairing mounts is there in time.
+        // The check sees a route that a later fairing mounts.
         let late = quiet()
             .attach(Visit::csrf().exempt("/hooks/<_name>"))
             .attach(Visit::fairing())
@@ -110,7 +110,7 @@ async fn one_route_is_exempt_and_none_beside_it() {
     }
     assert_eq!(browser.send(cross("/forward/1")).await.status, 200);
     assert_eq!(browser.send(cross("/hooks/any/more")).await.status, 404);
-    // No exemption: a caller that has nobody's session, and says nothing.
+    // A caller without a session needs no exemption.
     let webhook = Request::post("/hooks/special", &[]);
     assert_eq!(app.server.browser().send(webhook).await.status, 200);
 }
@@ -129,7 +129,7 @@ fn a_refusal_is_one_warning_a_second_and_repeats_nothing_of_the_request() {
                 .header("X-CSRF-Token", "evil");
             assert_eq!(server.browser().send(request).await.status, 403);
         }
-        // Rocket itself says of each request which guard failed, and repeats our words.
+        // Rocket logs each failed guard, too, and repeats our words.
         let lines = log.with("session type visit: refused");
         assert!((1..20).contains(&lines.len()), "{lines:#?}");
         assert_eq!(lines[0].level, Level::Warn);

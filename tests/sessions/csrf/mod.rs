@@ -23,7 +23,6 @@ struct Visit {
     user: Option<String>,
 }
 
-/// What a guard said of a request.
 fn said<G>(guard: Result<G, Error>) -> &'static str {
     match guard {
         Ok(_) => "passed",
@@ -86,7 +85,7 @@ fn rotate(mut visit: Session<Visit>) {
     visit.rotate_token();
 }
 
-/// Asks for the session again when the token that the request came with is dead.
+/// Asks for the session again after replacing the request's token.
 struct Again(bool);
 
 #[rocket::async_trait]
@@ -123,7 +122,6 @@ fn result(visit: Result<Session<Visit>, Error>, token: Result<CsrfToken<Visit>, 
     format!("{} {}", said(visit), said(token))
 }
 
-/// Tries to end a session that it did not get.
 #[post("/end-anyway")]
 fn end_anyway(visit: Result<Session<Visit>, Error>) {
     if let Err(error) = visit {
@@ -146,7 +144,7 @@ fn special_hook(mut visit: Session<Visit>) {
     visit.views += 1000;
 }
 
-/// Exempt, but not meant: what it forwards to is not exempt.
+/// Exempt; the route that it forwards to is not.
 #[post("/forward/<_number>", rank = 1)]
 fn forwards(_visit: Session<Visit>, _number: u8) {}
 
@@ -199,7 +197,6 @@ impl App {
         }
     }
 
-    /// A browser with a session, and the token of its forms.
     async fn visitor(&self) -> (Browser, String) {
         let mut browser = self.server.browser();
         let token = browser.get("/view").await.text();
@@ -207,7 +204,6 @@ impl App {
         (browser, token)
     }
 
-    /// Sends a request that must be refused, without a trace.
     async fn refuses(&self, browser: &mut Browser, request: Request, what: &str) {
         let before = browser.get("/views").await.text();
         let calls = self.store.calls().len();

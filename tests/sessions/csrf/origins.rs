@@ -10,7 +10,6 @@ use crate::support::http::{Connection, Request};
 const OWN: &str = "http://127.0.0.1";
 const TRUSTED: &str = "https://app.example.com";
 
-/// Every combination, over one connection; the rules are stated again, each by itself.
 #[tokio::test]
 async fn each_combination_of_headers_is_decided_as_documented() {
     let app = App::launch().await;
@@ -60,12 +59,12 @@ async fn each_combination_of_headers_is_decided_as_documented() {
             }
         }
     }
-    // 2 methods; of the 30 pairs of headers, 10 with a right site, 4 + 1 with a right origin, 1 without
-    // any; there, 4 of 9 pairs of cookie and token are right, and one more pair is a token alone.
+    // 2 methods. Of the 30 pairs of headers, 10 have a right site, 4 + 1 a right origin, and 1 is empty: with
+    // it, 5 of the 9 pairs of cookie and token are refused.
     assert_eq!(refused, 2 * (14 * 9 + 5));
 }
 
-/// The cookie is `Lax`, so it does not come along; the victim would be logged in as the attacker.
+/// The `Lax` cookie does not come along, so the victim would be logged in as the attacker.
 #[tokio::test]
 async fn another_site_logs_nobody_in() {
     let app = App::launch().await;
@@ -108,7 +107,7 @@ async fn a_refusal_stores_nothing_and_leaves_the_cookie_alone() {
     assert_eq!(browser.get("/views").await.text(), "1 -");
 }
 
-/// Not even the idle time is extended when a token was looked at in vain.
+/// Not even when a token had to be checked.
 #[tokio::test]
 async fn a_refusal_extends_no_session() {
     let app = App::launch().await;
@@ -202,7 +201,7 @@ async fn an_origin_is_compared_with_the_host() {
     }
 }
 
-/// A page of any site can open one, and it comes with the cookies that `SameSite` lets through.
+/// Any site's page can open one, with the cookies that `SameSite` lets through.
 #[tokio::test]
 async fn a_websocket_is_opened_by_own_pages_alone() {
     let app = App::launch().await;
@@ -234,7 +233,7 @@ async fn a_websocket_is_opened_by_own_pages_alone() {
     assert_eq!(browser.send(other).await.status, 200);
 }
 
-/// A form can say that it is something else, and counts as that.
+/// Rocket takes the method from the form's `_method`.
 #[tokio::test]
 async fn a_method_in_a_form_is_the_method() {
     let app = App::launch().await;
@@ -257,7 +256,6 @@ async fn a_method_in_a_form_is_the_method() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
-    /// Any bytes that a header can carry: never a panic, never a pass.
     #[test]
     fn junk_is_refused(headers in vec((0_usize..4, vec(0x20_u8..=0xff, 0..60)), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

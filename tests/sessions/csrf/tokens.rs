@@ -1,4 +1,4 @@
-//! The token: where it is found, and of which session it is.
+//! The token: where it is found, and which session it belongs to.
 
 use std::sync::Arc;
 
@@ -54,7 +54,6 @@ async fn it_is_found_in_a_header_and_in_both_kinds_of_forms_on_all_stores() {
     .await;
 }
 
-/// The handler reads the whole body all the same.
 #[tokio::test]
 async fn a_body_is_read_whole_however_long_it_is() {
     let app = App::launch().await;
@@ -99,7 +98,7 @@ async fn it_counts_within_the_first_512_bytes() {
     app.refuses(&mut browser, other, "a late part").await;
 }
 
-/// A body of another type is nobody's form, and is not waited for.
+/// A body of another type is not waited for.
 #[tokio::test]
 async fn it_is_not_looked_for_elsewhere() {
     let app = App::launch().await;
@@ -187,7 +186,6 @@ async fn it_dies_with_the_token_that_it_was_made_of() {
         Request::post("/logout", &[]).header("X-CSRF-Token", &rotated),
     )
     .await;
-    // Nothing is left that it could match.
     let mut before = before;
     app.refuses(&mut before, with_header(&rotated), "of before the logout")
         .await;
@@ -221,7 +219,7 @@ async fn without_a_session_it_is_empty_and_not_asked_for() {
     accepts(&mut stranger, with_field("")).await;
 }
 
-/// The handler may replace the token that its request came with, and ask for the session again.
+/// The handler may replace the request's token and ask for the session again.
 #[tokio::test]
 async fn it_is_looked_at_once_for_each_request() {
     let app = App::launch().await;
@@ -237,7 +235,7 @@ async fn an_outage_is_a_503_and_no_refusal() {
     app.store.on(Verb::Load, 1, REFUSED);
     assert_eq!(browser.send(with_header(&token)).await.status, 503);
     accepts(&mut browser, with_header(&token)).await;
-    // What is refused without a look at the session is refused during an outage too.
+    // A refusal that needs no session is one during an outage too.
     app.store.on(Verb::Load, 1, REFUSED);
     let cross = with_header(&token).header("Sec-Fetch-Site", "cross-site");
     assert_eq!(browser.send(cross).await.status, 403);

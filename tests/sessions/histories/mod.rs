@@ -1,5 +1,5 @@
-//! Concurrent calls to a store are explained by some order in which they came one after the other:
-//! what each was answered, and what is stored in the end. On both stores.
+//! Concurrent calls to a store are linearizable: some order of them explains each answer and the final state.
+//! On both stores.
 
 mod order;
 
@@ -27,7 +27,6 @@ use crate::support::redis::RedisServer;
 const TTL: Duration = Duration::from_secs(60);
 const COUNTER: Counter = Counter::new(CounterRange::new(0, 9));
 
-/// One session in a store.
 #[derive(Clone)]
 struct Subject {
     store: Arc<dyn Store>,
@@ -55,7 +54,7 @@ impl Subject {
         match call {
             Call::Add(delta) => update.changes.insert("c".into(), add(delta)),
             Call::Create(value) => {
-                // Another token each time: these are different sessions that meet under one key.
+                // A new token: these are different sessions under one key.
                 return self.create(value, &Token::generate().unwrap()).await;
             }
             Call::Delete => {
@@ -101,7 +100,7 @@ impl Subject {
                 Call::Take => Answer::Value(answer.get("o").map(text)),
                 _ => Answer::Done,
             },
-            // Which of both, where it is both, is a store's own affair.
+            // If both apply, a store may answer either.
             Updated::Gone | Updated::Late(_) if call == Call::Late => Answer::Late,
             Updated::Gone => Answer::Gone,
             Updated::Late(_) => Answer::Late,
@@ -169,7 +168,6 @@ fn random_call() -> Call {
     }
 }
 
-/// Three calls at once, each to a handle of its own on the same sessions.
 async fn check(stores: &[Arc<dyn Store>; 3], now: &Arc<AtomicU64>) {
     let subject = Subject::new(&stores[0]);
     let start: View = match random_below(8).unwrap() {
@@ -218,8 +216,7 @@ async fn histories_in_memory_are_linear() {
     }
 }
 
-/// What one process does is linear although it reads copies: they are forgotten before anybody hears of
-/// what has changed.
+/// One process stays linear although it reads copies: it drops them before it reports a change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn histories_with_a_near_cache_are_linear() {
     let redis = RedisServer::start();
@@ -237,7 +234,7 @@ async fn histories_on_redis_are_linear() {
     let redis = RedisServer::start();
     let stores = [(); 3].map(|()| redis.store());
     for store in &stores {
-        // It has heard the server's time.
+        // Hears the server's time.
         store.ping().await.unwrap();
     }
     let stores = stores.map(|store| Arc::new(store) as Arc<dyn Store>);

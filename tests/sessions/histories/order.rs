@@ -1,5 +1,4 @@
-//! What calls do to a session when they come one after the other, and whether some order of them
-//! explains what was seen.
+//! What calls do to a session one after the other.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ pub(crate) enum Call {
     LogIn,
     Rotate,
     Set(u8),
-    /// Sets, if the field is what it was in the beginning.
+    /// Sets the field if it is unchanged since the beginning.
     SetIfNew(u8),
     Take,
 }
@@ -28,27 +27,25 @@ pub(crate) enum Answer {
     Done,
     Gone,
     Late,
-    /// It is of another login.
+    /// Of another login.
     Other,
     Overflow,
     Value(Option<String>),
     View(View),
 }
 
-/// Whether the token that all calls have opens a session.
+/// Whether the calls' token opens the session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Opens {
     OtherLogin,
-    /// It was rotated since.
+    /// Rotated since.
     SameLogin,
     Yes,
 }
 
-/// The fields of a session, and whether the token opens it that all calls have; `None`: there is no
-/// session.
+/// Whether the calls' token opens the session, and its fields. `None`: no session.
 pub(crate) type View = Option<(Opens, BTreeMap<String, String>)>;
 
-/// A call, when it began and ended, and what it was answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) call: Call,
@@ -57,7 +54,6 @@ pub(crate) struct Event {
     pub(crate) answer: Answer,
 }
 
-/// What a call does when it is alone.
 fn apply(state: &mut View, call: Call) -> Answer {
     if let Call::Load = call {
         return Answer::View(state.clone());

@@ -1,4 +1,4 @@
-//! The application: its handler does what the program says, and compares what it sees.
+//! The application: its handler does what the program says and compares what it sees.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,9 +66,8 @@ pub(crate) async fn act(mut guard: Session<Board>, store: &State<Arc<Watched>>) 
 struct Act<'s> {
     store: &'s Arc<Watched>,
     number: usize,
-    /// The data as the model knows of it.
     before: Board,
-    /// What the request meant to do before the guard said who is there: a reload forgets that.
+    /// The intent before the guard assigned a user: a reload returns to it.
     unsaved: Option<Intent>,
 }
 
@@ -85,7 +84,7 @@ impl Act<'_> {
         }
     }
 
-    /// The guard shows what the model says, unless nobody knows that, or the session is over.
+    /// The guard must show what the model says, if the model knows.
     fn compare(&mut self, guard: &Board) {
         let expected = self.request(|request| request.known_now());
         assert_eq!(*guard, expected.unwrap_or_else(|| guard.clone()));
@@ -101,8 +100,8 @@ impl Act<'_> {
         self.compare(guard);
     }
 
-    /// What was changed before is one stroke, who is there another. From somebody to anybody else, the
-    /// guard shows what the next one has, and goes on from there.
+    /// The changes before are one stroke, the user is another. When the user changes, the guard goes on from
+    /// what the next user has.
     fn identify(&mut self, guard: &mut Session<Board>, user: Option<u8>) {
         if self.unsaved.is_none() {
             self.unsaved = Some(self.request(|request| request.intent.clone()));
@@ -137,7 +136,7 @@ impl Act<'_> {
         Ok(())
     }
 
-    /// It came to nothing, since a load was not answered.
+    /// It failed because a load was not answered.
     fn unread(&self, error: Error) -> Result<(), Error> {
         self.request(|request| {
             assert!(error.is_unknown() && request.is_unread, "{error}");
@@ -158,7 +157,7 @@ impl Act<'_> {
     }
 
     async fn take(&mut self, guard: &mut Session<Board>) -> Result<(), Error> {
-        // What was put there, or who logged in, is stored before; all else stays with the guard.
+        // A new value of the field, or a login, is stored first; all else stays with the guard.
         let is_saved = (guard.flash, guard.user) != (self.before.flash, self.before.user)
             || self.request(|request| request.intent.identity.is_some());
         if is_saved {

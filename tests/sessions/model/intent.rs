@@ -15,11 +15,11 @@ pub(crate) enum Identity {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Intent {
-    /// Another one for each.
+    /// Unique.
     pub(crate) number: usize,
-    /// The data as the request had it, and as it left it, one after the other.
+    /// Pairs of the data before and after, in order.
     strokes: Vec<(Board, Board)>,
-    /// The same, of a transaction: only if what it read is unchanged.
+    /// The same for a transaction: only if what it read is unchanged.
     pub(crate) transaction: Option<(Board, Board)>,
     pub(crate) identity: Option<Identity>,
     pub(crate) rotate: bool,
@@ -58,14 +58,14 @@ impl Intent {
         matches!(self.identity, Some(Identity::Other | Identity::Same))
     }
 
-    /// Whether a session that is this user's ends, and another one begins.
+    /// Whether the user's session ends and another begins.
     pub(crate) fn switches(&self, view: &Board) -> bool {
         let changes = matches!(self.identity, Some(Identity::Other | Identity::Nobody));
         view.user.is_some() && changes
     }
 
-    /// What a session holds that begins with it. A counter begins at its default, and where the
-    /// request set it back to that, nothing of what it was is left.
+    /// The data of a session that begins with it. A counter that the request set back to its default begins
+    /// there.
     pub(crate) fn begun(&self) -> Board {
         let mut data = self.applied(&Board::SCHEMA.defaults());
         let mut moved: Option<(i64, i64)> = None;
@@ -80,7 +80,7 @@ impl Intent {
         data
     }
 
-    /// The session that begins with it has this data so far.
+    /// The session that begins has this data so far.
     pub(crate) fn goes_on_from(&mut self, data: &Board) {
         self.strokes = vec![(Board::SCHEMA.defaults(), data.clone())];
     }
@@ -106,7 +106,7 @@ impl Intent {
             last(&mut data.theme, before.theme, after.theme);
         }
         if self.identity == Some(Identity::Same) {
-            // A session that begins with it needs to know.
+            // A session that begins with it needs the user.
             let user = self.strokes.iter().rev().find_map(|(_, after)| after.user);
             data.user = data.user.or(user);
         }

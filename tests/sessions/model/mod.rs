@@ -1,6 +1,6 @@
-//! Random requests on one session, in a random interleaving, leave what a simple model says.
+//! Random requests on one session, randomly interleaved, leave what a simple model says.
 //!
-//! `PROPTEST_CASES=100000 PROPTEST_RNG_SEED=7 cargo test --test sessions model` tries other ones.
+//! `PROPTEST_CASES=100000 PROPTEST_RNG_SEED=7 cargo test --test sessions model` tries others.
 
 mod app;
 mod board;
@@ -38,18 +38,16 @@ use crate::app::MINUTE;
 use crate::support::own::quiet;
 use crate::support::redis::RedisServer;
 
-/// More than a rotation has of grace.
+/// Longer than a rotation's grace.
 const LATER: Duration = Duration::from_secs(40);
 
-/// An application, and how its time passes.
 struct Site {
     client: Client,
     store: Arc<Watched>,
-    /// `None`: tokio's clock, which is paused, is the store's and the application's.
+    /// `None`: store and application use tokio's paused clock.
     clock: Option<Arc<ManualClock>>,
 }
 
-/// What the browser has, and every token that it ever got.
 #[derive(Debug, Default)]
 struct Jar {
     token: Option<Token>,
@@ -92,7 +90,6 @@ impl Site {
         }
     }
 
-    /// Runs a program and checks each answer on the way, and in the end what is stored.
     async fn check(&self, program: &Program) {
         self.store.reset();
         let jar = RefCell::new(Jar::default());
@@ -206,7 +203,7 @@ fn every_interleaving_on_redis_leaves_what_the_model_says() {
     let redis = RedisServer::start();
     let site = runtime.block_on(async {
         let (clock, store) = (Arc::new(ManualClock::new()), redis.store());
-        // It has heard the server's time.
+        // Hears the server's time.
         store.ping().await.unwrap();
         Site::launch(store, Arc::clone(&clock), Some(clock)).await
     });

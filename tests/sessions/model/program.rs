@@ -18,42 +18,42 @@ pub(crate) enum Verb {
     LogIn(u8),
     Mark(u8, u8),
     Note(u8),
-    /// Puts a value into the field that one request obtains.
+    /// Sets the `once` field.
     Put,
     Reload,
     Rotate,
     Save,
     Take,
     Theme(u8),
-    /// Doubles the counter and says so in the note, if nobody else changes anything meanwhile.
+    /// Doubles the counter and counts the note up, in a transaction.
     Transact,
     Unmark(u8),
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Script {
-    /// An older token in place of the newest: of a slow tab, or a thief's.
+    /// An older token, as of a slow tab or a thief.
     pub(crate) old_token: Option<usize>,
-    /// Whether more time passes before than a rotation has of grace.
+    /// Whether more than a rotation's grace passes before.
     pub(crate) is_later: bool,
-    /// What becomes of its calls that change something.
+    /// What happens to its writes.
     pub(crate) fates: Vec<Fate>,
     pub(crate) verbs: Vec<Verb>,
 }
 
-/// Several browser tabs with one jar, each of which sends some requests one after the other.
+/// Browser tabs that share a jar; each sends its requests in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     pub(crate) setup: Script,
-    /// Whether time has passed since, so that a touch is due.
+    /// Whether a touch is due after the setup.
     pub(crate) is_old: bool,
     pub(crate) tabs: Vec<Vec<Script>>,
-    /// In which order they take their steps. One more than there are tabs is what was delayed.
+    /// The order of the tabs' steps. The number after the last tab does a delayed call.
     pub(crate) order: Vec<usize>,
 }
 
 impl Verb {
-    /// What it does to the data, if that is all that it does. `unique` is another number each time.
+    /// The verb's effect on the data, if it has no other. `unique` differs each time.
     pub(crate) fn apply(self, data: &mut Board, unique: u64) {
         match self {
             Self::Add(delta) => data.count += i64::from(delta),
@@ -74,14 +74,13 @@ impl Verb {
         }
     }
 
-    /// What a transaction does.
     pub(crate) fn transact(data: &mut Board) {
         data.count += data.count;
         data.note += 1;
     }
 }
 
-/// `lossy`: whether answers get lost, and calls come late.
+/// `lossy`: answers get lost, and calls come late.
 pub(crate) fn programs(lossy: bool) -> impl Strategy<Value = Program> {
     let fates = move || match lossy {
         // Some calls get lost, or all of them.

@@ -1,5 +1,5 @@
-//! What must hold, said without fields, encodings, differences and scripts: sessions are structs,
-//! each of one user for life, and each call that a store has done changes one of them.
+//! The model, without fields, encodings, differences and scripts: a session is a struct with one user for
+//! life, and each call changes one session.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,10 +16,9 @@ pub(crate) use super::intent::{Identity, Intent};
 use super::request::Request;
 use super::watched::Answer;
 
-/// For how long after a rotation a token that it replaced stores nothing.
+/// How long a replaced token stores nothing.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// All sessions there ever were, and what each request knows and wants.
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
     pub(crate) sessions: BTreeMap<SessionId, Known>,
@@ -37,7 +36,7 @@ pub(crate) struct Known {
     pub(crate) data: Board,
     rotated_at: Option<Timestamp>,
     authenticated_at: Option<Timestamp>,
-    /// Counts what was written.
+    /// Counts the writes.
     version: u64,
 }
 
@@ -49,7 +48,6 @@ pub(crate) enum Call {
     Update(Key, Box<Update>),
 }
 
-/// What an update is for.
 pub(crate) enum Purpose {
     /// The user changes.
     Leave,
@@ -70,13 +68,11 @@ impl Purpose {
 }
 
 impl Reference {
-    /// What a load finds.
     pub(crate) fn find(&self, key: Key) -> Option<Known> {
         let known = self.sessions.get(&key.id);
         known.filter(|known| known.is_alive).cloned()
     }
 
-    /// A request hears what was found under its token, and now is `now`.
     pub(crate) fn loaded(&mut self, number: usize, key: Key, found: Option<Known>, now: Timestamp) {
         let request = &mut self.requests[number];
         let digests = request.token.expect("a token");
@@ -108,7 +104,6 @@ impl Reference {
         }
     }
 
-    /// Checks what the store answered to a call, and does it.
     pub(crate) fn done(
         &mut self,
         number: usize,
@@ -159,7 +154,7 @@ impl Reference {
         is_delayed: bool,
     ) {
         let request = &self.requests[number];
-        // One that comes late is nobody's: its token was never issued.
+        // A late create's token was never issued.
         if !is_delayed {
             assert!(
                 !self.stored.contains(&intent.number),
@@ -266,7 +261,7 @@ impl Reference {
                 assert_eq!(rotation, expected.or(intent.rotate.then_some(false)));
                 if let Some(rotation) = update.rotation {
                     known.digests = rotation.digests;
-                    // When it was decided: it may have been under way while the clock was moved.
+                    // When it was decided: the clock may have moved while it was under way.
                     known.rotated_at = Some(rotation.at);
                     if rotation.is_login {
                         known.authenticated_at = Some(rotation.at);

@@ -1,4 +1,4 @@
-//! One request, as the model follows it: what it knows, what it wants, and what it may be answered.
+//! The model of one request.
 
 use std::collections::VecDeque;
 
@@ -22,34 +22,33 @@ pub(crate) struct Request {
     pub(crate) token: Option<Digests>,
     brought_token: bool,
     pub(crate) live: Option<SessionId>,
-    /// The data as it read or left it, and how often that had been written when it was read.
+    /// The data as it read or left it, and its version when it was read.
     pub(crate) view: Board,
     pub(crate) version: u64,
-    /// The sessions that it may end where none is open.
+    /// The sessions that it may end when none is open.
     pub(crate) ends: Vec<SessionId>,
     pub(crate) stores_nothing: bool,
     pub(crate) refuses_end: bool,
     pub(crate) is_reload: bool,
     pub(crate) intent: Intent,
-    /// Whether a call that changes something was made, and not answered.
+    /// Whether a write was sent and not answered.
     is_unheard: bool,
     was_unheard: bool,
-    /// The same of a load.
+    /// The same for a load.
     pub(crate) is_unread: bool,
     was_late: bool,
-    /// Whether what it was to end was of another login by then.
+    /// Whether the session that it was to end had another login by then.
     was_other: bool,
-    /// Whether it was told that nobody knows what a commit did.
+    /// Whether it was told that a commit's outcome is unknown.
     in_doubt: bool,
-    /// Whether it is not known which of its changes that concerned.
+    /// Whether it is unknown which changes that concerned.
     is_vague: bool,
-    /// The session that it wanted to leave, if that was over or had another token by then.
+    /// The session that it wanted to leave, if it was over or had another token.
     has_left: Option<SessionId>,
     cookie: Cookie,
     pub(crate) has_ended: bool,
 }
 
-/// What a response says about the cookie.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Cookie {
     #[default]
@@ -86,7 +85,6 @@ impl Request {
         }
     }
 
-    /// The session is over for this request.
     pub(crate) fn over(&mut self, id: SessionId) {
         self.live = None;
         self.ends = vec![id];
@@ -95,7 +93,7 @@ impl Request {
         self.view = Board::SCHEMA.defaults();
     }
 
-    /// The data as a guard has it that begins now.
+    /// The data of a guard that begins now.
     pub(crate) fn now(&self) -> Board {
         match self.live.is_some() && !self.intent.switches(&self.view) {
             true => self.intent.applied(&self.view),
@@ -103,12 +101,12 @@ impl Request {
         }
     }
 
-    /// The same, where anybody knows.
+    /// The same, if it is known.
     pub(crate) fn known_now(&self) -> Option<Board> {
         (self.live.is_some() && !self.in_doubt).then(|| self.now())
     }
 
-    /// A guard shows this after it has said who is there.
+    /// Checks what a guard shows after it assigned a user.
     pub(crate) fn handed_on(&mut self, shown: &Board) {
         if self.live.is_some() && self.intent.switches(&self.view) {
             if self.known_now().is_some() {
@@ -140,7 +138,7 @@ impl Request {
                 assert!(self.was_unheard || self.is_unread, "{error}");
                 self.in_doubt = true;
             }
-            // Refused for good: only what is for safety is tried again at the end.
+            // Refused for good: only a rotation or an end is tried again at the end.
             Err(error) if !error.is_store() => {
                 assert!(self.was_other, "{error}");
                 let (rotate, destroyed) = (self.intent.rotate, self.intent.destroyed);
@@ -148,25 +146,23 @@ impl Request {
                 (self.intent.rotate, self.intent.destroyed) = (rotate, destroyed);
                 return;
             }
-            // What was certainly not done is tried again at the end.
+            // Certainly not done, so tried again at the end.
             Err(error) => return assert!(error.is_store() && self.was_late, "{error}"),
         }
         self.intent = Intent::default();
     }
 
-    /// It saw what is stored, and what a commit before it did.
+    /// A reload shows what an earlier commit did.
     pub(crate) fn reloaded(&mut self) {
         self.in_doubt = false;
     }
 
-    /// Nobody knows which of its changes a `take` could not store.
     pub(crate) fn is_vague(&mut self) {
         self.is_vague = true;
     }
 }
 
 impl Reference {
-    /// A request makes a call that changes something: what becomes of it, and what it is for.
     pub(crate) fn asked(&mut self, number: usize) -> (Fate, Intent) {
         let request = &mut self.requests[number];
         assert!(
@@ -178,7 +174,6 @@ impl Reference {
         (fate, request.intent.clone())
     }
 
-    /// A request hears an answer.
     pub(crate) fn heard(&mut self, number: usize, intent: &Intent, call: &Call, answer: &Answer) {
         let request = &mut self.requests[number];
         request.is_unheard = false;
@@ -193,13 +188,13 @@ impl Reference {
             (Call::Delete(key, _), Answer::Deleted(Deleted::Done)) => {
                 let mut ends = std::mem::take(&mut request.ends);
                 request.over(key.id);
-                // Whoever leaves may begin another: the cookie goes in any case.
+                // The cookie is removed even if another session begins.
                 let left = request.has_left == Some(key.id) && !intent.logs_in();
                 request.stores_nothing = intent.destroyed || left;
                 request.ends.append(&mut ends);
                 request.cookie = Cookie::Removed;
             }
-            // Somebody logged in since it was read: a login goes on, and a logout is refused.
+            // Somebody logged in meanwhile: a login goes on, a logout is refused.
             (Call::Delete(key, _), Answer::Deleted(Deleted::Other)) => {
                 request.over(key.id);
                 request.ends.clear();
@@ -216,7 +211,7 @@ impl Reference {
                         (request.ends, request.stores_nothing) = (Vec::new(), false);
                         request.cookie = Cookie::Removed;
                     }
-                    // Another request was first. It ends all the same.
+                    // Another request was first; the session still ends.
                     (Purpose::Leave, Updated::Gone) if intent.transaction.is_none() => {
                         request.has_left = Some(key.id);
                     }
@@ -238,7 +233,6 @@ impl Reference {
         }
     }
 
-    /// A response was received.
     pub(crate) fn ended(&mut self, number: usize, status: Status, cookie: Option<Option<Token>>) {
         let request = &mut self.requests[number];
         request.has_ended = true;

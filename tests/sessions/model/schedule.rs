@@ -1,5 +1,4 @@
-//! Runs several futures in an order that was chosen before: each step takes one of them to the next
-//! point where another one may come in between.
+//! Runs futures in a given order: each step takes one to the next point where another may come in between.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,24 +13,22 @@ tokio::task_local! {
     static ROLE: Arc<Role>;
 }
 
-/// What others see of an actor: whether it waits for its turn, and which request it is about.
 #[derive(Debug, Default)]
 pub(crate) struct Role {
     waits: AtomicBool,
     pub(crate) request: AtomicUsize,
 }
 
-/// The request that the present actor is about.
+/// The current actor's request.
 pub(crate) fn request() -> usize {
     ROLE.with(|role| role.request.load(Ordering::Relaxed))
 }
 
-/// Begins another request of the present actor.
 pub(crate) fn begin_request(number: usize) {
     ROLE.with(|role| role.request.store(number, Ordering::Relaxed));
 }
 
-/// Waits for the present actor's next step, however often it is polled until then.
+/// Waits for the current actor's next step, however often it is polled.
 pub(crate) async fn pass() {
     let role = ROLE.with(Arc::clone);
     role.waits.store(true, Ordering::Relaxed);
@@ -58,8 +55,8 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Goes on to where it waits for its turn, or to its end. Where it waits for anything else, such
-    /// as a deadline, others go on, unless `waits` says to wait for that: for a server's answer.
+    /// Runs to its next `pass` or to its end. While it waits for anything else, such as a deadline, others go
+    /// on; with `waits`, they do not.
     async fn step(&mut self, waits: bool) -> bool {
         self.role.waits.store(false, Ordering::Relaxed);
         poll_fn(|context| match self.future.as_mut().poll(context) {
@@ -75,8 +72,8 @@ impl<'a> Actor<'a> {
     }
 }
 
-/// Takes the actors to their ends: first in this order, then in turn. One more than there are is
-/// `other`. Where all wait for time to pass, it passes.
+/// Runs the actors to their ends: first in `order`, then in turn. The number after the last actor is `other`.
+/// If all wait for time to pass, it passes.
 pub(crate) async fn run(
     mut actors: Vec<Actor<'_>>,
     order: &[usize],

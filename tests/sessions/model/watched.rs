@@ -1,5 +1,3 @@
-//! A store that lets others come in between each of its calls, and tells the model what was done.
-
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,8 +11,7 @@ use super::reference::{Call, Intent, Reference};
 use super::schedule::{pass, request};
 use crate::support::lossy::Fate;
 
-/// A store that lets others come in between before and after each call, and tells the reference
-/// what was done.
+/// A store that lets others run before and after each call, and tells the reference what was done.
 pub(crate) struct Watched {
     pub(crate) inner: Arc<dyn Store>,
     /// The application's.
@@ -46,13 +43,11 @@ impl Watched {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets everything that was.
     pub(crate) fn reset(&self) {
         *self.reference() = Reference::default();
         self.delayed.lock().unwrap().clear();
     }
 
-    /// Does one of the calls that were delayed on the way.
     pub(crate) async fn do_delayed(&self) {
         let delayed = self.delayed.lock().unwrap().pop();
         if let Some((request, intent, call)) = delayed {

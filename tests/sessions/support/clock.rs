@@ -1,12 +1,10 @@
-//! A machine whose clock a test sets while its program runs.
-
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use super::process::Folder;
 
-/// A clock that is right at first. Only what it says can be wrong; time passes as ever.
+/// A wall clock that a test sets while a program runs. Monotonic time is not affected.
 #[derive(Debug)]
 pub(crate) struct WallClock(Folder);
 
@@ -17,15 +15,15 @@ impl WallClock {
         clock
     }
 
-    /// Sets it to the right time and this, like `+31m`.
+    /// Sets the offset from the right time, like `+31m`.
     pub(crate) fn set(&self, offset: &str) {
-        // By its name, so that nobody reads half of it.
+        // Renamed into place: a reader never sees half a file.
         let (next, now) = (self.0.path().join("next"), self.0.path().join("now"));
         fs::write(&next, offset).unwrap();
         fs::rename(next, now).unwrap();
     }
 
-    /// Makes a program read this clock.
+    /// Makes the program read this clock.
     pub(crate) fn of(&self, command: &mut Command) {
         command
             .envs(LIBRARY.iter().map(|(name, value)| (name, value)))
@@ -35,8 +33,8 @@ impl WallClock {
     }
 }
 
-/// How `faketime` gets into a program. It would start one as its child, whose process id nobody knows.
-/// Without the system's own allocator beside it, it fails in a program that brings another one.
+/// What loads libfaketime into a program. The `faketime` command would hide the program's process id. Without
+/// libc beside it, libfaketime fails in a program with its own allocator.
 static LIBRARY: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     let mut faketime = Command::new("faketime");
     let output = faketime.args(["-f", "+0", "env"]).stdin(Stdio::null());

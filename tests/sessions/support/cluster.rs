@@ -1,5 +1,3 @@
-//! A Redis cluster of one's own.
-
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -13,24 +11,20 @@ use super::process::wait_for;
 use super::redis::{RedisServer, Role, Setup};
 use super::tls::Certificates;
 
-/// How many masters there are, and how many replicas: one each.
 const SHARDS: usize = 3;
 
 const SLOTS: usize = 16384;
 
-/// After how long a failover that a replica was told of is tried again. Redis gives up after five
-/// seconds.
+/// When to retry a failover command: Redis gives up after five seconds.
 const FAILOVER_ATTEMPT: Duration = Duration::from_secs(6);
 
-/// Three masters, the nodes 0, 1 and 2, and their replicas if they have any, the nodes 3, 4 and 5: node 3
-/// is that of node 0 and so on. In a failover the two change places, and no node ever changes its shard.
+/// Three masters, the nodes 0, 1 and 2, and perhaps their replicas: node 3 for node 0 and so on. In a
+/// failover the two change places; no node changes its shard.
 ///
-/// As those of [`RedisServer`], its methods block, and can be called in async tests. Those that wait
-/// ask no node that is stopped or paused.
+/// The methods block, but async tests can call them. Those that wait ask no stopped or paused node.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     nodes: Vec<RedisServer>,
-    /// What the nodes call themselves.
     ids: Vec<String>,
 }
 
@@ -39,7 +33,7 @@ impl Cluster {
         Self::start_with(|_| Setup::default())
     }
 
-    /// The nodes' clocks are off, like `+31m`.
+    /// With an offset for each node's clock, like `+31m`.
     pub(crate) fn start_with_clocks(offsets: [Option<&str>; 2 * SHARDS]) -> Self {
         Self::start_with(|node| match offsets[node] {
             Some(offset) => Setup::default().with_clock(offset),
@@ -47,7 +41,6 @@ impl Cluster {
         })
     }
 
-    /// The nodes speak TLS, and nothing else with each other.
     pub(crate) fn start_tls(
         certificates: &Certificates,
         requires_client_certificate: bool,
@@ -55,12 +48,11 @@ impl Cluster {
         Self::start_with(|_| Setup::default().with_tls(certificates, requires_client_certificate))
     }
 
-    /// Each node is set up as one likes.
     pub(crate) fn start_with(setup: impl Fn(usize) -> Setup) -> Self {
         Self::of(2 * SHARDS, setup)
     }
 
-    /// The masters alone: none is ever replaced, and none is given up by the others while a test lasts.
+    /// Masters without replicas. The long timeout keeps nodes from declaring one failed.
     pub(crate) fn start_masters(setup: &Setup) -> Self {
         let cluster = Self::of(SHARDS, |_| setup.clone());
         cluster.set_timeout("60000");
@@ -77,7 +69,7 @@ impl Cluster {
         cluster
     }
 
-    /// Not by `redis-cli --cluster create`, which sleeps for seconds.
+    /// `redis-cli --cluster create` would sleep for seconds.
     fn join(&self) {
         for (number, node) in self.nodes.iter().enumerate() {
             let epoch = (number + 1).to_string();
@@ -88,7 +80,7 @@ impl Cluster {
             let last = ((number + 1) * SLOTS / SHARDS - 1).to_string();
             master.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
         }
-        // Each with each: they would hear of one another by and by.
+        // Each meets each, because gossip takes longer.
         for (number, node) in self.nodes.iter().enumerate() {
             for other in &self.nodes[number + 1..] {
                 let (port, bus) = (other.port().to_string(), other.bus_port().to_string());
@@ -117,9 +109,9 @@ impl Cluster {
         &self.nodes[node]
     }
 
-    /// Each of the masters says that it is at another port than its own, which leads to it.
+    /// Makes each master announce another port, which leads to it.
     pub(crate) fn announce(&self, ports: &[u16]) {
-        // They talk twice in it.
+        // Nodes gossip twice within this timeout.
         self.set_timeout("1000");
         for (node, port) in self.nodes.iter().zip(ports) {
             let port = port.to_string();
@@ -143,12 +135,10 @@ impl Cluster {
         }
     }
 
-    /// The addresses of all nodes.
     pub(crate) fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(RedisServer::url).collect()
     }
 
-    /// The same for clients that speak TLS.
     pub(crate) fn tls_urls(&self) -> Vec<String> {
         self.nodes.iter().map(RedisServer::tls_url).collect()
     }
@@ -157,12 +147,10 @@ impl Cluster {
         self.any_node().command(&["CLUSTER", "KEYSLOT", key])
     }
 
-    /// The node that has the key's slot, as the others say if it is silent itself.
     pub(crate) fn master_of(&self, key: &str) -> usize {
         self.owner_of(self.slot_of(key))
     }
 
-    /// The node that has the slot.
     pub(crate) fn owner_of(&self, slot: u16) -> usize {
         let view = view(self.any_node());
         let owner = view.iter().find(|seen| seen.has(slot)).unwrap();
@@ -174,7 +162,7 @@ impl Cluster {
         (node + SHARDS) % (2 * SHARDS)
     }
 
-    /// The node that copies this master.
+    /// The same, checked: panics if the node is no master.
     pub(crate) fn replica_of(&self, master: usize) -> usize {
         let replica = self.partner(master);
         let seen = view(self.any_node());
@@ -183,19 +171,18 @@ impl Cluster {
         replica
     }
 
-    /// Ends a node. When it was the only one with its data, they are lost.
     pub(crate) fn stop(&mut self, node: usize) {
         self.nodes[node].stop();
     }
 
-    /// Starts a node again, empty, and with all that it knew of the cluster. It comes back as what it
-    /// was, until it hears that its place was taken.
+    /// Starts a node again, empty but for its cluster state. It keeps its role until it hears of its
+    /// successor.
     pub(crate) fn restart(&mut self, node: usize) {
         self.nodes[node].restart();
     }
 
-    /// Makes a replica the master: without losing a write if the master answers, else by the votes of
-    /// the other masters. Returns when all nodes that answer know it.
+    /// Makes a replica the master: without losing a write if the master answers, else by the votes of the
+    /// other masters. Returns when all nodes that answer know it.
     pub(crate) fn fail_over(&self, replica: usize) {
         if self.nodes[self.partner(replica)].is_responsive() {
             self.promote(replica, &["CLUSTER", "FAILOVER"]);
@@ -204,7 +191,7 @@ impl Cluster {
         }
     }
 
-    /// Makes a replica the master, whatever the other nodes say. It works without a majority too.
+    /// Makes a replica the master without asking the other nodes, so no majority is needed.
     pub(crate) fn take_over(&self, replica: usize) {
         self.promote(replica, &["CLUSTER", "FAILOVER", "TAKEOVER"]);
     }
@@ -216,8 +203,8 @@ impl Cluster {
                 return Some(());
             }
             if told.is_none_or(|told| told.elapsed() > FAILOVER_ATTEMPT) {
-                // Refused as long as a replica has not found its master, and when it is a master by
-                // now, of which the others have not heard.
+                // Refused while a replica does not know its master, and when it is already a master but
+                // others do not know it yet.
                 let accepted = self.nodes[replica].attempt::<()>(command);
                 told = accepted.is_ok().then(Instant::now);
             }
@@ -225,8 +212,7 @@ impl Cluster {
         });
     }
 
-    /// Waits until the nodes have replaced a master by themselves, as they do a second or two after
-    /// it fell silent. Gives its successor.
+    /// Waits for an automatic failover. Returns the new master.
     pub(crate) fn wait_for_failover(&self, old: usize) -> usize {
         let replica = self.partner(old);
         wait_for("an automatic failover", || {
@@ -234,20 +220,19 @@ impl Cluster {
         })
     }
 
-    /// Waits until the nodes that answer agree on all nodes and serve all that they have, and each
-    /// replica has what its master has.
+    /// Waits until the nodes that answer agree on all nodes and serve all their slots, and the replicas are
+    /// in sync.
     pub(crate) fn wait_until_settled(&self) {
         wait_for("a cluster that has settled", || {
             self.is_settled().then_some(())
         });
     }
 
-    /// Begins to move a slot with its keys to another master.
     pub(crate) fn begin_move(&self, slot: u16, to: usize) -> SlotMove<'_> {
         SlotMove::begin(self, slot, to)
     }
 
-    /// Moves a slot with its keys to another master, and waits until all nodes that answer know it.
+    /// Moves a slot with its keys, and waits until all nodes that answer know it.
     pub(crate) fn move_slot(&self, slot: u16, to: usize) {
         let slot_move = self.begin_move(slot, to);
         slot_move.migrate();
@@ -264,8 +249,7 @@ impl Cluster {
         node
     }
 
-    /// Whether all nodes that answer know it as the master of its shard, and none takes the other
-    /// node for one.
+    /// Whether all nodes that answer know it, and not its partner, as the master of its shard.
     fn is_known_as_master(&self, node: usize) -> bool {
         let has_slots = |view: &[Seen], id| {
             let mut nodes = view.iter();

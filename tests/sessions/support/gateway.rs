@@ -1,5 +1,3 @@
-//! A way to a server whose answers a test chooses: on connections of before, and on those that come later.
-
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +7,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
-/// Stands between clients and a server.
+/// A proxy before a Redis server. A test chooses what clients get.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     port: u16,
@@ -18,50 +16,47 @@ pub(crate) struct Gateway {
     connections: Arc<Connections>,
 }
 
-/// Connections have numbers.
 #[derive(Debug, Default)]
 struct Connections {
     begun: AtomicUsize,
-    /// So many of them have died without a word.
+    /// Connections with lower numbers have died silently.
     dead: AtomicUsize,
 }
 
-/// What clients are answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Says {
-    /// What the server answers.
+    /// The server's answers.
     Truth,
-    /// The same, a byte at a time, with this pause before each.
+    /// The server's answers, a byte at a time, with this pause before each.
     Slowly(Duration),
-    /// This line for each command, such as `-LOADING`. The server never sees one.
+    /// This line, such as `-LOADING`, for each command. The server gets none.
     Line(&'static str),
     /// These bytes, however many commands there are, and then the end of the connection.
     Junk(&'static [u8]),
-    /// Nothing: each connection ends at once.
+    /// Each connection ends at once.
     Nothing,
 }
 
-/// Where the next connection breaks.
+/// Where a connection breaks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    /// So many messages of clients are still answered.
+    /// The break comes after this many client messages.
     pub(crate) after: usize,
-    /// Whether the server gets the message at which it breaks.
+    /// Whether the server gets the message that breaks it.
     pub(crate) delivers: bool,
 }
 
-/// The connection of one client.
 struct Link {
     client: AsyncMutex<OwnedWriteHalf>,
     says: watch::Receiver<Says>,
     number: usize,
     connections: Arc<Connections>,
-    /// The next answer ends the connection, and the client does not get it.
+    /// The next answer ends the connection undelivered.
     ends: AtomicBool,
 }
 
 impl Gateway {
-    /// One to each of these servers. A break is planned for all of them together.
+    /// One gateway for each server; all share one planned break.
     pub(crate) async fn to_each(servers: &[u16]) -> Vec<Self> {
         let plan = Arc::<Mutex<Option<Cut>>>::default();
         let mut gateways = Vec::new();
@@ -96,23 +91,21 @@ impl Gateway {
         self.port
     }
 
-    /// `redis://127.0.0.1:…`.
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Answers like this from now on.
     pub(crate) fn say(&self, says: Says) {
         self.says.send_replace(says);
     }
 
-    /// All connections of now die without a word: what is said on them goes nowhere, and nobody is told.
+    /// Open connections die silently: what clients send is discarded.
     pub(crate) fn kill_silently(&self) {
         let begun = self.connections.begun.load(Ordering::SeqCst);
         self.connections.dead.store(begun, Ordering::SeqCst);
     }
 
-    /// Plans a break; `None`: nothing breaks any more. What was planned before and did not happen.
+    /// Plans a break, or none. Returns the earlier plan if its break has not happened.
     pub(crate) fn cut(&self, cut: Option<Cut>) -> Option<Cut> {
         std::mem::replace(&mut self.cut.lock().unwrap(), cut)
     }
@@ -141,7 +134,6 @@ async fn serve(
     };
     let _ = server.set_nodelay(true);
     let (from_server, to_server) = server.into_split();
-    // Whichever ends first ends the other.
     tokio::select! {
         () = requests(from_client, to_server, &link, &plan) => {}
         () = answers(from_server, &link) => {}
@@ -221,7 +213,7 @@ async fn answers(mut server: OwnedReadHalf, link: &Link) {
     }
 }
 
-/// Counts a message. Whether the connection breaks at it.
+/// `Some` if the connection breaks at this message.
 fn due(plan: &Mutex<Option<Cut>>) -> Option<Cut> {
     let mut plan = plan.lock().unwrap();
     let cut = plan.as_mut()?;
@@ -232,7 +224,7 @@ fn due(plan: &Mutex<Option<Cut>>) -> Option<Cut> {
     None
 }
 
-/// How many commands a message has. Each is an array of strings.
+/// Each command is an array of strings.
 fn commands(mut rest: &[u8]) -> usize {
     let mut commands = 0;
     while let Some(words) = length(&mut rest, b'*') {

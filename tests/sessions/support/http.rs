@@ -1,5 +1,3 @@
-//! A browser that shows every byte, and a server on a real socket.
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
@@ -17,7 +15,6 @@ use tokio::time::timeout;
 
 use super::process::PATIENCE;
 
-/// A connection over which requests go one after the other.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
@@ -32,24 +29,21 @@ impl Connection {
         })
     }
 
-    /// Sends these very bytes.
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).await.unwrap();
     }
 
-    /// Sends a request and waits for its response.
     pub(crate) async fn send(&mut self, request: &Request) -> Response {
         self.send_raw(&request.bytes()).await;
         self.receive(request.method == "HEAD").await
     }
 
-    /// Waits for a response, the whole of it, but for no longer than a test may take.
     pub(crate) async fn receive(&mut self, to_head: bool) -> Response {
         let response = timeout(PATIENCE, self.read_response(to_head));
         response.await.expect("no response in time").unwrap()
     }
 
-    /// Sends a request; `None`: the connection was closed before there was a whole response.
+    /// `None`: the connection closed before there was a whole response.
     pub(crate) async fn try_send(&mut self, request: &Request) -> Option<Response> {
         let sent = self.stream.get_mut().write_all(&request.bytes()).await;
         sent.ok()?;
@@ -111,7 +105,7 @@ impl Connection {
         Ok(bytes)
     }
 
-    /// Without its end. Header values can be any bytes; those that are not UTF-8 are replaced.
+    /// Without the line end. Bytes that are not UTF-8 are replaced.
     async fn read_line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line).await?;
@@ -125,7 +119,6 @@ fn malformed(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// A request, to be sent as it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     method: &'static str,
@@ -147,7 +140,7 @@ impl Request {
         Self::new("GET", path)
     }
 
-    /// With the fields of a form, which are percent-encoded here.
+    /// With the fields of a form, percent-encoded.
     pub(crate) fn post(path: &str, form: &[(&str, &str)]) -> Self {
         let encode = |text: &str| {
             text.bytes().fold(String::new(), |mut encoded, byte| {
@@ -167,7 +160,7 @@ impl Request {
         }
     }
 
-    /// With a header whose value can be any bytes.
+    /// The value can be any bytes.
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.head.extend(name.as_bytes());
         self.head.extend(b": ");
@@ -176,7 +169,6 @@ impl Request {
         self
     }
 
-    /// With the cookies of a jar, if it has any.
     pub(crate) fn cookies(self, jar: &Jar) -> Self {
         match jar.header() {
             Some(cookies) => self.header("Cookie", cookies),
@@ -184,7 +176,6 @@ impl Request {
         }
     }
 
-    /// With these bytes as its body.
     pub(crate) fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         let request = self.header("Content-Type", content_type);
@@ -197,7 +188,6 @@ impl Request {
     }
 }
 
-/// A response, with its headers in the order in which they came.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -206,19 +196,16 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The first header of this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
-    /// All headers of this name.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let headers = self.headers.iter();
         let named = headers.filter(move |(other, _)| other.eq_ignore_ascii_case(name));
         named.map(|(_, value)| &**value)
     }
 
-    /// All `Set-Cookie` lines.
     pub(crate) fn set_cookies(&self) -> Vec<&str> {
         self.all("set-cookie").collect()
     }
@@ -232,14 +219,13 @@ impl Response {
     }
 }
 
-/// The cookies of one browser, by name. It knows no domains, no paths and no time but `Max-Age=0`.
+/// The cookies of one browser, by name. Ignores domains, paths and all lifetimes but `Max-Age=0`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Jar {
     cookies: BTreeMap<String, String>,
 }
 
 impl Jar {
-    /// What a browser keeps of a response.
     pub(crate) fn keep(&mut self, response: &Response) {
         for line in response.set_cookies() {
             let mut parts = line.split(';').map(str::trim);
@@ -280,13 +266,12 @@ impl Jar {
     }
 }
 
-/// A browser: a jar and where it goes. Each request has a connection of its own, so that nothing
-/// but the cookies joins them.
+/// A jar and a server's address. Each request has its own connection: only cookies connect requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Browser {
     address: SocketAddr,
     pub(crate) jar: Jar,
-    /// What each of its requests says about where it comes from.
+    /// The `Sec-Fetch-Site` header of all its requests.
     site: Option<&'static str>,
 }
 
@@ -296,18 +281,16 @@ impl Browser {
         Self { address, jar, site }
     }
 
-    /// The same browser, whose requests say this as their `Sec-Fetch-Site`.
     pub(crate) fn on_site(self, site: &'static str) -> Self {
         let site = Some(site);
         Self { site, ..self }
     }
 
-    /// Takes the cookies to another server, as browsers do among the ports of a host.
+    /// Goes to another server and keeps the cookies, as browsers do among the ports of a host.
     pub(crate) fn go_to(&mut self, address: SocketAddr) {
         self.address = address;
     }
 
-    /// Where it goes.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -320,7 +303,7 @@ impl Browser {
         self.send(Request::post(path, form)).await
     }
 
-    /// Sends a request with the cookies and keeps those of the response. Follows no redirects.
+    /// Sends the request with the cookies, and keeps those of the response. Follows no redirects.
     pub(crate) async fn send(&mut self, mut request: Request) -> Response {
         if let Some(site) = self.site {
             request = request.header("Sec-Fetch-Site", site);
@@ -332,8 +315,8 @@ impl Browser {
     }
 }
 
-/// An application on a free port of 127.0.0.1, run by the test's own runtime. It ends when this is
-/// dropped; [`stop`](Self::stop) waits for that.
+/// An application on a free port of 127.0.0.1, in the test's runtime. Dropping this ends it;
+/// [`stop`](Self::stop) also waits for the end.
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
@@ -342,8 +325,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts an application and waits until it listens. Keeps all of its configuration but the
-    /// address, the port, and what it takes to end quickly.
+    /// Starts an application and waits until it listens. Overrides only the address, the port, and what
+    /// delays its shutdown.
     pub(crate) async fn launch(rocket: Rocket<Build>) -> Self {
         let figment = rocket
             .figment()
@@ -385,7 +368,6 @@ impl Server {
         Browser::new(self.address)
     }
 
-    /// Ends the application and waits until it has.
     pub(crate) async fn stop(mut self) {
         self.shutdown.clone().notify();
         timeout(PATIENCE, &mut self.task)

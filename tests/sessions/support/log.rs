@@ -1,7 +1,5 @@
-//! What an application says in its log.
-//!
-//! A process has one logger, and Rocket installs its own with the first rocket. So each test of the
-//! log runs [`alone`], in a process of its own, where nobody else says anything either.
+//! A process has one logger, and the first rocket installs Rocket's. So each test of the log runs [`alone`],
+//! in its own process.
 
 use std::env;
 use std::process::Command;
@@ -12,11 +10,10 @@ use log::{Level, LevelFilter, Metadata, Record};
 
 use super::process::PATIENCE;
 
-/// Set in the process that runs one test alone.
 const ALONE: &str = "ROCKET_TYPED_SESSION_TEST_ALONE";
 
-/// Runs the body of a test in a process of its own. `None` there; where it was called first, all
-/// that the other process said on its standard output.
+/// Runs a test's body in its own process. Returns `None` there, and that process's standard output to the
+/// caller.
 ///
 /// # Panics
 ///
@@ -44,7 +41,6 @@ pub(crate) fn alone<F: AsyncFnOnce()>(body: F) -> Option<String> {
     Some(said)
 }
 
-/// A line of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) level: Level,
@@ -52,34 +48,30 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-/// Keeps everything that is said, at every level, but what Rocket and hyper say: they print each
-/// request with its cookies at the level of debugging.
+/// Keeps lines of every level, except those of Rocket and hyper, which log request cookies at debug level.
 #[derive(Debug)]
 pub(crate) struct Log(Mutex<Vec<Line>>);
 
 static LOG: Log = Log(Mutex::new(Vec::new()));
 
 impl Log {
-    /// Begins to keep, in a process where no rocket has been built yet.
+    /// Installs the logger. Call it before any rocket is built.
     pub(crate) fn keep() -> &'static Self {
         log::set_logger(&LOG).expect("call it before a rocket is built");
         log::set_max_level(LevelFilter::Trace);
         &LOG
     }
 
-    /// All lines so far.
     pub(crate) fn lines(&self) -> Vec<Line> {
         self.lock().clone()
     }
 
-    /// The lines so far that contain this.
     pub(crate) fn with(&self, part: &str) -> Vec<Line> {
         let mut lines = self.lines();
         lines.retain(|line| line.text.contains(part));
         lines
     }
 
-    /// Waits for a line that contains this.
     pub(crate) async fn wait_for(&self, part: &str) -> Line {
         let start = Instant::now();
         loop {

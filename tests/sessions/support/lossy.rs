@@ -1,4 +1,4 @@
-//! A store that lets others go first, and whose answers can get lost.
+//! A store that yields before and after each call, and can lose answers.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,31 +12,28 @@ use session_core::store::{
     Created, Delete, Deleted, Key, Store, Update, Updated, Wanted, async_trait,
 };
 
-/// What becomes of a call that changes something.
+/// The fate of a write. The outcome is unknown to the caller, except for `Answered`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Fate {
     #[default]
     Answered,
     /// It is done this long after its connection broke, or not at all if it comes too late.
     Delayed(Duration),
-    /// It never arrives, and nobody hears of that.
+    /// It never arrives.
     Dropped,
-    /// It is done, and the answer gets lost.
+    /// It is done, but the answer is lost.
     Unheard,
 }
 
-/// A store that lets others go first before and after each call, and whose answers can get lost.
 pub(crate) struct Lossy {
     inner: Arc<dyn Store>,
     timeout: Duration,
-    /// What becomes of the next calls that change something.
     fates: Mutex<VecDeque<Fate>>,
-    /// And of all others.
+    /// For writes without a planned fate.
     otherwise: Box<dyn Fn() -> Fate + Send + Sync>,
 }
 
 impl Lossy {
-    /// A request with a lost answer takes as long as `timeout`.
     pub(crate) fn new(inner: impl Store, timeout: Duration) -> Self {
         Self {
             inner: Arc::new(inner),
@@ -46,13 +43,13 @@ impl Lossy {
         }
     }
 
-    /// The same store, where this decides of all calls that nothing else was decided of.
+    /// Decides the fate of each write without a planned one.
     pub(crate) fn otherwise(self, otherwise: impl Fn() -> Fate + Send + Sync + 'static) -> Self {
         let otherwise = Box::new(otherwise);
         Self { otherwise, ..self }
     }
 
-    /// Decides what becomes of the next calls that change something.
+    /// Plans the fates of the next writes.
     pub(crate) fn decide(&self, fates: impl IntoIterator<Item = Fate>) {
         *self.fates.lock().unwrap() = fates.into_iter().collect();
     }

@@ -1,5 +1,4 @@
-//! What tests of sessions need: programs that end with the test, a real Redis, and a browser that
-//! shows every byte.
+//! Tools for tests of sessions.
 #![allow(
     dead_code,
     reason = "a box of tools: with some features, or some tests left out, not each is used"

@@ -1,5 +1,3 @@
-//! A store whose loads are those of a GET, wherever they come from.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +9,7 @@ use session_core::store::{
     Created, Delete, Deleted, Key, Store, Update, Updated, UserIndex, Wanted, async_trait,
 };
 
-/// A store with a near cache that is asked first, whoever asks.
+/// A store whose loads ask the near cache first, as those of a GET do.
 #[derive(Debug)]
 pub(crate) struct NearFirst(RedisStore);
 

@@ -1,5 +1,3 @@
-//! Applications of a test's own, for what the one of `app` does not do.
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -13,26 +11,23 @@ use super::redis::RedisServer;
 
 /// The call fails and is not done.
 pub(crate) const REFUSED: Fault = Fault::Fail(Moment::Before);
-/// The call is done, and its answer lost.
+/// The call is done, and its answer is lost.
 pub(crate) const UNHEARD: Fault = Fault::Fail(Moment::After);
 
-/// A store in memory that fails where it is told to.
 pub(crate) fn faulty() -> Arc<FaultyStore> {
     Arc::new(FaultyStore::new(MemoryStore::new()))
 }
 
-/// A rocket that prints nothing.
 pub(crate) fn quiet() -> Rocket<Build> {
     rocket::custom(rocket::Config::figment().merge(("log_level", "off")))
 }
 
-/// The same rocket with one more value in its configuration.
 pub(crate) fn configured(rocket: Rocket<Build>, key: &str, value: &str) -> Rocket<Build> {
     let figment = rocket.figment().clone().merge((key, value));
     rocket.configure(figment)
 }
 
-/// Runs a test on every kind of store, each time with what `build` makes of a rocket: they behave the same.
+/// Runs a test on every kind of store, each time with `build` applied to a rocket.
 pub(crate) async fn on_all_stores(
     build: impl Fn(Rocket<Build>) -> Rocket<Build>,
     test: impl AsyncFn(Server),
@@ -52,8 +47,8 @@ pub(crate) async fn on_all_stores(
     test(Server::launch(build(rocket)).await).await;
 }
 
-/// One for all tests that only use it. The clocks of its nodes are half an hour apart from one another:
-/// nothing may depend on one that they share.
+/// Shared by tests that only use it. The nodes' clocks are half an hour apart, because nothing may depend on
+/// a common clock.
 pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     let offsets = [None, Some("+31m"), Some("-29m")];
     Cluster::start_with_clocks([offsets, offsets].concat().try_into().unwrap())

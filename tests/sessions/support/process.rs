@@ -1,5 +1,3 @@
-//! Programs that end when the test does, however it ends.
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -9,14 +7,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a program may take to be ready. A limit for what has gone wrong, not a measure.
+/// How long a test waits before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Starts a program in the background, says its process id, and kills it when standard input
-/// closes: the system does that when the test process is gone, be it by a panic, an abort or
-/// SIGKILL, where no destructor runs. Ends when the program does, and its process group with it:
-/// what the program has started, as `faketime` does, would outlive it. Who is killed does not tidy up,
-/// so what libfaketime keeps in memory is removed here.
+/// Starts a program in the background, prints its process id, and kills it when standard input closes. The
+/// system closes it when the test process ends, even by SIGKILL, where no destructor runs. At its own end,
+/// the guardian kills its process group, because the program's children would outlive it, and removes what
+/// libfaketime left in shared memory.
 const GUARDIAN: &str = r#"
     exec 3<&0
     "$@" >"$LOG" 2>&1 </dev/null 3<&- &
@@ -39,8 +36,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a program; what it says goes to the file `log`. Whether it can be started at all
-    /// shows in [`exited`](Self::exited) and in the log.
+    /// Starts a program that writes its output to the file `log`. If it cannot start,
+    /// [`exited`](Self::exited) and the log show that.
     pub(crate) fn start(command: &Command, log: impl Into<PathBuf>) -> Self {
         let log = log.into();
         let mut guardian = Command::new("sh");
@@ -70,30 +67,25 @@ impl Process {
         Self { guardian, id, log }
     }
 
-    /// The process id of the program.
     pub(crate) fn id(&self) -> u32 {
         self.id
     }
 
-    /// Whether the program has ended.
     pub(crate) fn exited(&mut self) -> bool {
         self.guardian.try_wait().unwrap().is_some()
     }
 
-    /// What the program has said so far.
     pub(crate) fn log(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Sends the program a signal, such as `STOP`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.id.to_string();
         let status = Command::new("kill").args(["-s", name, &id]).status();
         assert!(status.unwrap().success(), "no SIG{name} for process {id}");
     }
 
-    /// Ends the program at once and waits until it is gone.
     pub(crate) fn kill(&mut self) {
         drop(self.guardian.stdin.take());
         self.guardian.wait().unwrap();
@@ -106,7 +98,7 @@ impl Drop for Process {
     }
 }
 
-/// A folder of its own, removed when this is dropped.
+/// A temporary folder, removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder(PathBuf);
 
@@ -131,14 +123,13 @@ impl Drop for Folder {
     }
 }
 
-/// A port of 127.0.0.1 on which nothing listens at the moment. Somebody else may be faster.
+/// Another process may take it first.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// Waits until `done` gives something. What it waits for goes into the message when it takes too
-/// long.
+/// `what` appears in the message for a timeout.
 pub(crate) fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -175,7 +166,7 @@ fn a_program_ends_when_whoever_started_it_is_killed() {
     sleep.arg("1000");
     let mut process = Process::start(&sleep, folder.path().join("log"));
     let id = process.id();
-    // What the system does when the test process dies: it closes the pipe, and nobody waits.
+    // The system does this when the test process dies.
     drop(process.guardian.stdin.take());
     wait_for("the end of the program", || (!is_running(id)).then_some(()));
 }

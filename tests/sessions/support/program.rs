@@ -1,5 +1,3 @@
-//! A Rocket application that is a program of its own.
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,17 +16,15 @@ pub(crate) struct Program {
     address: SocketAddr,
     process: Process,
     _folder: Folder,
-    /// Its machine's clock, if it has one of its own.
     _clock: Option<WallClock>,
 }
 
 impl Program {
-    /// Starts a program, with its sessions in memory or on a server.
     pub(crate) fn start(path: &Path, redis: Option<&RedisServer>) -> Self {
         Self::run(Command::new(path), redis)
     }
 
-    /// The same on a machine whose clock is off, like `+31m`.
+    /// With its clock off, like `+31m`.
     pub(crate) fn with_clock(offset: &str, path: &Path, redis: &RedisServer) -> Self {
         let clock = WallClock::new();
         clock.set(offset);
@@ -37,7 +33,6 @@ impl Program {
         program
     }
 
-    /// The same on a machine whose clock a test sets.
     pub(crate) fn with_wall_clock(
         clock: &WallClock,
         path: &Path,
@@ -48,10 +43,9 @@ impl Program {
         Self::run(command, redis)
     }
 
-    /// The same with a command of one's own.
     pub(crate) fn run(mut command: Command, redis: Option<&RedisServer>) -> Self {
         let folder = Folder::new("program");
-        // A folder without a `Rocket.toml`, an environment without a Rocket.
+        // Without a `Rocket.toml` and without `ROCKET_` variables.
         command.current_dir(folder.path());
         let variables = std::env::vars_os().map(|(name, _)| name);
         for name in variables.filter(|name| name.to_string_lossy().starts_with("ROCKET_")) {
@@ -84,29 +78,24 @@ impl Program {
         self.address
     }
 
-    /// A browser on its own pages.
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(self.address).on_site("same-origin")
     }
 
-    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Sends it a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
     }
 
-    /// Waits until it has ended by itself.
     pub(crate) fn wait_for_end(&mut self) {
         wait_for("the end of a program", || {
             self.process.exited().then_some(())
         });
     }
 
-    /// What it has said so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
@@ -120,7 +109,7 @@ impl Drop for Program {
     }
 }
 
-/// The program of an example, or of a test in the workspace.
+/// An example, or a test's program in the workspace.
 pub(crate) fn built(name: &str) -> PathBuf {
     static PROGRAMS: LazyLock<Vec<PathBuf>> = LazyLock::new(build);
     let mut programs = PROGRAMS.iter();
@@ -128,8 +117,8 @@ pub(crate) fn built(name: &str) -> PathBuf {
     program.unwrap().clone()
 }
 
-/// Builds the programs with the profile of this test, and with the features that
-/// `cargo test --workspace --all-features` has: it has compiled the dependencies already then.
+/// Builds the programs with this test's profile and the features of `cargo test --workspace --all-features`,
+/// which has already compiled the dependencies.
 fn build() -> Vec<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--workspace", "--all-features"]);

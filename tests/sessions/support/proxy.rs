@@ -1,5 +1,3 @@
-//! A way to a server that delays, swallows and cuts.
-
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -8,8 +6,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Stands between a client and a server. What it is told holds for the connections of that moment;
-/// later ones are new and pass everything.
+/// A proxy that delays requests, swallows answers, and cuts connections. A call affects the connections that
+/// are open at that moment; later ones pass everything.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -19,11 +17,10 @@ pub(crate) struct Proxy {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Mode {
     Pass,
-    /// Requests are kept back, also after the client has gone, until they are released.
+    /// Requests wait until they are released, even if the client has gone.
     Hold,
     /// Requests pass, answers are lost.
     Swallow,
-    /// The client's connection is closed.
     Cut,
 }
 
@@ -38,7 +35,6 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
                     continue;
                 };
-                // Nothing waits for more bytes to send along.
                 let _ = (client.set_nodelay(true), server.set_nodelay(true));
                 let (sender, mode) = watch::channel(Mode::Pass);
                 all.lock().unwrap().push(sender);
@@ -55,22 +51,18 @@ impl Proxy {
         self.address.port()
     }
 
-    /// Keeps back what clients send from now on.
     pub(crate) fn hold(&self) {
         self.tell(Mode::Hold);
     }
 
-    /// Delivers what was kept back.
     pub(crate) fn release(&self) {
         self.tell(Mode::Pass);
     }
 
-    /// Loses all answers from now on.
     pub(crate) fn swallow(&self) {
         self.tell(Mode::Swallow);
     }
 
-    /// Closes the connections.
     pub(crate) fn cut(&self) {
         self.tell(Mode::Cut);
     }
@@ -93,7 +85,7 @@ async fn requests(
             read = client.read(&mut bytes) => read.unwrap_or(0),
             () = comes_to(&mut mode, |mode| mode == Mode::Cut) => return,
         };
-        // Whatever was kept back goes out in its order, before what comes after it.
+        // Held requests keep their order, and go before later ones.
         comes_to(&mut mode, |mode| mode != Mode::Hold).await;
         if read == 0 || server.write_all(&bytes[..read]).await.is_err() {
             return;
@@ -116,13 +108,13 @@ async fn answers(
             return;
         }
         if *mode.borrow() != Mode::Swallow && client.write_all(&bytes[..read]).await.is_err() {
-            // The client has gone; what it sent is still on its way.
+            // The client has gone, but its requests are still on their way.
             return comes_to(&mut mode, |mode| mode == Mode::Cut).await;
         }
     }
 }
 
-/// Waits until the mode is such; when the proxy is gone, for ever.
+/// Waits until the mode matches; for ever if the proxy is gone.
 async fn comes_to(mode: &mut watch::Receiver<Mode>, such: impl Fn(Mode) -> bool) {
     if mode.wait_for(|mode| such(*mode)).await.is_err() {
         std::future::pending::<()>().await;

@@ -1,5 +1,3 @@
-//! A real Redis server of one's own.
-
 mod monitor;
 mod setup;
 
@@ -27,13 +25,11 @@ use super::tls::Certificates;
 const MISSING: &str = "these tests need the program `redis-server`: run `scripts/test`, which \
                        installs it, or `apt-get install redis-server` / `brew install redis`";
 
-/// How often another port is tried when somebody else was faster.
 const PORT_ATTEMPTS: usize = 10;
 
-/// A Redis server on a port of its own, empty at first. It ends when this is dropped, and with the
-/// test process however that ends.
+/// A Redis server on its own port, empty at first. It ends when this is dropped or the test process ends.
 ///
-/// Its methods block for the moment that a local server takes; they can be called in async tests.
+/// The methods block briefly; async tests can call them.
 #[derive(Debug)]
 pub(crate) struct RedisServer {
     ports: Ports,
@@ -42,7 +38,7 @@ pub(crate) struct RedisServer {
     process: Option<Process>,
     is_paused: AtomicBool,
     connection: Mutex<Option<TcpStream>>,
-    /// Our own addresses, so that a monitor can leave out what the test itself asks.
+    /// The test's own addresses, which a monitor leaves out.
     own: Arc<Mutex<HashSet<SocketAddr>>>,
 }
 
@@ -51,7 +47,6 @@ impl RedisServer {
         Self::start_with(Setup::default())
     }
 
-    /// On a machine whose clock a test sets.
     pub(crate) fn start_with_clock() -> Self {
         Self::start_with(Setup::default().with_clock("+0"))
     }
@@ -80,7 +75,6 @@ impl RedisServer {
         panic!("no free port for redis-server in {PORT_ATTEMPTS} attempts");
     }
 
-    /// Several servers at once.
     pub(crate) fn start_all(setups: impl IntoIterator<Item = Setup>) -> Vec<Self> {
         thread::scope(|scope| {
             let start = |setup| scope.spawn(|| Self::start_with(setup));
@@ -90,8 +84,7 @@ impl RedisServer {
         })
     }
 
-    /// A cluster of one node, which has all slots. It refuses a script with keys of two slots, as larger
-    /// ones do.
+    /// A one-node cluster with all slots. Like larger ones, it refuses a script with keys of two slots.
     pub(crate) fn start_cluster() -> Self {
         let server = Self::start_with(Setup::default().with_role(Role::ClusterNode));
         let _: String = server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
@@ -102,8 +95,7 @@ impl RedisServer {
         server
     }
 
-    /// A server that speaks TLS on [`tls_port`](Self::tls_port), with clients that have a certificate
-    /// or with all. The test itself asks it on the plain port.
+    /// A server with TLS on [`tls_port`](Self::tls_port). The test itself uses the plain port.
     pub(crate) fn start_tls(
         certificates: &Certificates,
         requires_client_certificate: bool,
@@ -115,13 +107,12 @@ impl RedisServer {
         self.ports.plain
     }
 
-    /// Where it speaks TLS, if it does.
     pub(crate) fn tls_port(&self) -> u16 {
         assert!(self.setup.has_tls(), "this server speaks no TLS");
         self.ports.tls
     }
 
-    /// Where other servers find it, and what sentinels say of it.
+    /// Other servers use this port, and sentinels announce it.
     pub(crate) fn peer_port(&self) -> u16 {
         if self.setup.has_tls() {
             self.ports.tls
@@ -130,22 +121,18 @@ impl RedisServer {
         }
     }
 
-    /// Where the nodes of a cluster find it.
     pub(crate) fn bus_port(&self) -> u16 {
         self.ports.bus
     }
 
-    /// Where it listens besides.
     pub(crate) fn socket_path(&self) -> PathBuf {
         self.folder.path().join(SOCKET)
     }
 
-    /// `redis://127.0.0.1:…`, with its password if it has one.
     pub(crate) fn url(&self) -> String {
         self.url_of("redis", self.port())
     }
 
-    /// `rediss://127.0.0.1:…`, with its password if it has one.
     pub(crate) fn tls_url(&self) -> String {
         self.url_of("rediss", self.tls_port())
     }
@@ -156,40 +143,37 @@ impl RedisServer {
         format!("{scheme}://{}127.0.0.1:{port}", user.unwrap_or_default())
     }
 
-    /// What clients must say to it, if anything.
     pub(crate) fn password(&self) -> Option<&str> {
         self.setup.password()
     }
 
-    /// A store of its sessions, on a connection of its own.
     pub(crate) fn store(&self) -> RedisStore {
         RedisStore::new(self.url()).unwrap()
     }
 
-    /// The same with a near cache, over this port: the server's own, or that of a proxy before it.
+    /// With a near cache. The port can be a proxy's.
     pub(crate) fn near_store(&self, port: u16, within: Duration) -> RedisStore {
         let store = RedisStore::new(format!("redis://127.0.0.1:{port}")).unwrap();
         store.near_cache(within)
     }
 
-    /// Sends a command and gives its answer as a type of one's choice, [`Value`] for instance.
     pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         self.ask(&words)
     }
 
-    /// The same with words that are no text.
+    /// As [`command`](Self::command), with arguments that are not text.
     pub(crate) fn command_of_bytes<T: FromRedisValue>(&self, words: &[&[u8]]) -> T {
         self.ask(words)
     }
 
-    /// The same where the server may refuse.
+    /// As [`command`](Self::command), but the server may refuse.
     pub(crate) fn attempt<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         redis::from_redis_value(self.answer(&words)?).map_err(Into::into)
     }
 
-    /// Sends a command on a connection of its own, and waits for no answer.
+    /// Sends a command on a new connection, without waiting for its answer.
     pub(crate) fn begin(&self, words: &[&str]) -> TcpStream {
         let mut stream = self.connect().unwrap();
         let mut command = redis::Cmd::new();
@@ -198,12 +182,11 @@ impl RedisServer {
         stream
     }
 
-    /// Ends all connections but the test's own.
+    /// Keeps the test's own.
     pub(crate) fn end_connections(&self) {
         let _: i64 = self.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     }
 
-    /// Waits until this stands in an answer of INFO.
     pub(crate) fn wait_for_info(&self, section: &str, part: &str) {
         wait_for(part, || {
             let info: String = self.command(&["INFO", section]);
@@ -211,19 +194,18 @@ impl RedisServer {
         });
     }
 
-    /// Sends a command that the server refuses, and gives its reason.
     pub(crate) fn refusal(&self, words: &[&str]) -> String {
         self.attempt::<Value>(words).unwrap_err().to_string()
     }
 
-    /// The keys of all sessions, in order.
+    /// The sorted keys of all sessions.
     pub(crate) fn keys(&self) -> Vec<String> {
         let mut keys = self.all_keys();
         keys.retain(|key| !key.contains('@'));
         keys
     }
 
-    /// All keys, those of users too.
+    /// Includes the user index.
     pub(crate) fn all_keys(&self) -> Vec<String> {
         let mut keys = Vec::new();
         let mut cursor = String::from("0");
@@ -241,14 +223,13 @@ impl RedisServer {
         keys
     }
 
-    /// How long each key has to live, in milliseconds; -1 is for ever.
+    /// In milliseconds; -1 means for ever.
     pub(crate) fn ttls(&self) -> BTreeMap<String, i64> {
         let ttl = |key: String| (self.command::<i64>(&["PTTL", &key]), key);
         let ttls = self.all_keys().into_iter().map(ttl);
         ttls.map(|(ttl, key)| (key, ttl)).collect()
     }
 
-    /// Everything that the server holds.
     pub(crate) fn dump_all(&self) -> Vec<Entry> {
         let entry = |key: String| {
             let kind: String = self.command(&["TYPE", &key]);
@@ -266,13 +247,12 @@ impl RedisServer {
         self.all_keys().into_iter().map(entry).collect()
     }
 
-    /// Records the commands that the server receives from now on.
     pub(crate) fn monitor(&self) -> Monitor<'_> {
         Monitor::start(self)
     }
 
-    /// Stops the server in its tracks: it accepts connections and commands and answers nothing,
-    /// until [`resume`](Self::resume).
+    /// Freezes the server: it accepts connections and commands but does not answer, until
+    /// [`resume`](Self::resume).
     pub(crate) fn pause(&self) {
         self.is_paused.store(true, Ordering::Relaxed);
         self.running().signal("STOP");
@@ -283,15 +263,15 @@ impl RedisServer {
         self.is_paused.store(false, Ordering::Relaxed);
     }
 
-    /// Ends the server at once: its connections break and its port refuses new ones.
+    /// Its connections break, and its port refuses new ones.
     pub(crate) fn stop(&mut self) {
         drop(self.process.take());
         *lock(&self.connection) = None;
         self.is_paused = AtomicBool::new(false);
     }
 
-    /// Starts the server again, on the same port, with what its last SAVE held: nothing, if there was none.
-    /// What it knows of other servers, it still knows.
+    /// Starts the server again on the same port, with the data of its last SAVE, if any. It still knows other
+    /// servers.
     pub(crate) fn restart(&mut self) {
         self.restart_with(&[]);
     }
@@ -304,17 +284,15 @@ impl RedisServer {
         self.process = Some(wait_for("the port of before", launch));
     }
 
-    /// Makes saving fail: where the dump is to be, there is a folder that is not empty.
+    /// Makes saving fail: a folder that is not empty takes the place of the dump.
     pub(crate) fn block_dump(&self) {
         fs::create_dir_all(self.folder.path().join("dump.rdb").join("in the way")).unwrap();
     }
 
-    /// The clock of its machine, where it was started with one.
     pub(crate) fn clock(&self) -> &WallClock {
         self.setup.clock().expect("started with its own clock")
     }
 
-    /// Whether it is neither stopped nor paused.
     pub(crate) fn is_responsive(&self) -> bool {
         self.process.is_some() && !self.is_paused.load(Ordering::Relaxed)
     }
@@ -323,18 +301,17 @@ impl RedisServer {
         self.replication().contains("role:master")
     }
 
-    /// Whether it is a master, or has what its master has and hears of each change.
+    /// Whether it is a master, or a replica in sync with its master.
     pub(crate) fn follows_its_master(&self) -> bool {
         self.is_master() || self.replication().contains("master_link_status:up")
     }
 
-    /// Empty when it closes the connection, as it does when it becomes a replica.
+    /// Empty if the server closes the connection, as it does when it becomes a replica.
     fn replication(&self) -> String {
         let answer = self.attempt(&["INFO", "replication"]);
         answer.unwrap_or_default()
     }
 
-    /// What the server has said since it was started last, for when a test fails.
     pub(crate) fn log(&self) -> String {
         let bytes = fs::read(self.folder.path().join(LOG)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
@@ -356,7 +333,7 @@ impl RedisServer {
 
     fn answer(&self, words: &[&[u8]]) -> RedisResult<Value> {
         let mut connection = lock(&self.connection);
-        // Sentinels have a server close all connections when they make it a replica.
+        // A server that sentinels make a replica closes all connections.
         let mut stream = match connection.take().filter(is_open) {
             Some(stream) => stream,
             None => self.connect()?,
@@ -367,18 +344,16 @@ impl RedisServer {
     }
 }
 
-/// What the server holds under one key.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) key: String,
-    /// As Redis would write it to disk.
+    /// The answer to DUMP.
     pub(crate) dump: Vec<u8>,
-    /// The names and values of a hash, one after the other; the members of a set; …
+    /// The names and values of a hash in turn, the members of a set, …
     pub(crate) values: Vec<Vec<u8>>,
 }
 
 impl Entry {
-    /// Whether these bytes stand anywhere in it: in the key, the values or the dump.
     pub(crate) fn contains(&self, bytes: &[u8]) -> bool {
         let texts = [self.key.as_bytes(), &self.dump];
         let values = self.values.iter().map(|value| &value[..]);
@@ -387,7 +362,6 @@ impl Entry {
     }
 }
 
-/// Whether the other side has not closed a connection on which nothing is under way.
 fn is_open(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let peeked = stream.peek(&mut [0]);

@@ -1,4 +1,4 @@
-//! What nobody may find anywhere but in a cookie, in a form, or in a configuration.
+//! Secrets that may appear only in a cookie, a form, or a configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,28 +6,25 @@ use super::http::Jar;
 use super::log::Log;
 use super::redis::RedisServer;
 
-/// As many letters as a session's token has: 16 bytes of public id, and two secret halves of as many.
+/// The letters of a session's token: 16 bytes of public id and two secret halves of 16.
 const TOKEN_LEN: usize = 64;
 
 /// The secrets that a test has seen, in each form in which they could leak.
 #[derive(Debug, Default)]
 pub(crate) struct Secrets {
-    /// What each form is of, for when a test fails.
     forms: BTreeMap<Vec<u8>, &'static str>,
     tokens: BTreeSet<String>,
 }
 
 impl Secrets {
-    /// What somebody typed or configured.
     pub(crate) fn text(&mut self, text: &str) {
         self.forms.insert(text.into(), "a password");
     }
 
-    /// The tokens of sessions that a browser has, but for their public ids.
     pub(crate) fn jar(&mut self, jar: &Jar) {
         for token in jar.values().filter(|value| value.len() == TOKEN_LEN) {
             self.tokens.insert(token.to_owned());
-            // A letter has 6 bits: the halves end within letters, which tell too little to be found.
+            // A letter has 6 bits. A letter at the end of a half is left out: it also encodes other bits.
             for half in [&token[22..42], &token[43..]] {
                 self.forms.insert(half.into(), "a token's half");
             }
@@ -37,7 +34,7 @@ impl Secrets {
         }
     }
 
-    /// The token of a form: what a page shows, and what it hides.
+    /// A form's token, and the digest that it masks.
     pub(crate) fn csrf_token(&mut self, text: &str) {
         self.forms.insert(text.into(), "a form's token");
         let bytes = decode(text);
@@ -47,7 +44,7 @@ impl Secrets {
         self.bytes(&digest, "what a form's token hides");
     }
 
-    /// As they are, in hexadecimal digits, and as `Debug` shows them.
+    /// Raw, in hexadecimal, and as `Debug` shows them.
     fn bytes(&mut self, bytes: &[u8], what: &'static str) {
         let hex = bytes.iter().map(|byte| format!("{byte:02x}"));
         let debug = format!("{bytes:?}");
@@ -57,12 +54,10 @@ impl Secrets {
             .insert(debug.trim_matches(['[', ']']).into(), what);
     }
 
-    /// How many different tokens of sessions there were.
     pub(crate) fn tokens(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Looks at all that a Redis holds: every key, value and dump.
     pub(crate) fn assert_not_in_redis(&self, redis: &RedisServer) {
         for entry in redis.dump_all() {
             for (form, what) in &self.forms {
@@ -71,7 +66,6 @@ impl Secrets {
         }
     }
 
-    /// Looks at every line that was logged so far.
     pub(crate) fn assert_not_in_log(&self, log: &Log) {
         for line in log.lines() {
             let text = format!("{} {}", line.target, line.text);
@@ -83,7 +77,7 @@ impl Secrets {
     }
 }
 
-/// base64url, as cookies and forms have it.
+/// base64url, as in cookies and forms.
 fn decode(text: &str) -> Vec<u8> {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut bits = 0_u32;

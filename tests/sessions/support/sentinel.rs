@@ -1,5 +1,3 @@
-//! Redis servers of one's own that sentinels watch.
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -7,45 +5,40 @@ use super::process::wait_for;
 use super::redis::{RedisServer, Role, Setup};
 use super::tls::Certificates;
 
-/// What the sentinels call the master.
 pub(crate) const MASTER: &str = "sessions";
 
-/// How many servers there are, and how many sentinels.
 const THREE: usize = 3;
 
-/// How often a sentinel does what a test would wait for, in milliseconds: by itself, it takes many
-/// seconds for some. It forgets this when it is started again.
+/// How often a sentinel does what tests wait for, in milliseconds. Some defaults are many seconds. A restart
+/// forgets these values.
 ///
-/// Shorter ones would break failovers. While one goes on, a sentinel asks replicas once a second,
-/// whatever it is told here, and it chooses none of which it has heard nothing for five pings or three
-/// infos. Others make a promoted replica one again unless they hear within four publications that it
-/// was promoted.
+/// Shorter periods would break failovers. During one, a sentinel asks replicas once a second whatever the
+/// setting, and chooses none that was silent for five pings or three infos. A sentinel that does not hear
+/// within four publications of a promotion makes the new master a replica again.
 const HASTE: [(&str, &str); 6] = [
     ("INFO-PERIOD", "500"),
     ("PING-PERIOD", "400"),
     ("ASK-PERIOD", "100"),
     ("PUBLISH-PERIOD", "600"),
-    // After it was held up itself, it only watches for a while.
+    // After a delay of its own, a sentinel only watches for this long.
     ("TILT-PERIOD", "500"),
-    // In case that two of them want to lead.
+    // For when two sentinels want to lead.
     ("ELECTION-TIMEOUT", "1000"),
 ];
 
-/// What keeps a sentinel from saying anything to its master, and from finding that it is gone: an hour.
+/// These keep a sentinel from asking its master anything, and so from finding it gone, for an hour.
 const QUIET: [(&str, &str); 3] = [
     ("INFO-PERIOD", "3600000"),
     ("PING-PERIOD", "3600000"),
     ("PUBLISH-PERIOD", "3600000"),
 ];
 
-/// After how long a failover that the sentinels were told of is tried again: by then they have done
-/// it, or have given up.
+/// When to retry a failover command: by then it is done or given up.
 const FAILOVER_ATTEMPT: Duration = Duration::from_secs(6);
 
-/// A master, two replicas, and three sentinels, two of which must agree.
+/// A master, two replicas, and three sentinels with a quorum of two.
 ///
-/// As those of [`RedisServer`], its methods block, and can be called in async tests. Those that wait
-/// ask nobody that is stopped or paused.
+/// The methods block, but async tests can call them. Those that wait ask nobody that is stopped or paused.
 #[derive(Debug)]
 pub(crate) struct Sentinels {
     servers: Vec<RedisServer>,
@@ -57,13 +50,11 @@ impl Sentinels {
         Self::start_with(&Setup::default(), &Setup::default())
     }
 
-    /// The servers ask for one password, and the sentinels for another.
     pub(crate) fn start_with_passwords(servers: &str, sentinels: &str) -> Self {
         let setup = |password| Setup::default().with_password(password);
         Self::start_with(&setup(servers), &setup(sentinels))
     }
 
-    /// The servers and the sentinels speak TLS, and nothing else with each other.
     pub(crate) fn start_tls(
         certificates: &Certificates,
         requires_client_certificate: bool,
@@ -72,7 +63,6 @@ impl Sentinels {
         Self::start_with(&setup, &setup)
     }
 
-    /// The servers and the sentinels are set up as one likes.
     pub(crate) fn start_with(server: &Setup, sentinel: &Setup) -> Self {
         let sentinel = sentinel.clone().with_role(Role::Sentinel);
         let setups = [vec![server.clone(); THREE], vec![sentinel; THREE]];
@@ -93,15 +83,14 @@ impl Sentinels {
                 set("auth-pass", password);
             }
             set("down-after-milliseconds", "700");
-            // Also, for twice as long no other failover of the same master begins.
+            // No other failover of this master begins for twice as long.
             set("failover-timeout", "3000");
         }
         all.wait_until_settled();
         all
     }
 
-    /// Sentinels that name one server, and never another: it has no replicas, and they do not look after
-    /// it. They say that it is at this port, which leads to it.
+    /// Sentinels that always name one server, and do not monitor it. They give this port, which leads to it.
     pub(crate) fn naming(server: RedisServer, port: u16) -> Self {
         let setup = Setup::default().with_role(Role::Sentinel);
         let sentinels = RedisServer::start_all(vec![setup; THREE]);
@@ -139,30 +128,25 @@ impl Sentinels {
         &self.sentinels[sentinel]
     }
 
-    /// The addresses of the sentinels.
     pub(crate) fn urls(&self) -> Vec<String> {
         self.sentinels.iter().map(RedisServer::url).collect()
     }
 
-    /// The same for clients that speak TLS.
     pub(crate) fn tls_urls(&self) -> Vec<String> {
         self.sentinels.iter().map(RedisServer::tls_url).collect()
     }
 
-    /// The master, as a sentinel says.
     pub(crate) fn master(&self) -> usize {
         let mut sentinels = self.sentinels.iter();
         let sentinel = sentinels.find(|sentinel| sentinel.is_responsive());
         self.master_of(sentinel.expect("no sentinel answers"))
     }
 
-    /// Ends a server. When it was the only one with its data, they are lost.
     pub(crate) fn stop(&mut self, server: usize) {
         self.servers[server].stop();
     }
 
-    /// Starts a server again, empty. It comes back as what the sentinels made it last, until they
-    /// tell it otherwise.
+    /// Starts a server again, empty. It keeps its last role until the sentinels change it.
     pub(crate) fn restart(&mut self, server: usize) {
         self.servers[server].restart();
     }
@@ -171,24 +155,23 @@ impl Sentinels {
         self.sentinels[sentinel].stop();
     }
 
-    /// Starts a sentinel again, with all that it knew.
     pub(crate) fn restart_sentinel(&mut self, sentinel: usize) {
         self.sentinels[sentinel].restart();
         set_periods(&self.sentinels[sentinel], &HASTE);
     }
 
-    /// Makes one of the replicas the master, although that answers. Returns when all sentinels that
-    /// answer know it, and gives the new master.
+    /// Makes a replica the master, although the master answers. Returns the new master when all sentinels
+    /// that answer know it.
     pub(crate) fn fail_over(&self) -> usize {
         let old = self.master();
         let mut told: Option<Instant> = None;
         wait_for("a failover", || {
             let new = self.successor_of(old);
             if new.is_none() && told.is_none_or(|told| told.elapsed() > FAILOVER_ATTEMPT) {
-                // Not once more while others hear of it: that would be another failover.
+                // Not again while some have yet to hear of the first: that would be a second failover.
                 let mut sentinels = self.responsive_sentinels();
                 let sentinel = sentinels.find(|sentinel| self.master_of(sentinel) == old);
-                // Refused when no replica has answered just now.
+                // Refused when no replica has answered recently.
                 let command = ["SENTINEL", "FAILOVER", MASTER];
                 let accepted = sentinel?.attempt::<()>(&command);
                 told = accepted.is_ok().then(Instant::now);
@@ -197,14 +180,13 @@ impl Sentinels {
         })
     }
 
-    /// Waits until the sentinels have replaced a master by themselves, as they do a second or two
-    /// after it fell silent. Gives its successor.
+    /// Waits for an automatic failover. Returns the new master.
     pub(crate) fn wait_for_failover(&self, old: usize) -> usize {
         wait_for("an automatic failover", || self.successor_of(old))
     }
 
-    /// Waits until the sentinels that answer agree on the master, know each other and its replicas,
-    /// and each replica that answers has what the master has.
+    /// Waits until the sentinels that answer agree on the master and know each other and its replicas, and
+    /// the replicas are in sync.
     pub(crate) fn wait_until_settled(&self) {
         wait_for("sentinels that have settled", || {
             self.is_settled().then_some(())
@@ -225,7 +207,7 @@ impl Sentinels {
             .unwrap()
     }
 
-    /// The master that all sentinels that answer name, if it is another one and knows it.
+    /// The new master, if all sentinels that answer name it and it knows its role.
     fn successor_of(&self, old: usize) -> Option<usize> {
         let new = self.master();
         let agreed = self.responsive_sentinels();
@@ -276,7 +258,6 @@ impl Drop for Sentinels {
     }
 }
 
-/// What a sentinel says of somebody.
 type Seen = BTreeMap<String, String>;
 
 fn set_periods(sentinel: &RedisServer, periods: &[(&str, &str)]) {
@@ -307,7 +288,6 @@ fn sentinels_give_another_master() {
     assert_eq!(all.server(second).keys(), ["key"]);
 }
 
-/// Between servers that ask for all that they can ask for.
 #[test]
 fn sentinels_find_servers_with_passwords_and_certificates() {
     let certificates = Certificates::new();

@@ -1,5 +1,3 @@
-//! Where sessions can be: on one server, on the master that sentinels name, or in a cluster.
-
 use std::sync::{LazyLock, Mutex, mpsc};
 use std::thread;
 
@@ -11,17 +9,15 @@ use super::own::configured;
 use super::redis::{RedisServer, Setup};
 use super::sentinel::{MASTER, Sentinels};
 
-/// How many masters there are, and how an application finds them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Topology {
     One,
-    /// One as well, whose address three sentinels say.
+    /// One master, whose address three sentinels give.
     Sentinel,
-    /// Three.
     Cluster,
 }
 
-/// Masters without replicas. Nobody replaces them, so a fault lasts until the test ends it.
+/// Masters without replicas. Nothing replaces them, so a fault lasts until the test ends it.
 #[derive(Debug)]
 pub(crate) struct Servers {
     kind: Kind,
@@ -44,7 +40,6 @@ impl Servers {
         }
     }
 
-    /// Each server is set up like this.
     pub(crate) fn start_with(topology: Topology, setup: &Setup) -> Self {
         match topology {
             Topology::One => Self::one(RedisServer::start_with(setup.clone())),
@@ -53,7 +48,7 @@ impl Servers {
         }
     }
 
-    /// Each server is a node of a cluster, even where no cluster is asked for.
+    /// Each server is a cluster node, whatever the topology.
     pub(crate) fn start_nodes(topology: Topology) -> Self {
         match topology {
             Topology::One => Self::one(RedisServer::start_cluster()),
@@ -62,7 +57,7 @@ impl Servers {
         }
     }
 
-    /// Whoever asks where a master is, is told of the gateway before it. They count messages together.
+    /// Sentinels and nodes announce the gateways' ports. The gateways share one count of messages.
     pub(crate) async fn behind_gateways(topology: Topology) -> Self {
         let starting = move || match topology {
             Topology::One | Topology::Sentinel => Kind::One(RedisServer::start()),
@@ -116,7 +111,6 @@ impl Servers {
         }
     }
 
-    /// Which of the masters has the key.
     pub(crate) fn master_of(&self, key: &str) -> usize {
         match &self.kind {
             Kind::One(_) | Kind::Sentinel(_) => 0,
@@ -124,17 +118,15 @@ impl Servers {
         }
     }
 
-    /// The ways to the masters, in their order.
     pub(crate) fn gateways(&self) -> &[Gateway] {
         &self.gateways
     }
 
-    /// Ends all masters.
     pub(crate) fn stop(&mut self) {
         self.masters_mut().iter_mut().for_each(RedisServer::stop);
     }
 
-    /// Ends all masters, and starts them again with what their last SAVE held.
+    /// Restarts all masters with the data of their last SAVE.
     pub(crate) fn restart(&mut self) {
         for master in self.masters_mut() {
             master.restart();
@@ -144,19 +136,16 @@ impl Servers {
         }
     }
 
-    /// Says something to all masters.
     pub(crate) fn tell_all(&self, words: &[&str]) {
         for master in self.masters() {
             let _: String = master.command(words);
         }
     }
 
-    /// The keys of all sessions.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.masters().iter().flat_map(RedisServer::keys).collect()
     }
 
-    /// The rocket, told where its sessions are.
     pub(crate) fn known_to(&self, rocket: Rocket<Build>) -> Rocket<Build> {
         let mut urls: Vec<_> = self.gateways.iter().map(Gateway::url).collect();
         if urls.is_empty() {
@@ -183,7 +172,7 @@ impl Servers {
     }
 }
 
-/// One that was started before anybody wanted it, if there is one: nodes do nothing in their first two seconds.
+/// A cluster that was started in advance, if one is ready: nodes do nothing in their first two seconds.
 fn next_cluster() -> Cluster {
     const AHEAD: usize = 2;
     static STARTED: LazyLock<Mutex<mpsc::Receiver<Cluster>>> = LazyLock::new(|| {
@@ -202,7 +191,7 @@ fn start_cluster() -> Cluster {
     Cluster::start_masters(&Setup::default())
 }
 
-/// What blocks for seconds, where it holds up no other task.
+/// Runs what blocks for seconds where it delays no other task.
 async fn away<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(what).await.unwrap()
 }

@@ -1,5 +1,3 @@
-//! Certificates for servers that speak TLS, and for their clients.
-
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,9 +9,8 @@ use rcgen::{
 
 use super::process::Folder;
 
-/// A certificate authority that nobody else knows, a certificate of it for `127.0.0.1` and
-/// `localhost`, and one for a client. They are PEM files, which are gone when the last copy of this
-/// and the last server with them are dropped.
+/// A certificate authority, its certificate for `127.0.0.1` and `localhost`, and one for a client, as PEM
+/// files. The files exist until the last copy of this, and the last server that uses them, are dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificates {
     folder: Arc<Folder>,
@@ -24,7 +21,7 @@ impl Certificates {
         Self::until(4096)
     }
 
-    /// Those of the server and the client have expired, that of the authority has not.
+    /// The certificates of the server and the client have expired, the authority's has not.
     pub(crate) fn expired() -> Self {
         Self::until(2020)
     }
@@ -44,7 +41,6 @@ impl Certificates {
         certificates
     }
 
-    /// The certificate of the authority, which clients must trust.
     pub(crate) fn ca(&self) -> PathBuf {
         self.file("ca.crt")
     }
@@ -73,7 +69,7 @@ impl Certificates {
         let key = KeyPair::generate().unwrap();
         let mut params = params(name, hosts);
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
-        // Servers are the clients of other servers.
+        // Servers are also the clients of other servers.
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         if !hosts.is_empty() {
             let server = ExtendedKeyUsagePurpose::ServerAuth;

@@ -1,4 +1,4 @@
-//! A cluster while all is well, and while it is changed.
+//! A cluster in normal use, and while it is changed.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ async fn on(cluster: &Cluster) -> Server {
     launch(rocket([("urls", Value::Texts(cluster.urls()))])).await
 }
 
-/// A browser with a session on each of the masters 0, 1 and 2, which their replicas have too. One that has
-/// just copied its master hears of changes up to a second later, and a failover would undo them.
+/// Browsers with a session on each of the masters 0, 1 and 2, and on their replicas: a failover would undo
+/// what a replica does not have yet.
 pub(super) async fn one_on_each(server: &Server, cluster: &Cluster) -> [Browser; 3] {
     let mut found = [const { None }; 3];
     while found.iter().any(Option::is_none) {
@@ -22,7 +22,7 @@ pub(super) async fn one_on_each(server: &Server, cluster: &Cluster) -> [Browser;
         let key = key(&mut browser).await;
         let master = cluster.master_of(&key);
         let node = cluster.node(master);
-        // What no build knows is left alone.
+        // Unknown fields are left alone.
         node.command::<i64>(&["HSET", &key, "written by the test", "1"]);
         node.command::<i64>(&["WAIT", "1", "0"]);
         found[master % 3].get_or_insert(browser);
@@ -72,7 +72,7 @@ async fn the_launch_says_what_the_cluster_is_and_what_is_no_cluster() {
     assert!(error.to_string().contains("not a cluster"), "{error}");
 }
 
-/// Each request is done, once, whatever is moved under it: a refusal is followed.
+/// Redirects are followed, and each request is done once.
 #[tokio::test]
 async fn a_slot_that_moves_loses_and_doubles_nothing() {
     let cluster = Cluster::start();
@@ -85,7 +85,7 @@ async fn a_slot_that_moves_loses_and_doubles_nothing() {
     // The key is where it was.
     assert_eq!(view(&mut browser).await, (200, "2".into()));
     moving.migrate_key(&key);
-    // It is at the other node already, which answers only who asks so.
+    // The key has moved to the other node, which answers only after ASKING.
     assert_eq!(view(&mut browser).await, (200, "3".into()));
     assert!(browser.get("/read").await.text().starts_with("views=3"));
     moving.finish();
@@ -97,7 +97,6 @@ async fn a_slot_that_moves_loses_and_doubles_nothing() {
     assert_eq!(view(&mut browser).await, (200, "1".into()));
 }
 
-/// The load goes on while slots are moved to and fro.
 #[tokio::test]
 async fn under_load_no_slot_that_moves_loses_or_doubles_anything() {
     const VIEWS: usize = 60;

@@ -1,4 +1,4 @@
-//! A cluster of which nodes freeze, end and change places, under load.
+//! A cluster under load whose nodes freeze, stop and change roles.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::support::cluster::Cluster;
 use crate::support::process::{PATIENCE, wait_for};
 use crate::support::redis::Setup;
 
-/// How long a request may take, and how long an answer may be late on a machine that does much else.
+/// How long a request may take, and how late an answer may be on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_millis(700);
 
@@ -23,12 +23,11 @@ async fn on(cluster: &Cluster) -> Server {
     launch(with(rocket, "timeout", "1s")).await
 }
 
-/// What became of the requests of one browser, one after the other.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
-    /// How many views were answered 200.
+    /// Views answered 200.
     done: usize,
-    /// How many were answered 503: done once or not at all.
+    /// Views answered 503: done once or not at all.
     unknown: usize,
     slowest: Duration,
     /// From the first 503 to the first 200 after the last one.
@@ -43,10 +42,10 @@ impl Tally {
     }
 }
 
-/// Views all the time, until it is stopped and the last view is answered 200.
+/// Views until it is stopped and the last view is answered 200.
 pub(super) struct Load {
     stop: Arc<AtomicBool>,
-    /// How many views were answered 200 so far.
+    /// Views answered 200 so far.
     done: Arc<AtomicUsize>,
     viewing: JoinHandle<(Browser, Tally)>,
 }
@@ -93,7 +92,6 @@ impl Load {
         }
     }
 
-    /// The views that are stored at the end are all that were answered, and none twice.
     pub(super) async fn end(self) -> Tally {
         self.stop.store(true, Ordering::Relaxed);
         let (mut browser, tally) = self.viewing.await.unwrap();
@@ -109,7 +107,6 @@ impl Load {
     }
 }
 
-/// Does something that blocks, while requests go on.
 async fn meanwhile(cluster: Cluster, what: impl FnOnce(&mut Cluster) + Send + 'static) -> Cluster {
     let doing = tokio::task::spawn_blocking(move || {
         let mut cluster = cluster;
@@ -157,8 +154,6 @@ async fn a_planned_failover_refuses_nothing() {
     }
 }
 
-/// The keys of the other masters go on as if nothing had happened; its own come back when its replica has
-/// taken over, without anybody's help.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_frozen_master_holds_up_its_own_keys_only_and_is_replaced() {
     let cluster = Cluster::start();
@@ -167,7 +162,7 @@ async fn a_frozen_master_holds_up_its_own_keys_only_and_is_replaced() {
     let _cluster = meanwhile(cluster, |cluster| {
         cluster.node(0).pause();
         cluster.wait_for_failover(0);
-        // What it does when it is back is not believed.
+        // What it says when it is back is not trusted.
         cluster.node(0).resume();
         cluster.wait_until_settled();
     })
@@ -179,7 +174,7 @@ async fn a_frozen_master_holds_up_its_own_keys_only_and_is_replaced() {
     assert_undisturbed(&tallies[2]);
 }
 
-/// A request that has time waits for the node that takes over, and not for the one that is frozen.
+/// It waits for the node that takes over, not for the frozen one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_request_that_has_time_goes_to_the_node_that_has_taken_over() {
     let cluster = Cluster::start();
@@ -237,12 +232,12 @@ async fn a_master_that_ends_is_replaced_and_its_sessions_go_on() {
     }
 }
 
-/// A connection that is cut may have delivered an update, so that is not sent again.
+/// A cut connection may have delivered an update, so it is not sent again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn connections_that_are_cut_under_load_double_nothing() {
     let cluster = Cluster::start();
     let rocket = rocket([("urls", Value::Texts(cluster.urls()))]);
-    // Who was cut off is answered when the update can have no effect any more.
+    // A request that is cut off is answered when its update can no longer land.
     let server = launch(with(rocket, "timeout", "200ms")).await;
     let loads = loads(&server, &cluster).await;
     let done: Vec<_> = loads.iter().map(|load| Arc::clone(&load.done)).collect();
@@ -261,7 +256,6 @@ async fn connections_that_are_cut_under_load_double_nothing() {
     assert!(unknown > 0, "no cut met a view: {tallies:?}");
 }
 
-/// No request fails, and nobody is logged out: not by the node's own clock, and not by those of the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_node_whose_clock_is_set_fails_no_request_and_logs_nobody_out() {
     let cluster = Cluster::start_with_clocks([Some("+0"); 6]);
@@ -270,7 +264,7 @@ async fn a_node_whose_clock_is_set_fails_no_request_and_logs_nobody_out() {
     let _cluster = meanwhile(cluster, |cluster| {
         for offset in ["+20m", "-20m", "+0", "-1s", "+1s"] {
             cluster.node(0).clock().set(offset);
-            // Until somebody has heard of it, and the next one too.
+            // Time for several requests to hear of it.
             std::thread::sleep(Duration::from_millis(300));
         }
     })
@@ -281,8 +275,7 @@ async fn a_node_whose_clock_is_set_fails_no_request_and_logs_nobody_out() {
     }
 }
 
-/// All of it, twice: with the copies of a near cache, no load is older than they may be, and what a node
-/// had before it lost a slot does not count when it has the slot again.
+/// What a node had before it lost a slot does not count when it has the slot again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn copies_do_not_outlive_a_slot_that_came_back() {
     const LONG: Duration = Duration::from_secs(60);
@@ -294,7 +287,6 @@ async fn copies_do_not_outlive_a_slot_that_came_back() {
     let key = key(&mut browser).await;
     let (slot, from) = (cluster.slot_of(&key), cluster.master_of(&key));
     assert!(browser.get("/read").await.text().starts_with("views=1"));
-    // Another process changes it, while another node has it.
     let other = launch(super::rocket([("urls", Value::Texts(cluster.urls()))])).await;
     let mut elsewhere = browser.clone();
     elsewhere.go_to(other.address());
@@ -302,7 +294,7 @@ async fn copies_do_not_outlive_a_slot_that_came_back() {
     assert_eq!(view(&mut elsewhere).await, (200, "2".into()));
     cluster.move_slot(slot, from);
     assert!(browser.get("/read").await.text().starts_with("views=2"));
-    // And after two failovers, of which the process may hear only the second one.
+    // After two failovers, the process may have heard only of the second.
     cluster.fail_over(cluster.replica_of(from));
     assert_eq!(view(&mut elsewhere).await, (200, "3".into()));
     cluster.wait_until_settled();

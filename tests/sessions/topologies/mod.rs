@@ -1,4 +1,4 @@
-//! Where one machine ends: a cluster, the master that sentinels name, TLS, replicas to wait for.
+//! More than one machine: clusters, sentinels, TLS, replicas to wait for.
 
 mod cluster;
 mod conforming;
@@ -14,7 +14,7 @@ use crate::app::Visit;
 use crate::site::key;
 use crate::support::http::{Browser, Server};
 
-/// The application with its sessions where the keys of the database say.
+/// The application with these keys of the sessions' database.
 fn rocket<const N: usize>(keys: [(&str, Value); N]) -> Rocket<Build> {
     let figment = crate::app::rocket().figment().clone();
     let figment = keys.into_iter().fold(figment, |figment, (key, value)| {
@@ -23,7 +23,6 @@ fn rocket<const N: usize>(keys: [(&str, Value); N]) -> Rocket<Build> {
     crate::app::rocket().configure(figment)
 }
 
-/// A value of a key.
 #[derive(Clone, Debug, Serialize)]
 #[serde(crate = "rocket::serde", untagged)]
 enum Value {
@@ -32,7 +31,6 @@ enum Value {
     Texts(Vec<String>),
 }
 
-/// The same with one more key of its sessions.
 fn with(rocket: Rocket<Build>, key: &str, value: &str) -> Rocket<Build> {
     let figment: Figment = rocket.figment().clone();
     rocket.configure(figment.merge((format!("sessions.visit.{key}"), value)))
@@ -42,7 +40,6 @@ async fn launch(rocket: Rocket<Build>) -> Server {
     Server::launch(rocket.attach(Visit::fairing())).await
 }
 
-/// The status of a view, and how many there were.
 async fn view(browser: &mut Browser) -> (u16, String) {
     let response = browser.get("/view").await;
     (response.status, response.text())

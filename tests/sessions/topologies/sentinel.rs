@@ -17,8 +17,8 @@ async fn on(sentinels: &Sentinels) -> Server {
     launch(with(rocket(keys(sentinels)), "timeout", "1s")).await
 }
 
-/// Until they have all that was stored. A replica that has just copied its master hears of changes up to a
-/// second later, and a failover would undo them.
+/// A failover would undo what a replica does not have yet; just after its first copy, it lags by up to a
+/// second.
 fn wait_for_replicas(sentinels: &Sentinels) {
     let master = sentinels.server(sentinels.master());
     master.command::<()>(&["SET", "key", "value"]);
@@ -51,7 +51,7 @@ async fn sessions_follow_the_master() {
     let old = sentinels.master();
     let sentinels = tokio::task::spawn_blocking(move || {
         assert_ne!(sentinels.fail_over(), old);
-        // Until then, a replica that has nothing yet could take the place of the master.
+        // Before that, an empty replica could become the master.
         sentinels.wait_until_settled();
         wait_for_replicas(&sentinels);
         sentinels
@@ -59,7 +59,7 @@ async fn sessions_follow_the_master() {
     let sentinels = sentinels.await.unwrap();
     assert_eq!(next_view(&mut browser).await.0, "2");
     wait_for_replicas(&sentinels);
-    // Frozen: it is replaced without anybody's help. A request may wait for so long.
+    // A frozen master is replaced without help; a request may wait that long.
     let master = sentinels.master();
     sentinels.server(master).pause();
     let (views, refused) = next_view(&mut browser).await;
@@ -68,8 +68,8 @@ async fn sessions_follow_the_master() {
     assert_eq!(view(&mut browser).await, (200, "4".into()));
 }
 
-/// It takes itself for the master until the sentinels tell it otherwise, and a connection that was begun while
-/// it was frozen leads to it.
+/// Until the sentinels demote it, it takes itself for the master, and connections begun while it was frozen
+/// lead to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_thaws_after_it_was_replaced_confirms_nothing() {
     let sentinels = Sentinels::start();
@@ -133,7 +133,7 @@ async fn servers_and_sentinels_have_their_own_passwords() {
     assert_eq!(view(&mut server.browser()).await, (200, "1".into()));
 }
 
-/// It is refused as unknown, which it is: Redis has it, and a failover may undo it.
+/// Its outcome is unknown: Redis has it, and a failover may undo it.
 #[tokio::test]
 async fn what_too_few_replicas_have_is_not_confirmed() {
     let sentinels = Sentinels::start();
@@ -154,7 +154,7 @@ async fn what_too_few_replicas_have_is_not_confirmed() {
     let replica = all.into_iter().find(|server| *server != master).unwrap();
     sentinels.server(replica).pause();
     assert_eq!(view(&mut browser).await.0, 503);
-    // Reading waits for nobody.
+    // A read does not wait.
     let sent = Instant::now();
     let read = browser.get("/read").await;
     assert_eq!(read.status, 200);
@@ -164,7 +164,7 @@ async fn what_too_few_replicas_have_is_not_confirmed() {
     assert_eq!(next_view(&mut browser).await.1, 0);
 }
 
-/// The change was made before WAIT was refused. And what changed nothing waits for nobody.
+/// The change was made before WAIT was refused.
 #[tokio::test]
 async fn only_what_was_changed_depends_on_replicas_and_its_outcome_is_never_taken_for_refused() {
     use session_core::expiry::Lifetime;

@@ -1,4 +1,4 @@
-//! TLS with an authority of one's own and with client certificates, and Unix sockets.
+//! TLS with a private CA and client certificates, and Unix sockets.
 
 use super::*;
 use crate::support::redis::RedisServer;
@@ -29,10 +29,10 @@ async fn both_sides_show_their_certificates() {
         assert_eq!(view(&mut browser).await, (200, "1".into()));
         assert_eq!(browser.get("/result").await.text(), "views=1");
     }
-    // Without the client's.
+    // Without the client certificate.
     let server = launch(rocket([url.clone(), ca])).await;
     assert_eq!(view(&mut server.browser()).await.0, 503);
-    // A server whose authority nobody knows, or another one.
+    // With an unknown or another CA.
     let server = launch(rocket([url.clone(), cert.clone(), key.clone()])).await;
     assert_eq!(view(&mut server.browser()).await.0, 503);
     let stranger = Certificates::new();

@@ -1,7 +1,6 @@
-//! What the compiler says about wrong uses of `#[session]`. The files beside this one are right uses.
+//! The compiler's messages for wrong uses of `#[session]`. The files beside this one are right uses.
 //!
-//! `TRYBUILD=overwrite cargo test -p ui-test --test mistakes` writes the `.stderr` files anew; read
-//! what it wrote.
+//! `TRYBUILD=overwrite cargo test -p ui-test --test mistakes` rewrites the `.stderr` files; read them.
 
 use std::env;
 use std::process::Command;
@@ -9,14 +8,14 @@ use std::process::Command;
 /// The compiler that wrote the `.stderr` files in `types`.
 const COMPILER: &str = "rustc 1.95.";
 
-/// These messages are ours, so that they are the same under every compiler.
+/// These messages are ours, the same under every compiler.
 #[test]
 fn mistakes_are_explained() {
     trybuild::TestCases::new().compile_fail("fail/*.rs");
 }
 
-/// These begin with ours, from `#[diagnostic::on_unimplemented]`, and go on in the compiler's words,
-/// which change with its version. Under another one they are not compared.
+/// These messages begin with ours, from `#[diagnostic::on_unimplemented]`, and go on in the compiler's words.
+/// So they are only compared under [`COMPILER`].
 #[test]
 fn wrong_types_are_explained() {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());

@@ -1,4 +1,4 @@
-//! actix-session with its store on Redis, over one connection of redis-rs.
+//! actix-session on Redis, over one connection of redis-rs.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ async fn main() -> std::io::Result<()> {
     HttpServer::new(move || {
         let sessions = SessionMiddleware::new(store.clone(), key.clone());
         App::new()
-            // Outside the scope with the middleware, so these pay for no session.
+            // Outside the middleware's scope: no session.
             .route("/bare", get().to(async || "hello"))
             .route("/allocations", get().to(allocations))
             .service(

@@ -1,4 +1,4 @@
-//! Rocket without sessions: the least that every other Rocket server here pays.
+//! Rocket without sessions, the minimum for the Rocket servers.
 
 use rocket::{get, launch, routes};
 
@@ -12,7 +12,6 @@ fn allocations() -> String {
     allocator::allocations().unwrap_or_default().to_string()
 }
 
-/// Rocket reads its port and its log level from the environment.
 #[launch]
 fn rocket() -> _ {
     rocket::build().mount("/", routes![bare, allocations])

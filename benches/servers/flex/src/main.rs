@@ -1,5 +1,4 @@
-//! rocket_flex_session on Redis by fred, set up as in its example: a session is a JSON string, indexed by its
-//! user.
+//! rocket_flex_session on Redis by fred, as in its example: JSON strings, indexed by user.
 
 use std::time::Duration;
 
@@ -111,7 +110,7 @@ fn allocations() -> String {
 async fn rocket() -> _ {
     let url = std::env::var("REDIS_URL").expect("REDIS_URL");
     let config = Config::from_url(&url).expect("a URL");
-    // Four connections, as in its example.
+    // As in its example.
     let pool = Builder::from_config(config).build_pool(4).expect("a pool");
     pool.init().await.expect("a Redis server");
     let storage = RedisFredStorage::builder().pool(pool).build();

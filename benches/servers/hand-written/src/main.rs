@@ -1,7 +1,6 @@
-//! Handlers written by hand for these routes, on one shared connection of redis-rs: no typed fields, no
-//! expiry beyond Redis's own, no rotation, no merge. This is the least that these requests can cost over
-//! redis-rs. `/count` and `/set` check in a script that the session still exists; `/count-unguarded` does
-//! not, and brings a deleted session back.
+//! The least that these requests can cost over redis-rs: no typed fields, no expiry beyond Redis's own, no
+//! rotation, no merge. `/count` and `/set` check in a script that the session exists; `/count-unguarded` does
+//! not, and revives a deleted session.
 
 mod session;
 

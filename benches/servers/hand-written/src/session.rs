@@ -1,4 +1,4 @@
-//! A session is a hash in Redis. Its key has a random id, which is the cookie's value.
+//! A session is a Redis hash. Its key has a random id, the cookie's value.
 
 use std::collections::HashMap;
 
@@ -20,18 +20,18 @@ const FIELDS: [(&str, &str); 7] = [
     ("region", "europe-west"),
     ("greeting", "Welcome back to the shop"),
 ];
-/// The value of each further field and each entry.
+/// The value of each further field and entry.
 const VALUE: &str = "sixteen letters.";
 const LIFETIME_SECONDS: i64 = 1800;
 
-/// The least that keeps a logout final: the session must exist when it is changed.
+/// Keeps a logout final: a change needs an existing session.
 const COUNT: &str = "if redis.call('EXISTS', KEYS[1]) == 0 then return nil end
 return redis.call('HINCRBY', KEYS[1], ARGV[1], ARGV[2])";
 const SET: &str = "if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1";
 
-/// The key of the session that the request's cookie names. Without one: 401.
+/// The key of the request's session. Without a cookie: 401.
 pub(crate) struct SessionKey(pub(crate) String);
 
 impl SessionKey {
@@ -54,18 +54,16 @@ impl<'r> FromRequest<'r> for SessionKey {
     }
 }
 
-/// One connection for all requests, and the two scripts.
 pub(crate) struct Sessions {
     connection: MultiplexedConnection,
     fields: Vec<String>,
-    /// The number of entries beside the fields.
     entries: usize,
     count: Script,
     set: Script,
 }
 
 impl Sessions {
-    /// Sessions with as many fields and entries as `FIELDS` and `ENTRIES` in the environment say.
+    /// `FIELDS` and `ENTRIES` in the environment set the session's size.
     pub(crate) async fn connect(url: &str) -> RedisResult<Self> {
         let number = |name| std::env::var(name).ok()?.parse().ok();
         let further = (FIELDS.len() + 1..).map(|index| format!("field_{index:02}"));

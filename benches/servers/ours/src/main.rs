@@ -1,4 +1,4 @@
-//! This library, in memory, or on Redis if `ROCKET_DATABASES` names a database `sessions`.
+//! This library, on Redis if `ROCKET_DATABASES` has a database `sessions`, else in memory.
 
 mod sizes;
 

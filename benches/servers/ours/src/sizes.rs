@@ -1,6 +1,5 @@
-//! Sessions of other sizes with the same routes, to see how cost grows: `FIELDS=5`, `FIELDS=50`, or
-//! `ENTRIES=1000` in the environment. Each server has only one of them, because each attached type costs a
-//! little in every request.
+//! Sessions of other sizes: `FIELDS=5`, `FIELDS=50`, or `ENTRIES=1000` in the environment. Only one each,
+//! because every attached type costs a little in each request.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -8,7 +7,7 @@ use std::env;
 use rocket::{Build, Rocket, get, routes};
 use rocket_typed_session::{Session, session};
 
-/// The server for the size in the environment. `None`: no size is set.
+/// `None` if the environment sets no size.
 pub(crate) fn rocket() -> Option<Rocket<Build>> {
     let fields = env::var("FIELDS").ok();
     Some(match fields.as_deref() {
@@ -82,7 +81,6 @@ mod fifty {
     }
 }
 
-/// A map, whose entries are stored separately.
 mod entries {
     use rocket::State;
 

@@ -1,4 +1,4 @@
-//! tower-sessions on axum, with its store on Redis by fred.
+//! tower-sessions on axum, on Redis by fred.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tower_sessions::{Expiry, Session, SessionManagerLayer};
 use tower_sessions_redis_store::RedisStore;
 use tower_sessions_redis_store::fred::prelude::{ClientLike as _, Config, Pool};
 
-/// Under one key, as in its examples of typed data.
+/// One key, as in its examples of typed data.
 const KEY: &str = "visit";
 
 #[derive(Default, Deserialize, Serialize)]
@@ -28,7 +28,7 @@ struct Visit {
 
 type Answer<T> = Result<T, tower_sessions::session::Error>;
 
-/// An error of the session is a 500.
+/// A session error is a 500.
 struct Failed;
 
 impl axum::response::IntoResponse for Failed {
@@ -121,7 +121,7 @@ async fn allocations() -> String {
 async fn main() {
     let url = std::env::var("REDIS_URL").expect("REDIS_URL");
     let config = Config::from_url(&url).expect("a URL");
-    // Six connections, as in its example.
+    // As in its example.
     let pool = Pool::new(config, None, None, None, 6).expect("a pool");
     let _connecting = pool.connect();
     pool.wait_for_connect().await.expect("a Redis server");
@@ -135,7 +135,7 @@ async fn main() {
         .route("/login", get(login))
         .route("/logout", get(logout))
         .layer(sessions)
-        // Below the layer, so these pay for no session.
+        // Below the layer: no session.
         .route("/bare", get(async || "hello"))
         .route("/allocations", get(allocations));
     let port = std::env::var("PORT").expect("PORT");

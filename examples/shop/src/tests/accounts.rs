@@ -39,7 +39,7 @@ async fn a_login_changes_the_token_and_keeps_the_cart() {
     assert_ne!(browser.jar["id"].value(), before.value());
     let visit = shop.visit(&browser).await.expect("Ann's");
     assert_eq!((visit.name.as_str(), visit.cart.get(&3)), ("Ann", Some(&1)));
-    // Whoever planted this cookie before the login learns nothing after it.
+    // A cookie from before the login is useless after it.
     browser.keep(before);
     assert!(shop.visit(&browser).await.is_none());
 }
@@ -57,7 +57,7 @@ async fn a_login_that_fails_does_not_say_which_names_exist() {
     assert!(browser.jar.is_empty());
 }
 
-/// The time would say it, if an unknown name were refused before its password is hashed.
+/// The time would tell if an unknown name skipped the hash.
 #[rocket::async_test]
 async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
     let shop = Shop::open().await;

@@ -58,7 +58,7 @@ async fn the_area_ends_with_the_visit_wherever_that_ends() {
         let admin = boss.jar["admin"].clone();
         assert!(is_inside(&mut boss).await);
         boss.post(end, "").await;
-        // Somebody who copied the cookie, or logs in again.
+        // A copied cookie, or a new login.
         boss.keep(admin);
         assert!(!is_inside(&mut boss).await, "{end}");
         let form = format!("name=boss&password={PASSWORD}");

@@ -7,7 +7,7 @@ use rocket_typed_session::testing::same_origin;
 use super::Shop;
 use crate::cart::MOST;
 
-/// All of these are under way before the first is answered.
+/// All requests start before the first answer.
 #[rocket::async_test]
 async fn many_tabs_at_once_lose_nothing() {
     let shop = Shop::open().await;

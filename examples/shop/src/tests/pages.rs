@@ -26,7 +26,7 @@ async fn no_form_of_another_site_is_accepted() {
     assert!(shop.visit(&ann).await.is_some());
 }
 
-/// A client that does not say where a request comes from, as browsers did not before 2020.
+/// The client does not send `Sec-Fetch-Site`, like browsers before 2020.
 #[rocket::async_test]
 async fn every_form_carries_the_token_that_older_browsers_need() {
     let shop = Shop::open().await;
@@ -130,7 +130,6 @@ async fn an_outage_is_said_and_logs_nobody_out() {
     assert!(ann.get("/").await.text.contains(">ann</a>"));
 }
 
-/// A visitor who only looks gets no cookie.
 #[rocket::async_test]
 async fn looking_around_stores_nothing() {
     let shop = Shop::open().await;
@@ -149,7 +148,7 @@ async fn looking_around_stores_nothing() {
     assert!(browser.jar.is_empty());
 }
 
-/// Sessions outlive a deploy: this fails when what they are stored as changes, and says what to do.
+/// Sessions outlive a deploy: this fails when their stored form changes.
 #[test]
 fn what_is_stored_is_what_it_was() {
     let visit = Visit {

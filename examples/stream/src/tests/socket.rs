@@ -1,5 +1,3 @@
-//! The socket, over a real connection.
-
 use std::time::Duration;
 
 use rocket::Config;
@@ -19,7 +17,6 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use super::{PATIENCE, ann};
 use crate::rocket;
 
-/// A server with a real port, where somebody is logged in.
 struct Server {
     kit: TestKit,
     port: u16,

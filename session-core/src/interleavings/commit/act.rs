@@ -1,5 +1,3 @@
-//! What a request does between two awaits.
-
 use std::rc::Rc;
 
 use super::super::real::{ABSENT, Cookie, User};
@@ -14,7 +12,7 @@ impl World {
         self.mutant == Some(mutant)
     }
 
-    /// `RequestSession::open`: a load, which may be resent freely.
+    /// `RequestSession::open`.
     pub(super) fn begin(&self, state: &mut State, who: usize) {
         let cookie = match self.requests[who].is_elsewhere {
             true => Some(FIRST),
@@ -35,7 +33,6 @@ impl World {
         }
     }
 
-    /// The user who is logged in, in what a request has loaded.
     pub(super) fn user(&self, opened: Opened) -> User {
         let opens = opened
             .cookie
@@ -44,7 +41,6 @@ impl World {
         said.map_or(User::Nobody, |said| said.user)
     }
 
-    /// What the handler did, and the plan.
     pub(super) fn planned(&self, who: usize, opened: Opened) -> Rc<Plan> {
         if let Some(known) = self.plans.borrow().get(&(who, opened)) {
             return Rc::clone(known);
@@ -122,7 +118,7 @@ impl World {
         }
     }
 
-    /// Sends a message of a new call: `Engine::send`, `Engine::end` and `Engine::begin`.
+    /// `Engine::send`, `Engine::end` and `Engine::begin`.
     fn send(
         &self,
         state: &mut State,
@@ -131,8 +127,7 @@ impl World {
         message: impl FnOnce(u8, u8) -> Message,
     ) {
         let request = &mut state.requests[who];
-        // `Engine::not_after`. The store's clock shows whole milliseconds. If a message were allowed in the
-        // deadline's millisecond, it could land after the response.
+        // `Engine::not_after`. A message allowed in the deadline's millisecond could land after the response.
         let not_after = match self.is(Mutant::NotAfterIsTheDeadline) {
             true => deadline,
             false => deadline - 1,
@@ -223,7 +218,6 @@ impl World {
         Ok(())
     }
 
-    /// What a request does with the answer of its call.
     pub(super) fn hear(&self, state: &mut State, who: usize) -> Result<(), Claim> {
         let At::Called(call) = state.requests[who].at else {
             return Ok(());
@@ -236,7 +230,7 @@ impl World {
         };
         match (heard, call.message) {
             (None, _) => Ok(()),
-            // `Engine::written`: sets the cookie if the token changed.
+            // `Engine::written`.
             (Some(Heard::Done), Message::Update { opened, number, .. }) => {
                 let cookie = self.cookie_of_update(who, opened, number);
                 self.acknowledge(state, who, cookie)
@@ -257,7 +251,7 @@ impl World {
             (Some(Heard::Done), Message::Leave { opened, .. }) => {
                 self.ended(state, who, opened, call.deadline)
             }
-            // `RequestSession::leave`: the request wants the session to end anyway.
+            // `RequestSession::leave`: the session is to end anyway.
             (Some(Heard::Gone), Message::Leave { opened, .. }) => {
                 self.delete(state, who, opened, call.deadline);
                 Ok(())
@@ -297,7 +291,7 @@ impl World {
                 state.requests[who].at = At::Open(again, Some(call.deadline));
                 Ok(())
             }
-            // It was certainly late, so it is sent again while there is time.
+            // It was certainly not done, so it is sent again.
             (Some(Heard::Late), _) => self.try_again(state, who, call),
             (Some(Heard::Gone), Message::Delete { .. } | Message::Create { .. })
             | (
@@ -307,7 +301,7 @@ impl World {
         }
     }
 
-    /// The call's answer is lost; its bytes may still arrive.
+    /// The bytes may still arrive.
     pub(super) fn break_off(&self, state: &mut State, who: usize) -> Result<(), Claim> {
         let At::Called(mut call) = state.requests[who].at else {
             return Ok(());
@@ -337,7 +331,6 @@ impl World {
         }
     }
 
-    /// The call was certainly not done.
     pub(super) fn refuse(&self, state: &mut State, who: usize) -> Result<(), Claim> {
         let At::Called(call) = state.requests[who].at else {
             return Ok(());
@@ -358,7 +351,7 @@ impl World {
         }
     }
 
-    /// Tries the call again, or fails: at once if certainly nothing was done, otherwise at the deadline.
+    /// Fails at once if certainly nothing was done, otherwise at the deadline.
     fn try_again(&self, state: &mut State, who: usize, call: Call) -> Result<(), Claim> {
         if state.now < call.deadline && state.requests[who].sent < SENDS - 1 {
             state.requests[who].at = At::Called(call);
@@ -390,7 +383,7 @@ impl World {
         }
     }
 
-    /// `sleep_until(deadline)`: nothing lands after its request has ended.
+    /// `sleep_until(deadline)`.
     fn wait(&self, state: &mut State, who: usize, deadline: Deadline) -> Result<(), Claim> {
         if self.is(Mutant::DoesNotWait) {
             return self.fail(state, who);

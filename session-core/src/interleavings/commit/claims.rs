@@ -1,5 +1,3 @@
-//! What must hold, whatever happens and in any order.
-
 use super::super::explore::broken;
 use super::super::real::{ABSENT, Cookie, Stored, User};
 use super::tests::Mutant;
@@ -7,7 +5,6 @@ use super::{At, Call, Claim, Heard, Message, Outcome, State, World};
 use crate::plan::Commit;
 
 impl World {
-    /// The store gets a message.
     pub(super) fn arrive(&self, state: &mut State, who: usize, which: usize) -> Result<(), Claim> {
         let Some(message) = state.requests[who].flight[which].take() else {
             return Ok(());
@@ -124,7 +121,7 @@ impl World {
         ) {
             if let Some(ended) = plan.ends(opened).filter(|_| !is_left) {
                 self.check_ended(state, ended)?;
-                // Unless a rollback has brought it back meanwhile.
+                // Unless a rollback has brought it back.
                 let is_over = state.store[usize::from(ended.id)] == ABSENT;
                 state.ended |= u16::from(is_over) << ended.id;
             }
@@ -139,7 +136,7 @@ impl World {
         Ok(())
     }
 
-    /// The client is told that its request failed. If its session was ended, the cookie goes.
+    /// If the session was ended, the cookie goes.
     pub(super) fn fail(&self, state: &mut State, who: usize) -> Result<(), Claim> {
         if let At::Called(Call {
             message,
@@ -164,7 +161,6 @@ impl World {
         Ok(())
     }
 
-    /// The changes are dropped and the log says so: the session had ended, or its token was replaced.
     pub(super) fn drop_changes(&self, state: &mut State, who: usize) -> Result<(), Claim> {
         if state.requests[who].landed != 0 {
             self.broken(DROPPED)?;

@@ -1,5 +1,3 @@
-//! What the real store does with a message, after the real update.
-
 use super::super::real::{Cookie, Stored, finished};
 use super::tests::Mutant;
 use super::{Deadline, Heard, IDS, Message, Opened, SENDS, START, World, at};
@@ -9,7 +7,6 @@ use crate::store::{Created, Delete, Deleted, Store as _, Update, Updated};
 use crate::token::Digests;
 
 impl World {
-    /// The cookie of the session that the request began with its message of this number.
     pub(super) fn cookie_of_create(&self, who: usize, number: u8) -> Cookie {
         let number = match self.is(Mutant::CreatesUnderTheSameId) {
             true => 0,
@@ -23,7 +20,7 @@ impl World {
         }
     }
 
-    /// The cookie after its update, if the token changed.
+    /// `None`: the token did not change.
     pub(super) fn cookie_of_update(
         &self,
         who: usize,
@@ -49,7 +46,7 @@ impl World {
         )
     }
 
-    /// The cookie of the record that a message targets.
+    /// The cookie of the target record.
     pub(super) fn target(&self, who: usize, message: Message) -> Option<Cookie> {
         match message {
             Message::Update { opened, .. }
@@ -59,7 +56,6 @@ impl World {
         }
     }
 
-    /// Hands a message to the real store.
     pub(super) fn deliver(
         &self,
         who: usize,
@@ -134,7 +130,7 @@ impl World {
         Some(update)
     }
 
-    /// The digests that an update names, except a half that a mutant does not compare.
+    /// The digests that an update names. Some mutants do not compare a half.
     fn compared(&self, loaded: Digests, stored: Stored) -> Digests {
         let Some(record) = self.real.record(stored) else {
             return loaded;

@@ -1,5 +1,3 @@
-//! The worlds, and what breaks without each rule.
-
 use std::cell::RefCell;
 
 use super::super::explore::{Claim, assert_each_breaks, explore};
@@ -11,25 +9,22 @@ use super::claims::{
 };
 use super::{Planned, World};
 
-/// A rule that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mutant {
-    /// A request whose update is unknown begins another record instead.
+    /// A request whose update is unknown begins another record.
     BeginsAnotherInDoubt,
     CreatesUnderTheSameId,
     DeletesHaveNoBound,
-    /// A delete ends whatever is there.
     DeletesNameNoLogin,
     /// A request whose commit is unknown is answered at once.
     DoesNotWait,
-    /// An end with an unknown outcome counts as done.
     EndInDoubtIsDone,
     GoneIsDone,
-    /// A login whose session is gone is answered as if it were done.
+    /// A login whose session is gone counts as done.
     GoneLoginIsDropped,
     LateIsDone,
     NoDigestIsCompared,
-    /// A message may be done in the same millisecond in which its request may be answered.
+    /// A message may be done in the millisecond in which its request may be answered.
     NotAfterIsTheDeadline,
     /// An end that was sent and then refused counts as refused.
     OnlyTheLastAttemptCounts,
@@ -39,7 +34,7 @@ pub(super) enum Mutant {
     OtherIsDone,
     SendsUpdatesAgain,
     SwitchCreatesFirst,
-    /// A change of user ends the session with a delete, which does not tell who ended it.
+    /// A change of user ends the session with a delete, whose answer does not tell who ended it.
     SwitchDeletes,
     SwitchKeepsTheRecord,
     UpdatesHaveNoBound,
@@ -79,18 +74,16 @@ const BOB: Doing = Doing {
     ..WRITE
 };
 
-/// A world, named by what its requests do.
 struct Named(&'static str, Option<User>, &'static [Doing], Kind);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     /// Connections break, processes crash.
     Broken,
-    /// Like `Broken`, and a request's first estimate of the store's clock is a tick behind.
+    /// Also, a request's first estimate of the store's clock is a tick behind.
     Early,
     /// The store is rolled back. The last request comes from another browser.
     RolledBack,
-    /// All of these.
     All,
 }
 use Kind::{All, Broken, Early, RolledBack};
@@ -168,7 +161,6 @@ const WORLDS: &[Named] = &[
     ),
 ];
 
-/// Three requests each.
 const LARGER: &[Named] = &[
     Named(
         "+1, +1 & logout",
@@ -262,8 +254,7 @@ fn each_rule_that_is_left_out_breaks_a_claim() {
     });
 }
 
-/// A login renews both halves, so an update could compare the verifier alone. It compares both because they
-/// are adjacent.
+/// A login renews both halves, so the verifier alone would suffice.
 #[test]
 fn a_verifier_says_all_to_an_update() {
     for named in WORLDS.iter().filter(|named| named.3 == Broken) {

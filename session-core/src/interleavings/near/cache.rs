@@ -1,4 +1,4 @@
-//! The real copies, called with small numbers. A state holds only their number; results are cached.
+//! The real copies. A state holds only their number; results are cached.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,18 +17,16 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) type CopiesNumber = u32;
 pub(super) type TicketNumber = u16;
 
-/// What a load wants.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(in super::super) enum What {
-    /// Every field of the session.
     Whole,
-    /// One field of it.
+    /// One field.
     Part,
     /// A session that does not exist: the answer says only that the link is alive.
     Absent,
 }
 
-/// The clocks that a process reads, in ticks.
+/// In ticks.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Now {
     pub(super) monotonic: u8,
@@ -64,7 +62,6 @@ pub(super) struct Cache {
 
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
-/// All values met so far, numbered.
 struct Numbered<T> {
     all: Vec<T>,
     numbers: Map<T, usize>,
@@ -102,7 +99,7 @@ impl Cache {
         }
     }
 
-    /// The copies of a process that has not connected yet.
+    /// The copies before the first connection.
     pub(super) fn none(&self, within: u8, mutant: Option<Mutant>) -> CopiesNumber {
         let beyond = match mutant {
             Some(Mutant::AgeMayBeAllThatIsAllowed) => Duration::from_nanos(1),
@@ -134,7 +131,6 @@ impl Cache {
         }
     }
 
-    /// A ticket that a mutant has altered.
     pub(super) fn altered(
         &self,
         ticket: TicketNumber,
@@ -169,7 +165,6 @@ impl Cache {
         *copies = self.call(*copies, Call::Suspend(now, ticks)).0;
     }
 
-    /// The real call.
     fn call(&self, number: CopiesNumber, call: Call) -> (CopiesNumber, Answer) {
         if let Some(known) = self.done.borrow().get(&(number, call)) {
             return *known;

@@ -1,5 +1,3 @@
-//! The claims on every usable copy, in every state.
-
 use super::super::explore::{Claim, broken};
 use super::cache::{CopiesNumber, Now, What};
 use super::server::Link;
@@ -57,7 +55,6 @@ impl World {
         }
     }
 
-    /// Whether a copy may show this.
     fn judge(&self, state: &State, shown: Version, what: What) -> Result<(), Claim> {
         let number = shown.number();
         let past = state.server.past.get(number);

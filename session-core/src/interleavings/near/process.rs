@@ -1,20 +1,16 @@
-//! What the process does between two awaits.
-
 use super::cache::{TicketNumber, What};
 use super::server::{Link, Load, Reply, Request};
 use super::tests::Mutant;
 use super::{State, TIMEOUT, Version, World};
 use crate::store::redis::near::Ticket;
 
-/// A load about to be sent.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Asked {
     load: Load,
-    /// Its link. `None`: it will get the current one.
+    /// `None`: it will get the current link.
     link: Option<usize>,
 }
 
-/// A write of this process.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub(super) struct Own {
     pub(super) at: Writer,
@@ -24,13 +20,12 @@ pub(super) struct Own {
     base: Option<Version>,
 }
 
-/// How far it has come.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Writer {
-    /// It waits for its answer, at most until this deadline.
+    /// Until this deadline.
     Waits(u8),
     Answered,
-    /// Its outcome is unknown. Its caller hears so at the deadline; after that, it can have no effect.
+    /// Its caller hears of it at the deadline; after that, the write can have no effect.
     InDoubt(u8),
     /// A mutant forgets the copy only after the caller has heard.
     Forgets,
@@ -68,7 +63,6 @@ impl World {
         self.cache.ticket(&mut state.copies, what, now)
     }
 
-    /// The link for a load.
     pub(super) fn link(&self, state: &State, asked: Asked) -> Option<usize> {
         let link = asked.link.or(state.current);
         link.filter(|link| state.links[*link].is_open)
@@ -155,7 +149,7 @@ impl World {
         }
     }
 
-    /// `Writing` is dropped without an answer from the server.
+    /// `Writing` is dropped without an answer.
     pub(super) fn unanswered(&self, state: &mut State, who: usize) {
         let own = &mut state.writers[who];
         let Writer::Waits(deadline) = own.at else {
@@ -179,15 +173,14 @@ impl World {
         }
     }
 
-    /// `RequestSession::in_doubt`: waits until the write can no longer have an effect.
+    /// `RequestSession::in_doubt`.
     pub(super) fn hear(state: &mut State, who: usize) {
         let stored = state.writers[who].stored;
         state.heard = state.heard.max(stored);
         state.writers[who] = Own::OVER;
     }
 
-    /// The driver reads the first reply. For a change, it forgets the copy itself. It hands an answer to a
-    /// task, which may resume at any time.
+    /// The driver forgets a changed copy itself. It hands an answer to a task, which may resume at any time.
     pub(super) fn read(&self, state: &mut State, index: usize) {
         let replies = &mut state.links[index].replies;
         let is_answer = |reply: &Reply| matches!(reply, Reply::Loaded(..) | Reply::Written(_));
@@ -238,7 +231,7 @@ impl World {
         state.is_connecting = false;
     }
 
-    /// The driver reads that the link is closed. A load waiting there may be resent with the same ticket.
+    /// A load waiting on the link may be resent with the same ticket.
     pub(super) fn close(&self, state: &mut State, index: usize) {
         state.left.closes -= 1;
         let link = &mut state.links[index];
@@ -252,7 +245,7 @@ impl World {
         }
     }
 
-    /// When the last handle of a connection is gone, the connection closes and its driver ends.
+    /// When the last handle of a connection is gone, the connection closes.
     pub(super) fn hang_up(&self, state: &mut State) {
         for (index, link) in state.links.iter_mut().enumerate() {
             let waits = |who: usize| matches!(state.writers[who].at, Writer::Waits(_));

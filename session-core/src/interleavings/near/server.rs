@@ -1,14 +1,10 @@
-//! The server: one record, and the links to notify of its changes.
-
 use super::cache::{TicketNumber, What};
 use super::tests::Mutant;
 use super::{State, Version, World};
 
-/// A connection between the process and the server, which tracks what it reads. Both directions keep the
-/// order and delay without bound, so a cut link is one that delivers nothing more.
+/// Both directions keep the order and delay without bound, so a cut link is one that delivers nothing more.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub(super) struct Link {
-    /// Whether the process still listens.
     pub(super) is_open: bool,
     /// Whether the server will announce a change of the record.
     pub(super) tracks: bool,
@@ -35,7 +31,6 @@ pub(super) enum Reply {
     Loaded(Load, Option<Version>),
     Written(usize),
     Changed,
-    /// The database was emptied.
     AllChanged,
 }
 
@@ -43,15 +38,13 @@ pub(super) enum Reply {
 pub(super) struct Server {
     pub(super) version: Version,
     pub(super) is_emptied: bool,
-    /// Every version so far.
     pub(super) past: Vec<Past>,
 }
 
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub(super) struct Past {
-    /// How many of its writes were this process's own.
     pub(super) own: u8,
-    /// How many ticks ago it was overwritten, as far as it matters.
+    /// How many ticks ago, as far as it matters.
     pub(super) overwritten: Option<u8>,
 }
 
@@ -71,7 +64,6 @@ impl Link {
         }
     }
 
-    /// The loads that wait for their answers.
     pub(super) fn loads(&self) -> Vec<Load> {
         let sent = self.requests.iter().filter_map(|request| match request {
             Request::Load(load) => Some(*load),
@@ -84,7 +76,7 @@ impl Link {
         sent.chain(done).collect()
     }
 
-    /// The process stops listening. A write under way may still arrive, but its answer is lost.
+    /// A write under way may still arrive; its answer is lost.
     pub(super) fn close(&mut self) {
         self.is_open = false;
         self.tracks = false;
@@ -95,7 +87,6 @@ impl Link {
 }
 
 impl Server {
-    /// The state before any change.
     pub(super) fn new() -> Self {
         let mut server = Self {
             version: Version {
@@ -135,7 +126,7 @@ impl Server {
 }
 
 impl World {
-    /// The server handles the first request of a link.
+    /// Handles the first request of a link.
     pub(super) fn execute(&self, state: &mut State, index: usize) {
         let link = &mut state.links[index];
         let server = &mut state.server;
@@ -165,7 +156,6 @@ impl World {
         }
     }
 
-    /// Another process changes the record.
     pub(super) fn change(&self, state: &mut State) {
         state.server.change(|version| version.others += 1);
         self.tell(state, Reply::Changed);

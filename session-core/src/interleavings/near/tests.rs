@@ -1,5 +1,3 @@
-//! The worlds, what breaks without each rule, and what is known not to hold.
-
 use std::cell::Cell;
 
 use super::super::explore::{Claim, Explored, assert_each_breaks, explore};
@@ -9,17 +7,15 @@ use super::claims::{DEAF, MISSING, OWN, STALE, TORN};
 use super::worlds::{HIDDEN_SLEEP, LARGER, Named, WORLDS};
 use super::{Bounds, World};
 
-/// A rule that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mutant {
-    /// A copy of exactly the allowed age counts.
     AgeMayBeAllThatIsAllowed,
     /// The server announces changes over a separate connection.
     ChangesComeAnotherWay,
     ChangesAreIgnored,
     ClosedLinkForgetsNothing,
     ConnectForgetsNothing,
-    /// The count of forgotten copies is read when the answer comes, not when the load is sent.
+    /// The count of forgotten copies is read when the answer comes.
     CountIsReadWithTheAnswer,
     /// An answer is kept even if something was forgotten since its load was sent.
     CountsAreNotCompared,
@@ -28,11 +24,10 @@ pub(super) enum Mutant {
     LostAnswerForgetsNothing,
     /// After a lost answer, a load is kept even if the write may still happen.
     LostAnswerOnlyForgets,
-    /// Only the wall clock counts.
     MonotonicIsNotLookedAt,
     /// An invalidation without keys forgets no copies.
     NoKeysMeanNothing,
-    /// A write may happen in the same tick in which its caller hears.
+    /// A write may happen in the tick in which its caller hears.
     NotAfterIsTheDeadline,
     /// The server does not announce a connection's own writes to it.
     OwnWritesAreNotTold,
@@ -42,7 +37,6 @@ pub(super) enum Mutant {
     PartPassesForTheWhole,
     /// The next link is prepared while the current one is in use.
     ReplacesTheCurrentLink,
-    /// A clock that went back still counts for a copy's age.
     SetBackIsNotNoticed,
     SuspendsForGood,
     /// After a lost answer, loads are kept again from the write's own deadline.
@@ -52,7 +46,6 @@ pub(super) enum Mutant {
     TicketAfterTheSending,
     /// An answer vouches for the time at which it came.
     VouchesFromTheAnswer,
-    /// Only the monotonic clock counts.
     WallIsNotLookedAt,
     /// An own write is kept as its request knows it.
     WritesThrough,
@@ -125,9 +118,9 @@ fn each_rule_that_is_left_out_breaks_a_claim() {
     });
 }
 
-/// Two rules do more than the claims need. Without the first, nobody hears that a link is closed; but then no
-/// answer over it vouches for the copies, so they soon expire. And a write ends by its own deadline, even if
-/// its caller gave up just before.
+/// These rules do more than the claims need. If nobody hears that a link is closed, no answer over it vouches
+/// for the copies, so they soon expire. And a write ends by its own deadline, even if its caller gave up just
+/// before.
 #[test]
 fn two_rules_are_generous() {
     for named in worlds() {

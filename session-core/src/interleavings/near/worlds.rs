@@ -1,8 +1,5 @@
-//! What happens in each world.
-
 use super::{Bounds, SET_BY};
 
-/// A world, named by what happens in it.
 pub(super) struct Named(pub(super) &'static str, pub(super) Bounds);
 
 const NOTHING: Bounds = Bounds {

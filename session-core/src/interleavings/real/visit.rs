@@ -1,5 +1,3 @@
-//! A session type, its users, and what a handler does to it.
-
 use crate::changes::Changes;
 use crate::field::Field;
 use crate::field::codec::accessor;
@@ -65,7 +63,7 @@ impl User {
     }
 }
 
-/// What a handler does to its session.
+/// What a handler does.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(in super::super) struct Doing {
     /// `views += 1`
@@ -82,7 +80,7 @@ pub(in super::super) struct Doing {
 }
 
 impl Doing {
-    /// What a handler does in the name of `user`, as `RequestSession::pending` builds it.
+    /// `RequestSession::pending`, in the name of `user`.
     pub(in super::super) fn pending(self, user: User) -> Pending {
         let mut changes = Changes::new();
         if self.adds {

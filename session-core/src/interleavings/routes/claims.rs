@@ -1,5 +1,3 @@
-//! The claims on every call.
-
 use super::super::explore::{Claim, broken};
 use super::nodes::{self, Reply};
 use super::router::{At, Call};
@@ -12,7 +10,6 @@ pub(super) const ABSENT: Claim = "what is there is found";
 pub(super) const STUCK: Claim = "a call is answered, if the node that has its key can";
 pub(super) const FORGOT: Claim = "while a node tells a newer map, no older one is taken";
 
-/// How many steps the newcomer may take.
 const PATIENCE: usize = 40;
 
 impl World {
@@ -47,8 +44,8 @@ impl World {
         self.check_stuck(state)
     }
 
-    /// Checks that a call that begins now would be answered, if nothing else happened and the nodes that know
-    /// least told the map first.
+    /// Checks that a call that begins now would be answered, even if the nodes that know least told the map
+    /// first.
     fn check_stuck(&self, state: &State) -> Result<(), Claim> {
         let (epoch, owner) = nodes::newest(&state.nodes);
         let has_heard = |node: &nodes::Node| !node.is_up || node.epoch == epoch;

@@ -1,4 +1,4 @@
-//! Three nodes: two masters, and a replica of the first. One slot, and one key in it.
+//! Two masters, and a replica of the first. One slot, and one key in it.
 
 use super::router::At;
 use super::{Kind, State, World};
@@ -19,7 +19,6 @@ impl NodeId {
     pub(super) const ALL: [Self; COUNT] = [Self::First, Self::Second, Self::Replica];
 }
 
-/// What an operator or a node does.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
     /// `CLUSTER SETSLOT … IMPORTING` and `MIGRATING`, `MIGRATE` of the key, and `NODE` at the node that gets
@@ -31,7 +30,6 @@ pub(super) enum Change {
     /// `CLUSTER SETSLOT … STABLE`
     Stable(NodeId),
     End(NodeId),
-    /// The replica has been elected.
     Promote,
     /// A node starts with its old knowledge. It is down until it hears from the others.
     Start(NodeId),
@@ -42,16 +40,14 @@ pub(super) struct Node {
     pub(super) runs: bool,
     /// Whether it believes the cluster is up.
     pub(super) is_up: bool,
-    /// What it knows of the slot: the owner, and since which epoch.
+    /// The slot's owner as far as it knows, and since which epoch.
     pub(super) owner: NodeId,
     pub(super) epoch: u64,
     is_importing: bool,
     migrates_to: Option<NodeId>,
-    /// The key, if it is here.
     pub(super) key: Option<Counters>,
 }
 
-/// A node's answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Reply {
     Done,
@@ -59,9 +55,8 @@ pub(super) enum Reply {
     Moved(NodeId),
     Ask(NodeId),
     ClusterDown,
-    /// No answer: the connection failed before anything was sent.
+    /// The connection failed before anything was sent.
     NotSent,
-    /// No answer: the connection failed.
     Cut,
 }
 
@@ -96,7 +91,7 @@ impl Node {
         }
     }
 
-    /// What Redis answers, in `getNodeByQuery`, and what it does.
+    /// Redis's `getNodeByQuery`.
     pub(super) fn answer(&mut self, id: NodeId, kind: Kind, is_asking: bool) -> Reply {
         if !self.is_up {
             return Reply::ClusterDown;
@@ -150,7 +145,7 @@ impl World {
         }
     }
 
-    /// Breaks the connections to a node that stops. The outcome of what was sent there is unknown.
+    /// The outcome of what was sent to the node is unknown.
     fn breaks(state: &mut State, id: NodeId) {
         for who in 0..state.calls.len() {
             if state.calls[who].sent.is_some_and(|sent| sent.to == id) {

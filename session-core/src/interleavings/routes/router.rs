@@ -1,5 +1,3 @@
-//! The router, as in `Cluster`, and its calls.
-
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
@@ -25,27 +23,22 @@ pub(super) struct Router {
     map: Map<NodeId>,
     /// The nodes that have not yet told the map, and the choice so far.
     asking: Option<(BTreeSet<NodeId>, Choice<NodeId>)>,
-    /// Whether the map is too fresh to ask for it again.
     pub(super) is_map_new: bool,
 }
 
-/// Where a call was sent.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Sent {
     pub(super) to: NodeId,
     pub(super) is_asking: bool,
 }
 
-/// Where a call is.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum At {
-    /// It looks up the slot's owner.
     Begins,
     Sent(Sent),
     Answered(Sent, Reply),
     /// It waits for the map: this node was unreachable.
     Looks(NodeId, Reply),
-    /// What the caller was told.
     Over(Reply),
 }
 
@@ -53,7 +46,7 @@ pub(super) enum At {
 pub(super) struct Call {
     pub(super) kind: Kind,
     pub(super) at: At,
-    /// What a node has received but not executed. It may execute it even if nobody waits.
+    /// What a node has received. It may execute it even if nobody waits.
     pub(super) sent: Option<Sent>,
     hops: u8,
     /// A read is sent once more over a new connection.
@@ -132,7 +125,6 @@ impl State {
 }
 
 impl World {
-    /// Goes to the slot's owner, as far as the router knows.
     pub(super) fn go(&self, state: &mut State, who: usize) {
         let owner = state.router.owner();
         match state.calls[who].at {
@@ -157,7 +149,7 @@ impl World {
         }
     }
 
-    /// The connection is cut. What was sent may still be executed.
+    /// What was sent may still be executed.
     pub(super) fn cut(&self, state: &mut State, who: usize) {
         let call = state.call(who);
         if let At::Sent(sent) | At::Answered(sent, _) = call.at {
@@ -220,7 +212,7 @@ impl World {
                 state.call(who).at = At::Begins;
             }
             Advice::LookAgain => {
-                // Nodes of Redis are never that wrong; a proxy may be. So no claim needs it here.
+                // No claim needs this: only a proxy may be that wrong.
                 state.router.map.doubt(SLOT, |node| *node == sent.to);
                 state.router.ask_for_map();
                 state.call(who).at = At::Looks(sent.to, reply);
@@ -232,7 +224,6 @@ impl World {
         }
     }
 
-    /// The error that the connection makes of a reply.
     fn error(&self, kind: Kind, reply: Reply) -> Option<Error> {
         let refused = |code: &str, to: Option<NodeId>| {
             let redirect = to.map(|to| format!("host:{}", to as usize));

@@ -1,5 +1,3 @@
-//! The worlds, and what breaks without each rule.
-
 use super::super::explore::{Claim, assert_each_breaks, explore};
 use super::super::is_deep;
 use super::claims::{ABSENT, DENIED, FORGOT, LOST, STUCK, TWICE};
@@ -7,14 +5,12 @@ use super::nodes::Change::{self, End, Import, Migrate, MoveKey, Own, Promote, St
 use super::nodes::NodeId::{First, Replica, Second};
 use super::{Bounds, Kind, World};
 
-/// A rule that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mutant {
-    /// Every call is sent after ASKING, even if no node asked for it.
+    /// Every call is sent after ASKING.
     AsksAlways,
     /// A call that was told to ask is sent without ASKING.
     AsksLikeAnybody,
-    /// ASK is treated as MOVED.
     AskIsMoved,
     /// An update whose connection was cut is treated as not sent.
     CutIsNotDone,

@@ -1,5 +1,3 @@
-//! What a request does, from its cookie to its response.
-
 use std::rc::Rc;
 
 use super::super::real::{ABSENT, Cookie, Doing, User, finished};
@@ -36,7 +34,6 @@ impl World {
         }
     }
 
-    /// What the handler did, and the plan.
     pub(super) fn planned(&self, asked: Asked) -> Rc<Plan> {
         if let Some(known) = self.plans.borrow().get(&asked) {
             return Rc::clone(known);
@@ -179,7 +176,7 @@ impl World {
         }
     }
 
-    /// `RequestSession::leave`: whether its update ended a living session. `None`: there was none.
+    /// `RequestSession::leave`: whether its update ended a session. `None`: there was none.
     fn leave(&self, state: &mut State, asked: Asked, plan: &Plan) -> Option<bool> {
         let (Loaded::Live(live), Some(cookie)) = (&plan.loaded, asked.opened.cookie) else {
             return None;
@@ -194,7 +191,7 @@ impl World {
         Some(matches!(updated, Updated::Done(_)))
     }
 
-    /// `Engine::end`: one delete for each. Returns whether all are ended.
+    /// `Engine::end`: whether all are ended.
     fn end(&self, state: &mut State, ends: &[End]) -> bool {
         let mut are_all = true;
         for place in 0..IDS {
@@ -221,7 +218,7 @@ impl World {
         are_all || self.is(Mutant::OtherIsDone)
     }
 
-    /// `RequestSession::end`, if somebody logged in since the request loaded.
+    /// `RequestSession::end`, if somebody logged in since the load.
     fn refuse_end(&self, state: &mut State, who: usize, asked: Asked) -> Result<(), Claim> {
         let now = self.opened(state, asked.opened.cookie);
         self.refuse(state, who, asked, now.stored)
@@ -250,7 +247,7 @@ impl World {
         Some(cookie)
     }
 
-    /// `RequestSession::write`: the record after it, the answer, and the cookie if it changes.
+    /// `RequestSession::write`.
     fn write(&self, state: &State, who: usize, asked: Asked, attempt: u8) -> Option<Written> {
         let plan = self.planned(asked);
         let (Loaded::Live(live), Commit::Write { renews, data }) = (&plan.loaded, plan.commit)

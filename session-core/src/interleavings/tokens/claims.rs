@@ -1,5 +1,3 @@
-//! What must hold, whatever a thief does and however late a response is.
-
 use super::super::explore::broken;
 use super::super::real::{Cookie, Stored, User};
 use super::act::is_thief;
@@ -7,7 +5,7 @@ use super::tests::Limit;
 use super::{Answered, Asked, At, Change, Claim, Login, Opened, State, TICK, World, at};
 
 impl World {
-    /// A request is answered. The thief hears at once, the browser possibly later.
+    /// The thief hears at once, the browser possibly later.
     pub(super) fn answer(
         &self,
         state: &mut State,
@@ -42,7 +40,6 @@ impl World {
         Ok(())
     }
 
-    /// The browser is told that it is logged in.
     fn logged_in(&self, state: &mut State, asked: Asked, cookie: Change) -> Result<(), Claim> {
         let known = match cookie {
             Change::Set(cookie) => Some(cookie),
@@ -75,7 +72,6 @@ impl World {
         Ok(())
     }
 
-    /// The browser is told that it is logged out.
     fn logged_out(&self, state: &mut State, asked: Asked) -> Result<(), Claim> {
         state.login = None;
         let Some(cookie) = asked.opened.cookie else {
@@ -100,7 +96,7 @@ impl World {
         Ok(())
     }
 
-    /// A logout is refused, because with this record stored, it is unclear which login it means.
+    /// A logout is refused: with this record stored, it is unclear which login it means.
     pub(super) fn refuse(
         &self,
         state: &mut State,
@@ -150,7 +146,6 @@ impl World {
         }
     }
 
-    /// The browser gets a response.
     pub(super) fn deliver(&self, state: &mut State, who: usize) -> Result<(), Claim> {
         let At::Answered(Answered { cookie, asked }) = state.requests[who] else {
             return Ok(());

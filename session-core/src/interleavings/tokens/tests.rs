@@ -1,5 +1,3 @@
-//! The worlds, what breaks without each rule, and what is known not to hold.
-
 use std::cell::RefCell;
 
 use super::super::explore::{Claim, assert_each_breaks, explore};
@@ -8,12 +6,9 @@ use super::super::real::{Doing, Real, User};
 use super::World;
 use super::claims::{BLOCKED, KICKED_OUT, NOT_ENDED, NOT_LOGGED_IN, OLDER_OPENS, OVERWRITTEN};
 
-/// A rule that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mutant {
-    /// An end ends whatever is there.
     EndNamesNoLogin,
-    /// A request whose session is gone begins another.
     GoneBeginsAnother,
     GoneLoginIsDropped,
     /// A login with a cookie that opens nothing leaves the other session of its login alone.
@@ -70,8 +65,7 @@ const LOGIN: Doing = Doing {
     ..WRITE
 };
 
-/// What the browser does, whose session its first cookie opens, and how many requests a thief with that
-/// cookie sends.
+/// What the browser does, whose session its first cookie opens, and how many requests the thief sends.
 struct Named(&'static str, &'static [Doing], Option<User>, usize);
 
 const WORLDS: &[Named] = &[

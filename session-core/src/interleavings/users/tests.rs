@@ -1,12 +1,9 @@
-//! The worlds, and what breaks without each rule.
-
 use super::super::explore::{Claim, assert_each_breaks, explore};
 use super::super::is_deep;
 use super::Doing::{EndAll, Login, Logout, Touch};
 use super::{Doing, EXTENDED, SURVIVED, TOO_MANY, UNLISTED, World};
 use crate::token::Token;
 
-/// A rule that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mutant {
     /// A login that began before an end of all is admitted.

@@ -1,9 +1,7 @@
 //! A cluster: which node has a key, and what to do if the key has moved.
 //!
-//! Every call has one key, so it goes to one node, over one connection that all requests share. Each node has
-//! its own connection, deadline, clock and copies, so a frozen node delays only its own keys. A node refuses
-//! keys that it does not own, and names the owner (MOVED, ASK). The store may follow a refusal, but it never
-//! resends a change that may have happened.
+//! Each node has its own connection, deadline, clock and copies, so a frozen node delays only its own keys.
+//! The store may follow a refusal (MOVED, ASK), but it never resends a change that may have happened.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
@@ -30,31 +28,27 @@ pub(crate) mod map;
 pub(crate) mod route;
 mod time;
 
-/// How long a node may take to tell the slot map.
 const MAP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// After a node told a map that may be old, how long the others have to tell a newer one.
+/// After a map that may be old, how long to wait for a newer one.
 const NEWER_WITHIN: Duration = Duration::from_millis(100);
 
-/// The shortest time from one map to asking for the next.
 const MAP_TRUSTED_FOR: Duration = Duration::from_millis(100);
 
-/// After waiting this long, and again each time, a call checks whether another node now has its key.
+/// How often a waiting call checks whether another node now has its key.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// How long a call waits for the cluster to settle.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// In microseconds: the estimate of a node's clock falls by no more than this in two seconds.
+/// In microseconds: the most by which the estimate of a node's clock falls in two seconds.
 const MARK_SLACK: u64 = 1000;
 
-/// How many nodes to ask for the map at once.
 const ASKED_AT_ONCE: usize = 5;
 
 pub(super) struct Cluster(Arc<Inner>);
 
 struct Inner {
-    /// The nodes to ask for the map first.
+    /// The configured nodes.
     seeds: Vec<ConnectionInfo>,
     settings: Settings,
     map: RwLock<Arc<Nodes>>,
@@ -62,21 +56,16 @@ struct Inner {
     asking: Mutex<Asking>,
 }
 
-/// What is known of the cluster.
 #[derive(Clone, Default)]
 struct Nodes {
-    /// The epoch of the map.
     epoch: u64,
     map: Map<Arc<Shared>>,
-    /// By host and port.
     by_address: HashMap<Address, Arc<Shared>>,
 }
 
-/// One request for the map, shared by all who need it.
 #[derive(Default)]
 struct Asking {
     flight: SingleFlight,
-    /// When the last map was adopted.
     answered: Option<Instant>,
 }
 
@@ -91,7 +80,6 @@ impl Cluster {
         }))
     }
 
-    /// Makes a call to the node that has the key.
     pub(super) async fn run(
         &self,
         request: Request<'_>,
@@ -112,7 +100,7 @@ impl Cluster {
             };
             let is_over = Instant::now() + PAUSE >= deadline;
             match advice(error, &shared.host()) {
-                // Why it waited says more than that its last try came too late.
+                // The reason for waiting says more than a timeout.
                 Advice::LookAgain if is_over => return waited_for.map_or(answer, Err),
                 _ if is_over => return answer,
                 Advice::Moved(address) => {
@@ -147,7 +135,6 @@ impl Cluster {
         }
     }
 
-    /// The node that has a key, as far as known.
     pub(super) fn owner(&self, key: &str) -> Option<Arc<Shared>> {
         self.0.owner(map::slot(key))
     }
@@ -171,7 +158,7 @@ impl Cluster {
         self.0.time.now(|| self.0.times())
     }
 
-    /// A point in this process's own time. Each node's clock counts only for its own keys.
+    /// This process's own time. Each node's clock counts only for its own keys.
     pub(super) fn present(&self) -> Mark {
         Mark::new(self.0.time.local())
     }
@@ -180,7 +167,6 @@ impl Cluster {
         !self.0.times().is_empty()
     }
 
-    /// Connects to the node that has the key.
     pub(super) async fn hear_time(&self, key: &str, deadline: Instant) -> Result<(), Error> {
         let owner = self.0.owner_within(map::slot(key), deadline).await?;
         owner.connected(deadline).await
@@ -194,7 +180,7 @@ impl Cluster {
 }
 
 impl Inner {
-    /// Asks one node. Until it answers, this keeps checking whether another node has taken over.
+    /// Until the node answers, this keeps checking for a new owner.
     async fn answer(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
@@ -206,7 +192,7 @@ impl Inner {
         let is_read = matches!(request, Request::Read(..));
         let answer = async {
             if !shared.time().is_known() {
-                // The skew of its clock is known only once it is connected.
+                // Its skew is known only once it is connected.
                 shared.connected(deadline).await?;
             }
             let skew = || self.skew(shared);
@@ -224,13 +210,12 @@ impl Inner {
         }
     }
 
-    /// How a node's time differs from the cluster's.
     fn skew(&self, shared: &Shared) -> Skew {
         let there = shared.time().micros().unwrap_or_default();
         let ahead = self.time.ahead_of_it(there, || self.times());
         let local = i64::try_from(self.time.local()).unwrap_or(i64::MAX);
         Skew {
-            // Rounded down, so a deadline is a little early, never late.
+            // Rounded down: a deadline is never late.
             millis: ahead.div_euclid(1000),
             micros: i64::try_from(there)
                 .unwrap_or(i64::MAX)
@@ -258,7 +243,7 @@ impl Inner {
             .is_none_or(|owner| Arc::ptr_eq(&owner, shared))
     }
 
-    /// The owner of a slot. A cluster that is being changed may have none for a moment.
+    /// A cluster that is being changed may lack an owner for a moment.
     async fn owner_within(
         self: &Arc<Self>,
         slot: u16,
@@ -279,7 +264,6 @@ impl Inner {
         }
     }
 
-    /// The connection to a node, which may be new.
     fn node(self: &Arc<Self>, address: &Address) -> Arc<Shared> {
         if let Some(node) = self.nodes().by_address.get(address) {
             return Arc::clone(node);
@@ -295,20 +279,19 @@ impl Inner {
         Shared::new(To::Node(info), &self.settings)
     }
 
-    /// Records that a slot has moved to another node.
     fn moved(self: &Arc<Self>, slot: u16, address: &Address) -> Arc<Shared> {
         let node = self.node(address);
         let before = self.owner(slot);
         self.change(|nodes| nodes.map.moved(slot, Arc::clone(&node)));
-        // Invalidations for copies from the previous owner no longer arrive.
+        // The previous owner's invalidations no longer arrive.
         for changed in before.iter().chain([&node]) {
             changed.forget_copies();
         }
         node
     }
 
-    /// Forgets that a slot moved to this node, which cannot be reached. Who said so may be wrong, and would
-    /// keep the slot from everybody until the next map.
+    /// Forgets that a slot moved to this unreachable node. A wrong redirection would otherwise keep the slot
+    /// from everybody until the next map.
     fn doubt(&self, slot: u16, node: &Arc<Shared>) {
         let is_it = |other: &Arc<Shared>| Arc::ptr_eq(other, node);
         self.change(|nodes| nodes.map.doubt(slot, is_it));
@@ -358,7 +341,6 @@ impl Inner {
         }
     }
 
-    /// Asks for the map and waits for it.
     async fn map_within(self: &Arc<Self>, deadline: Instant) -> Result<(), Error> {
         let Some(asking) = self.ask_for_map() else {
             return Ok(());
@@ -367,7 +349,7 @@ impl Inner {
         asked.map_err(|_| timed_out(false))?
     }
 
-    /// Asks for the map, unless it is fresh.
+    /// `None`: the map is fresh.
     fn ask_for_map(self: &Arc<Self>) -> Option<Flight> {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(under_way) = asking.flight.under_way() {
@@ -390,7 +372,7 @@ impl Inner {
         Some(flight)
     }
 
-    /// Asks several nodes at once, so a frozen one costs no time.
+    /// Asks several nodes at once: one may be frozen.
     async fn asked_for_map(self: &Arc<Self>) -> Result<(u64, Vec<Range>), Error> {
         let known = self.nodes();
         let mut nodes: Vec<_> = known.by_address.values().map(Arc::clone).collect();
@@ -403,7 +385,7 @@ impl Inner {
             .await;
         }
         if result.is_err() {
-            // Only for this question: the cluster may know them under other names.
+            // Only for this question: the cluster may use other names for them.
             let settings = Settings {
                 near: None,
                 wait_replicas: 0,
@@ -420,7 +402,7 @@ impl Inner {
     }
 }
 
-/// The newest map that these nodes tell, with its epoch. A map of the epoch `known` is new enough.
+/// The newest map that these nodes tell. One of the epoch `known` is new enough.
 async fn newest_map(nodes: Vec<Arc<Shared>>, known: u64) -> Result<(u64, Vec<Range>), Error> {
     let mut asked = JoinSet::new();
     for node in nodes {
@@ -447,7 +429,7 @@ async fn newest_map(nodes: Vec<Arc<Shared>>, known: u64) -> Result<(u64, Vec<Ran
     choice.best().map_or(result, Ok)
 }
 
-/// How a node sees its cluster, and where the slots are. `None` if it knows of no slots.
+/// `None` if the node knows of no slots.
 async fn told_map(node: &Arc<Shared>) -> Result<Option<(State, Vec<Range>)>, Error> {
     let deadline = Instant::now() + MAP_TIMEOUT;
     let about = |what| redis::cmd("CLUSTER").arg(what).take();

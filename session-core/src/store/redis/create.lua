@@ -2,9 +2,9 @@
 --
 -- KEYS[1]  the session
 -- ARGV[1]  its time to live in milliseconds
--- ARGV[2]  onwards: the name and the value of each of its fields, the metadata first
+-- ARGV[2]  onwards: the name and the value of each field, the metadata first
 --
--- Answers 1 if it is stored now, 0 if another one exists.
+-- Answers 1 if it is stored now, else 0.
 local key = KEYS[1]
 if redis.call('EXISTS', key) == 1 then
   return 0

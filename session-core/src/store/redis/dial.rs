@@ -19,44 +19,37 @@ use super::sentinel::Sentinels;
 use super::time::ServerTime;
 use crate::error::Error;
 
-/// How long a server that sentinels name may take to answer. A server that has just died never answers, and
-/// meanwhile the sentinels agree on another.
+/// How long a master may take to answer. A dead one never does, and the sentinels soon name another.
 const TRY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// If connecting takes longer than this, ask the sentinels again: they may name another server by now.
+/// If connecting takes longer than this, the sentinels may name another server by now.
 const PROMPT: Duration = Duration::from_millis(20);
 
-/// How long after a failed try to ask the sentinels again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
 pub(super) struct Dial {
     pub(super) to: To,
-    /// How long connecting may take.
     pub(super) timeout: Duration,
     pub(super) near: Option<Arc<NearCache>>,
     pub(super) time: Arc<ServerTime>,
-    /// Why the last try failed, for callers that stopped waiting before it ended.
+    /// For callers that stopped waiting before the last try failed.
     pub(super) trouble: Arc<Mutex<Option<Error>>>,
-    /// Whether the time from a new connection replaces the known one: it may lead to another server.
+    /// Whether a new connection's time replaces the known one: the server may be another.
     pub(super) tells_time: bool,
 }
 
-/// Where a connection leads.
 #[derive(Clone)]
 pub(super) enum To {
-    /// A server, which must be a master.
+    /// Must be a master.
     Server(ConnectionInfo),
-    /// The master that sentinels name.
     Master(Arc<Sentinels>),
-    /// A node of a cluster. It refuses keys that it does not own.
+    /// It refuses keys that it does not own.
     Node(ConnectionInfo),
 }
 
-/// A host and a port.
 pub(super) type Address = (String, u16);
 
-/// The same connection settings, for another server.
 pub(super) fn at(info: &ConnectionInfo, (host, port): &Address) -> ConnectionInfo {
     let (host, port) = (host.clone(), *port);
     let address = match info.addr().clone() {
@@ -81,14 +74,13 @@ pub(super) struct Dialled {
 }
 
 impl Dial {
-    /// Connects, and learns the server's time: after a failover it is another clock.
+    /// Also learns the server's time: after a failover it is another clock.
     pub(super) async fn connect(&self) -> Result<Dialled, Error> {
         let dialled = self.try_to_connect().await;
         self.note(dialled.as_ref().err());
         dialled
     }
 
-    /// The error for callers that waited in vain: why there is no connection.
     pub(super) fn timed_out(&self) -> Error {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         trouble.clone().unwrap_or_else(|| timed_out(false))
@@ -130,7 +122,6 @@ impl Dial {
         }
     }
 
-    /// The server that a new connection would lead to.
     pub(super) async fn server(&self) -> Result<ConnectionInfo, Error> {
         match &self.to {
             To::Server(info) | To::Node(info) => Ok(info.clone()),
@@ -151,7 +142,7 @@ impl Dial {
     async fn prepared(&self, mut info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
-            // The caller of a command knows how long to wait, and sets the deadline.
+            // The caller sets the deadline.
             .set_response_timeout(None);
         if let Some(near) = &self.near {
             let settings = info.redis_settings().clone();
@@ -181,7 +172,7 @@ impl Dial {
         Ok(connection)
     }
 
-    /// Whether to reject a replica's answers. In a cluster, replicas refuse by themselves.
+    /// In a cluster, replicas refuse by themselves.
     pub(super) fn must_be_master(&self) -> bool {
         match self.to {
             To::Server(_) | To::Master(_) => true,
@@ -207,8 +198,8 @@ impl fmt::Debug for Dial {
     }
 }
 
-/// Fails if the sentinels have replaced the server meanwhile. A server that was frozen believes that it is
-/// the master until it is told otherwise, and confirms changes that are then lost.
+/// Fails if the sentinels have replaced the server. One that was frozen still believes that it is the master,
+/// and confirms changes that are then lost.
 async fn still_master(sentinels: &Sentinels, dialled: Dialled) -> Result<Dialled, Error> {
     match sentinels.master().await?.addr().to_string() == dialled.address {
         true => Ok(dialled),
@@ -227,8 +218,7 @@ async fn ask(mut connection: MultiplexedConnection, command: &str) -> RedisResul
     redis::cmd(command).query_async(&mut connection).await
 }
 
-/// Fails if the server must be a master and is not. A replica does answer reads: with old data, or with
-/// nothing while it is syncing.
+/// A replica does answer reads: with old data, or with nothing while it is syncing.
 pub(super) async fn check_role(
     connection: MultiplexedConnection,
     must_be_master: bool,
@@ -238,7 +228,7 @@ pub(super) async fn check_role(
     }
     let words = match ask(connection, "ROLE").await {
         Ok(Value::Array(words)) => words,
-        // A proxy that does not know the command: nobody can ask the server behind it.
+        // A proxy may not know the command.
         Err(error) if error.code() == Some("ERR") => return Ok(()),
         Err(error) => return Err(error),
         Ok(_) => Vec::new(),

@@ -6,12 +6,11 @@ use deadpool_redis::redis::{ErrorKind, RedisError};
 
 use crate::error::Error;
 
-/// An error code from the server. It leaves out the error's text, because some texts repeat the command's
-/// arguments.
+/// An error code from the server, without its text: some texts repeat the command's arguments.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) code: String,
-    /// The cluster node that has the slot instead: host and port.
+    /// Host and port of the node that has the slot.
     pub(crate) redirect: Option<String>,
 }
 
@@ -41,7 +40,7 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// A change that the server refused did not happen; without an answer, the outcome is unknown.
+/// A refused change did not happen; an unanswered one may have.
 pub(super) fn of_redis(changes: bool, error: RedisError) -> Error {
     if error.is_timeout() {
         return timed_out(changes);
@@ -64,15 +63,13 @@ pub(super) fn of_redis(changes: bool, error: RedisError) -> Error {
     }
 }
 
-/// The code of the server's answer.
 fn code(error: &RedisError) -> Option<&str> {
     let code = error.code()?;
     let in_script = error.detail().filter(|_| code == "ERR").and_then(quoted);
     in_script.or(Some(code))
 }
 
-/// The code of the error that ended a script. Redis before 7.0 only quotes it, some errors with one more
-/// place and a dash:
+/// The code of the error that ended a script. Redis before 7.0 only quotes it:
 ///
 /// - `ERR Error running script (call to f_…): @user_script:7: WRONGTYPE …`
 /// - `ERR Error running script (call to f_…): @user_script:7: @user_script: 7: -READONLY …`
@@ -86,7 +83,6 @@ fn quoted(detail: &str) -> Option<&str> {
     is_code.then_some(word)
 }
 
-/// The error of an unanswered call.
 fn unanswered(changes: bool, message: impl Into<Cow<'static, str>>) -> Error {
     match changes {
         true => Error::unknown(message),
@@ -102,7 +98,6 @@ pub(super) fn unexpected() -> Error {
     Error::unknown("Redis gave an unexpected answer: is it a Redis server?")
 }
 
-/// Too few servers have the change: a failover may undo it.
 pub(super) fn not_replicated(replicas: Option<usize>, wanted: usize) -> Error {
     let replicas = replicas.map_or("an unknown number".into(), |replicas| {
         format!("only {replicas}")
@@ -112,12 +107,10 @@ pub(super) fn not_replicated(replicas: Option<usize>, wanted: usize) -> Error {
     ))
 }
 
-/// The sentinels that answered do not know the name.
 pub(super) fn no_master(name: &str) -> Error {
     Error::store(format!("the sentinels know no master `{name}`"))
 }
 
-/// The cluster is being changed, or is incomplete.
 pub(super) fn no_node() -> Error {
     Error::store("no node of the cluster has the slot of this session")
 }
@@ -126,18 +119,15 @@ pub(super) fn not_a_cluster() -> Error {
     Error::store("the servers of `urls` are not a cluster; write `url` for a single server")
 }
 
-/// The server's refusal, if it refused.
 pub(super) fn refused(error: &Error) -> Option<&Refused> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// Whether the key holds a value that is not a hash.
 pub(super) fn is_wrong_type(error: &Error) -> bool {
     refused(error).is_some_and(|refused| refused.code == "WRONGTYPE")
 }
 
-/// Whether the connection that returned this error is useless: it is broken, or leads to a server that is not
-/// ready, is a replica, or refuses us.
+/// Whether the connection is broken, or leads to a server that is not ready, is a replica, or refuses us.
 pub(super) fn spoils_connection(error: &RedisError) -> bool {
     error.is_connection_dropped()
         || error.is_io_error()

@@ -5,10 +5,9 @@ use tokio::sync::watch;
 use super::error::timed_out;
 use crate::error::Error;
 
-/// The task's result; `None` while it runs.
+/// `None` while it runs.
 type Outcome = Option<Result<(), Error>>;
 
-/// Runs at most one task at a time.
 #[derive(Debug, Default)]
 pub(super) struct SingleFlight(Option<Flight>);
 
@@ -17,7 +16,7 @@ pub(super) struct SingleFlight(Option<Flight>);
 pub(super) struct Flight(watch::Receiver<Outcome>);
 
 impl SingleFlight {
-    /// The running task. A task whose runtime has ended does not count.
+    /// A task whose runtime has ended does not count.
     pub(super) fn under_way(&self) -> Option<Flight> {
         let Flight(outcome) = self.0.as_ref()?;
         outcome
@@ -39,7 +38,7 @@ impl SingleFlight {
 impl Flight {
     pub(super) async fn end(mut self) -> Result<(), Error> {
         let outcome = self.0.wait_for(Option::is_some).await;
-        // The sender vanishes without a result only if the runtime is shutting down.
+        // No result: the runtime is shutting down.
         let outcome = outcome.map_err(|_| timed_out(false))?.clone();
         outcome.unwrap_or(Ok(()))
     }

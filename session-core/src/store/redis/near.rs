@@ -1,12 +1,10 @@
-//! The near cache: copies of records in this process. The server says when to forget one.
+//! The near cache: copies of records in this process.
 //!
-//! Loads, their answers and the server's invalidations share one connection, in order. So an answer proves
-//! that every invalidation sent before its load has arrived: it vouches for all remaining copies. This takes
-//! no extra message and no task. If answers stop, the copies soon stop counting, by this process's clocks
-//! alone.
+//! Loads, answers and the server's invalidations share one connection, in order. So an answer proves that
+//! every invalidation from before its load has arrived: it vouches for all remaining copies. If answers stop,
+//! the copies soon stop counting.
 //!
-//! [`Copies`] decides, and [`interleavings`](crate::interleavings) explores it. [`NearCache`] reads the
-//! clocks and holds the lock.
+//! [`interleavings`](crate::interleavings) explores [`Copies`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,11 +20,9 @@ use crate::token::SessionId;
 
 mod copies;
 
-/// The maximum number of copies.
 const CAPACITY: usize = 16_384;
 
-/// The largest memory of a record's fields, in bytes, for which a copy is kept. So all copies take at most 64
-/// MiB, plus the allocator's overhead and a few hundred bytes each.
+/// In bytes of a record's fields. All copies take at most 64 MiB, plus overhead.
 const MAX_SIZE: usize = 4096;
 
 pub(super) struct NearCache {
@@ -43,19 +39,17 @@ impl NearCache {
         }
     }
 
-    /// A copy of a record with at least the wanted fields.
     pub(super) fn get(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
         let mut copies = self.copies();
         copies.get(key, wanted, Moment::now())
     }
 
-    /// Announces a load. Call this before taking a connection. Otherwise, an answer over the old connection
-    /// could bring back a copy that the new connection made this cache forget.
+    /// Call this before taking a connection. Otherwise an answer over the old one could bring back a copy
+    /// that the new one made this cache forget.
     pub(super) fn ticket(&self, key: Key) -> Ticket {
         self.copies().ticket(key, Moment::now())
     }
 
-    /// Takes the answer of a load.
     pub(super) fn answered(
         &self,
         key: Key,
@@ -68,8 +62,8 @@ impl NearCache {
         self.copies().answered(key, wanted, ticket, record);
     }
 
-    /// Announces a write whose `not_after` is at most `timeout` away. Dropping the result forgets the copy,
-    /// before anybody hears of the write.
+    /// For a write whose `not_after` is at most `timeout` away. Dropping the result forgets the copy, before
+    /// anybody hears of the write.
     pub(super) fn writing(&self, key: Key, timeout: Duration) -> Writing<'_> {
         Writing {
             near: self,
@@ -79,7 +73,7 @@ impl NearCache {
         }
     }
 
-    /// Prepares a new connection: the server will announce changes on it.
+    /// The server announces changes on this connection from now on.
     pub(super) async fn begin(
         &self,
         connection: &mut MultiplexedConnection,
@@ -94,7 +88,7 @@ impl NearCache {
         self.copies().forget_all();
     }
 
-    /// Handles a push from the server, before the connection hands out any later answer.
+    /// Runs before the connection hands out any later answer.
     pub(super) fn heard(&self, push: &PushInfo) {
         match push.kind {
             PushKind::Invalidate => match keys(&push.data) {
@@ -110,7 +104,7 @@ impl NearCache {
         }
     }
 
-    /// No foreign code runs under the lock, so its contents are consistent even after a panic.
+    /// No foreign code runs under the lock.
     fn copies(&self) -> MutexGuard<'_, Copies<Arc<Record>>> {
         self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,7 +118,6 @@ impl fmt::Debug for NearCache {
     }
 }
 
-/// A write under way.
 pub(super) struct Writing<'n> {
     near: &'n NearCache,
     key: Key,
@@ -133,7 +126,7 @@ pub(super) struct Writing<'n> {
 }
 
 impl Writing<'_> {
-    /// Records that the server answered: the write has taken effect, or never will.
+    /// The write has taken effect, or never will.
     pub(super) fn answered(mut self) {
         self.is_answered = true;
     }
@@ -149,7 +142,7 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// The keys that an invalidation names. `None` if it names none or is malformed.
+/// `None` if it names no keys or is malformed.
 fn keys(data: &[Value]) -> Option<&[Value]> {
     match data {
         [Value::Array(keys)] if keys.iter().all(|key| matches!(key, Value::BulkString(_))) => {
@@ -159,7 +152,7 @@ fn keys(data: &[Value]) -> Option<&[Value]> {
     }
 }
 
-/// The session under a key. Any other key is that of a user's sessions, which have no copies.
+/// Any other key is a user's, without copies.
 fn session_in(key: &Value) -> Option<SessionId> {
     let Value::BulkString(key) = key else {
         return None;

@@ -1,11 +1,9 @@
-//! A Lua script on the server.
-
 use deadpool_redis::redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use deadpool_redis::redis::{
     self, Arg, Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value,
 };
 
-/// A script with one key.
+/// A Lua script with one key.
 pub(super) struct Script {
     source: &'static str,
     hash: String,
@@ -13,7 +11,6 @@ pub(super) struct Script {
 
 pub(super) struct ScriptCall {
     source: &'static str,
-    /// Calls the script by its hash.
     pub(super) command: Cmd,
 }
 
@@ -24,7 +21,6 @@ impl Script {
     }
 
     pub(super) fn on(&self, key: &str) -> ScriptCall {
-        // Enough capacity for a typical call.
         let mut command = Cmd::with_capacity(24, 320);
         command.arg("EVALSHA").arg(&self.hash).arg(1).arg(key);
         let source = self.source;
@@ -33,8 +29,7 @@ impl Script {
 }
 
 impl ScriptCall {
-    /// Calls the script. If the server does not know it, this sends the source, which the server then keeps.
-    /// So a script flush does no harm.
+    /// Calls the script by its hash. If the server does not know it, this sends the source.
     pub(super) async fn query(
         &self,
         mut connection: MultiplexedConnection,
@@ -42,7 +37,7 @@ impl ScriptCall {
     ) -> RedisResult<Value> {
         let reply = send(&mut connection, &self.command, asking).await;
         match reply {
-            // The server says that it did nothing, so no change is sent twice.
+            // The server did nothing, so no change is sent twice.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 let mut command = redis::cmd("EVAL");
                 command.arg(self.source);
@@ -69,8 +64,7 @@ async fn send(
     }
 }
 
-/// Sends a command to a node that is importing the key's slot. ASKING holds only for the next command, so
-/// they must go together.
+/// For a node that is importing the slot. ASKING holds only for the next command, so they must go together.
 pub(super) async fn after_asking(
     connection: &mut MultiplexedConnection,
     command: &Cmd,

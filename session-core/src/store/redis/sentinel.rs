@@ -1,7 +1,6 @@
-//! Asks sentinels which server is the master.
+//! Asks all sentinels at once for the master, and takes the answer that most give.
 //!
-//! It asks all of them at once, and takes the answer that most of them give. So a frozen sentinel costs no
-//! time, and one that was cut off from the others does not lead back to an old master.
+//! A frozen one costs no time, and one that was cut off does not lead back to an old master.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,14 +13,13 @@ use super::dial::{Address, at};
 use super::error::{no_master, of_redis, timed_out};
 use crate::error::Error;
 
-/// How long a sentinel may take to answer.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) struct Sentinels {
     /// The sentinels' name for the master.
     name: String,
     sentinels: Vec<ConnectionInfo>,
-    /// How to connect to the master. The sentinels say where it is.
+    /// How to connect to the master, wherever it is.
     server: ConnectionInfo,
 }
 
@@ -38,7 +36,6 @@ impl Sentinels {
         }
     }
 
-    /// Where the master is, and how to connect to it.
     pub(super) async fn master(&self) -> Result<ConnectionInfo, Error> {
         let mut asking = JoinSet::new();
         for sentinel in &self.sentinels {
@@ -65,7 +62,6 @@ impl Sentinels {
     }
 }
 
-/// For operators.
 impl fmt::Display for Sentinels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sentinels = self.sentinels.iter().map(|info| info.addr().to_string());
@@ -79,7 +75,7 @@ impl fmt::Display for Sentinels {
     }
 }
 
-/// Asks one sentinel. `None`: it does not know this master.
+/// `None`: it does not know this master.
 async fn ask(sentinel: ConnectionInfo, name: String) -> Result<Option<Address>, Error> {
     let asking = async {
         let client = Client::open(sentinel)?;
@@ -94,7 +90,7 @@ async fn ask(sentinel: ConnectionInfo, name: String) -> Result<Option<Address>, 
     address.map_err(|error| of_redis(false, error))
 }
 
-/// The address that most sentinels name, once the remaining ones can no longer change it.
+/// The address that most sentinels name, once the others cannot change it.
 fn elected(named: &[Address], all: usize, waiting: usize) -> Option<&Address> {
     let votes = |address: &Address| named.iter().filter(|named| *named == address).count();
     let elected = named.iter().max_by_key(|address| votes(address))?;

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// The oldest version that the tests have run against.
+/// The oldest tested version.
 const OLDEST: (u64, u64) = (6, 2);
 
-/// A server, as its INFO describes it. Missing parts are empty.
+/// Missing parts are empty.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Server {
-    /// `Redis`, or the name of a compatible server.
+    /// `Redis` or `Valkey`.
     name: String,
     version: String,
     /// `standalone`, `cluster` or `sentinel`.
@@ -20,7 +20,6 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Reads the answer of INFO.
     pub(super) fn read(info: &str) -> Self {
         let value = |key: &str| {
             let mut lines = info.lines();
@@ -34,7 +33,7 @@ impl Server {
         };
         Self {
             name: name.to_owned(),
-            // Valkey's `redis_version` is always that of the Redis it descends from.
+            // Valkey's `redis_version` is that of the Redis it descends from.
             version: either(value("valkey_version"), "redis_version"),
             // Valkey says `redis_mode` before 8.0, and in compatibility mode.
             mode: either(value("server_mode"), "redis_mode"),
@@ -43,7 +42,6 @@ impl Server {
         }
     }
 
-    /// The settings that will lose or refuse sessions, each with its fix.
     fn faults(&self, is_expected_in_cluster: bool) -> Vec<String> {
         let mut faults = Vec::new();
         if self.mode == "cluster" && !is_expected_in_cluster {
@@ -88,7 +86,7 @@ impl Server {
     }
 }
 
-/// A one-line description of a store's servers, and the faults of each.
+/// One line about the servers, and their faults.
 pub(super) fn described(servers: &[(String, Server)], is_cluster: bool) -> (String, Vec<String>) {
     let mut kinds: Vec<String> = servers
         .iter()
@@ -111,7 +109,6 @@ pub(super) fn described(servers: &[(String, Server)], is_cluster: bool) -> (Stri
     }
 }
 
-/// One line for operators.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let role = match &*self.role {

@@ -1,5 +1,3 @@
-//! The servers of a store: one, or a cluster.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +19,11 @@ pub(super) enum Servers {
     Cluster(Cluster),
 }
 
-/// A request to a server, and the session that it is about, if any.
+/// With the session that it is about, if any.
 #[derive(Clone, Copy)]
 pub(super) enum Request<'r> {
-    /// Changes nothing.
     Read(&'r Cmd, Option<Key>),
-    /// Changes something. The closure makes the script for a server with this skew.
+    /// Makes the script for a server with this skew.
     Change(&'r (dyn Fn(Skew) -> ScriptCall + Sync), Option<Key>),
 }
 
@@ -34,33 +31,31 @@ pub(super) struct Answer {
     pub(super) value: Value,
     /// What the near cache needs to keep the answer.
     pub(super) ticket: Option<Ticket>,
-    /// The server that answered.
     pub(super) shared: Arc<Shared>,
 }
 
-/// How far a server's time is ahead of the store's. They differ in a cluster, where each node has its own
-/// clock, and after one server was replaced by another whose clock is behind.
+/// How far a server's time is ahead of the store's, in a cluster or after another server with a clock behind
+/// took over.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Skew {
     pub(super) millis: i64,
     /// The same for marks.
     pub(super) micros: i64,
-    /// Added to each mark from the server: the most by which the estimate of its clock may fall before the
-    /// mark goes back to it. Without this, a login could seem to begin before the end of all sessions that
-    /// its own request caused.
+    /// Added to each mark from the server: the most by which the estimate of its clock may fall meanwhile.
+    /// Otherwise a login could seem to begin before the end of all sessions that its own request caused.
     pub(super) slack: u64,
 }
 
-/// In milliseconds: how much the estimate of one clock may vary from moment to moment.
+/// In milliseconds: how much the estimate of one clock varies.
 const DOUBT: i64 = 2;
 
 impl Skew {
-    /// Converts the store's time to the server's.
+    /// From the store's time to the server's.
     pub(super) fn there(self, at: Timestamp) -> Timestamp {
         Timestamp::from_millis(at.as_millis().saturating_add_signed(self.millis))
     }
 
-    /// Converts the server's time to the store's.
+    /// From the server's time to the store's.
     pub(super) fn here(self, at: Timestamp) -> Timestamp {
         let millis = self.millis.saturating_neg();
         Timestamp::from_millis(at.as_millis().saturating_add_signed(millis))
@@ -78,7 +73,6 @@ impl Skew {
 }
 
 impl Servers {
-    /// Asks the server that has the Redis key.
     pub(super) async fn run(
         &self,
         request: Request<'_>,
@@ -99,7 +93,7 @@ impl Servers {
                     let behind =
                         i64::try_from(behind.unwrap_or(0).div_ceil(1000)).unwrap_or(i64::MAX);
                     Skew {
-                        // A difference within `DOUBT` is only noise in the estimate of one clock.
+                        // A smaller difference is only noise.
                         millis: if behind > DOUBT { -behind } else { 0 },
                         ..Skew::default()
                     }
@@ -110,7 +104,7 @@ impl Servers {
         }
     }
 
-    /// Asks every server at once: in a cluster, all masters. Returns each address with its answer.
+    /// In a cluster, asks all masters. Returns each address with its answer.
     pub(super) async fn ask_all(
         &self,
         command: &Cmd,
@@ -133,7 +127,6 @@ impl Servers {
         Ok(answers)
     }
 
-    /// How a server's time differs from the store's.
     pub(super) fn skew(&self, shared: &Shared) -> Skew {
         match self {
             Self::One(_) => Skew::default(),
@@ -141,7 +134,6 @@ impl Servers {
         }
     }
 
-    /// All masters, and how to connect to them.
     pub(super) async fn masters(&self, deadline: Instant) -> Result<Vec<ConnectionInfo>, Error> {
         let all = match self {
             Self::One(shared) => vec![Arc::clone(shared)],
@@ -154,7 +146,7 @@ impl Servers {
         Ok(masters)
     }
 
-    /// The server whose copies may include this key. A single server does not need the key.
+    /// A single server needs no key.
     pub(super) fn near(&self, key: impl FnOnce() -> String) -> Option<Arc<Shared>> {
         match self {
             Self::One(shared) => Some(Arc::clone(shared)),
@@ -169,7 +161,7 @@ impl Servers {
         }
     }
 
-    /// The current point in the order of the steps on users.
+    /// In the order of the steps on users.
     pub(super) fn present(&self) -> Mark {
         match self {
             Self::One(shared) => Mark::new(shared.time().micros().unwrap_or_default()),
@@ -177,7 +169,6 @@ impl Servers {
         }
     }
 
-    /// Whether the time was ever heard.
     pub(super) fn is_time_known(&self) -> bool {
         match self {
             Self::One(shared) => shared.time().is_known(),
@@ -193,7 +184,6 @@ impl Servers {
         }
     }
 
-    /// Without user and password.
     pub(super) fn address(&self) -> String {
         match self {
             Self::One(shared) => shared.address(),
@@ -208,7 +198,6 @@ pub(super) struct Settings {
     /// How old a copy may be; `None`: no near cache.
     pub(super) near: Option<Duration>,
     pub(super) wait_replicas: usize,
-    /// How many changes may wait for replicas at the same time.
     pub(super) max_connections: usize,
 }
 
@@ -229,8 +218,7 @@ mod tests {
         assert_eq!(Skew::default().there(at), at);
     }
 
-    /// A login in the request that ended all sessions counts as after that end, even if the estimate of the
-    /// node's clock has fallen a little meanwhile.
+    /// A login comes after the end of all sessions in the same request.
     #[test]
     fn a_mark_that_is_said_back_a_little_later_is_later() {
         let then = Skew {

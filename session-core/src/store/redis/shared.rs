@@ -1,6 +1,4 @@
 //! One connection to a server, shared by all requests and replaced when it fails.
-//!
-//! A pooled connection per request would cost a PING each, and carry only one request at a time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,31 +17,26 @@ use super::time::ServerTime;
 use super::writers::Writers;
 use crate::error::Error;
 
-/// After a call waits this long in vain, or half its time if that is less, its connection is replaced.
+/// After this, or half the call's time if that is less, a waiting call's connection is replaced.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How often to ask sentinels whether a master in use is still the master.
 const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(2);
 
-/// The connection to one server.
 pub(super) struct Shared {
     dial: Arc<Dial>,
     current: Arc<Mutex<Current>>,
-    /// For changes that wait for replicas.
     writers: Option<Writers>,
 }
 
 #[derive(Default)]
 struct Current {
-    /// Counts the connections, so nobody gives back a newer one than the one that failed.
+    /// So nobody gives back a newer connection than the one that failed.
     number: u64,
     dialled: Option<Dialled>,
-    /// A hundred requests that meet a dead connection wait for one new one.
     connecting: SingleFlight,
     sentinels_asked: Option<Instant>,
 }
 
-/// The connection, for one call.
 struct Lent {
     number: u64,
     connection: MultiplexedConnection,
@@ -76,7 +69,6 @@ impl Shared {
         self.dial.near.as_deref()
     }
 
-    /// Without user and password.
     pub(super) fn address(&self) -> String {
         self.dial.address()
     }
@@ -87,30 +79,28 @@ impl Shared {
         host.unwrap_or(address)
     }
 
-    /// The server that a new connection would lead to.
     pub(super) async fn server(&self, deadline: Instant) -> Result<ConnectionInfo, Error> {
         let server = timeout_at(deadline, self.dial.server()).await;
         server.map_err(|_| timed_out(false))?
     }
 
-    /// Forgets all copies: this server's data may have changed without an invalidation.
+    /// For data that may have changed without an invalidation.
     pub(super) fn forget_copies(&self) {
         if let Some(near) = self.near() {
             near.forget_all();
         }
     }
 
-    /// Drops a connection after an unexpected answer: its next answer may belong to any call.
+    /// For an unexpected answer: the next one may belong to any call.
     pub(super) fn leave(&self) {
         lock(&self.current).dialled = None;
     }
 
-    /// Connects, unless connected.
     pub(super) async fn connected(&self, deadline: Instant) -> Result<(), Error> {
         self.lent_within(deadline).await.map(drop)
     }
 
-    /// Starts to connect, unless connected, and does not wait.
+    /// Starts to connect, and does not wait.
     pub(super) fn warm(&self) {
         let mut current = lock(&self.current);
         if current.dialled.is_none() && current.connecting.under_way().is_none() {
@@ -118,13 +108,11 @@ impl Shared {
         }
     }
 
-    /// Makes a call within a deadline. If the connection is to blame, this replaces it, and makes the call
-    /// once more if it changes nothing or if the server said that it did nothing.
+    /// If the connection is to blame, this replaces it, and retries once if the call changes nothing or the
+    /// server said that it did nothing.
     ///
-    /// `asking` sends ASKING first: the node then answers for a slot that it is importing.
-    ///
-    /// The script is made only when its server is known; `skew` then says how that server's time differs from
-    /// the store's.
+    /// `asking` sends ASKING first: the node is importing the slot. `skew` is called once the server is
+    /// known.
     pub(super) async fn run(
         self: &Arc<Self>,
         request: Request<'_>,
@@ -171,7 +159,6 @@ impl Shared {
         })
     }
 
-    /// Asks something that concerns no key.
     pub(super) async fn ask(
         self: &Arc<Self>,
         command: &Cmd,
@@ -228,7 +215,7 @@ impl Shared {
             tries_left -= 1;
             let taking = timeout_at(deadline, async {
                 let place = writers.place().await?;
-                // Read after getting a place, so the number is current.
+                // Read after getting a place, so it is current.
                 let number = self.lent().await?.number;
                 writers.take(place, number).await
             });
@@ -283,15 +270,14 @@ impl Shared {
         } else {
             command.query_async(&mut connection).await?
         };
-        // A replica that is syncing may have nothing yet, or not this key.
+        // A replica that is syncing may not have this key yet.
         if is_absent(&reply) {
             check_role(connection, must_be_master).await?;
         }
         Ok(reply)
     }
 
-    /// Leaves a server that the sentinels have replaced but that still answers, because it is cut off from
-    /// them. No call waits for this.
+    /// Leaves a master that the sentinels replaced but that still answers. No call waits for this.
     fn ask_sentinels(&self) {
         let To::Master(sentinels) = &self.dial.to else {
             return;
@@ -350,7 +336,7 @@ impl Shared {
     }
 }
 
-/// Whether a load found nothing: an empty hash, or none of the fields.
+/// An empty hash, or none of the fields.
 fn is_absent(reply: &Value) -> bool {
     match reply {
         Value::Nil => true,
@@ -360,7 +346,7 @@ fn is_absent(reply: &Value) -> bool {
     }
 }
 
-/// Whether a script reports a change: it created a session, or did its step.
+/// Whether a script created a session, or did its step.
 fn is_done(reply: &Value) -> bool {
     match reply {
         Value::Int(created) => *created == 1,
@@ -374,7 +360,7 @@ fn may_be_sent_again(changes: bool, error: &RedisError) -> bool {
     was_answered || (!changes && !error.is_timeout())
 }
 
-/// Ends a broken connection, unless another has replaced it already.
+/// Ends a connection, unless another has replaced it.
 fn give_back(current: &Mutex<Current>, number: u64) {
     let mut current = lock(current);
     if current.number == number {
@@ -382,8 +368,7 @@ fn give_back(current: &Mutex<Current>, number: u64) {
     }
 }
 
-/// A call that waits for its answer. If it gives up after a long wait, the connection does not answer, and
-/// the next call gets a new one.
+/// If a call gives up after a long wait, the next one gets a new connection.
 struct Waiting<'s> {
     shared: &'s Shared,
     number: u64,
@@ -416,7 +401,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The lock is held for a few instructions, none of which can panic.
+/// Held for a few instructions that cannot panic.
 fn lock(current: &Mutex<Current>) -> MutexGuard<'_, Current> {
     current.lock().unwrap_or_else(PoisonError::into_inner)
 }

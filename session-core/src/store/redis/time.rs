@@ -1,4 +1,4 @@
-//! The server's time, estimated from below: the last time that it told, plus the time since then.
+//! The server's time, estimated from below: the last time that it told, plus the time since.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use deadpool_redis::redis::{FromRedisValue as _, Value};
 
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
-/// After this long, ask the server again: its clock may be set, and ours may drift.
+/// Then ask again: the server's clock may be set, and ours may drift.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// This machine's clock may run faster than the server's by one part in this many.
+/// This machine's clock may be faster by one part in this many.
 const DRIFT: u64 = 2000;
 
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ struct State {
 }
 
 impl ServerTime {
-    /// The server's time. Until the server has told it, this machine's.
+    /// Until the server has told it, this machine's.
     pub(super) fn now(&self) -> Timestamp {
         let micros = self.micros();
         micros.map_or_else(
@@ -34,12 +34,11 @@ impl ServerTime {
         )
     }
 
-    /// The server's time in microseconds. `None` until the server has told it.
+    /// `None` until the server has told it.
     pub(super) fn micros(&self) -> Option<u64> {
         self.known_at(Instant::now())
     }
 
-    /// The estimate of the server's time at this instant.
     fn known_at(&self, at: Instant) -> Option<u64> {
         let (micros, heard_at) = self.with(|state| state.heard)?;
         let micros_of = |passed: Duration| u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
@@ -50,12 +49,11 @@ impl ServerTime {
         Some(micros.saturating_sub(before + before / DRIFT))
     }
 
-    /// Whether it was ever heard.
     pub(super) fn is_known(&self) -> bool {
         self.with(|state| state.heard.is_some())
     }
 
-    /// Whether the caller should ask for the time. Of many callers at once, one gets true.
+    /// Of many callers at once, one gets true.
     pub(super) fn is_due(&self) -> bool {
         self.with(|state| {
             let is_old = |at: Instant| at.elapsed() >= TRUSTED_FOR;
@@ -68,9 +66,8 @@ impl ServerTime {
         })
     }
 
-    /// Records the server's time, in microseconds since 1970, from the answer to a call sent at `sent_at`.
-    /// Both the estimate and the answer are lower bounds, so the higher one counts. But if the answer is less
-    /// than the time when the call was sent, the server's clock was set back, and the answer counts.
+    /// Takes the time from the answer to a call sent at `sent_at`. It and the estimate are lower bounds, so
+    /// the higher one counts. But if it is less than the estimate for `sent_at`, the clock was set back.
     pub(super) fn heard(&self, micros: u64, sent_at: Instant) {
         let now = Instant::now();
         let is_news = |at| self.known_at(at).is_none_or(|known| micros >= known);
@@ -80,7 +77,6 @@ impl ServerTime {
         }
     }
 
-    /// Records the reply to TIME.
     pub(super) fn heard_reply(&self, reply: Option<Value>, sent_at: Instant) {
         let reply = reply.map(<(u64, u64)>::from_redis_value);
         if let Some(Ok((seconds, micros))) = reply {
@@ -89,7 +85,7 @@ impl ServerTime {
         }
     }
 
-    /// Forgets the time: the server may be another one.
+    /// The server may be another one.
     pub(super) fn forget(&self) {
         self.with(|state| state.heard = None);
     }

@@ -1,30 +1,27 @@
--- Changes a session in one atomic step, if it still exists and has the digests that were loaded.
+-- Changes a session, if it still exists and has the digests that were loaded.
 --
 -- KEYS[1]  the session
--- ARGV[1]  the digests that its metadata must have
--- ARGV[2]  the last millisecond, by this server's clock, at which it may be done
--- ARGV[3]  how many fields are read
--- ARGV[4]  onwards: their names, the metadata first, in the order in which the steps need them
--- then each step; [n] is the field that it reads:
---   's' name value                    a field gets a value
---   'u' name                          a field becomes absent
---   '+' delta base min max olds       [1 + olds] a counter moves; base: where it starts if it has no value;
---                                     olds: how many old names follow, whose values are added
---   '>' value, '<' value              [1] an integer grows to this, or shrinks to it
---   'k' olds                          [olds + 1] a value is taken, the newest first; its own name last
---   '=' value, '0'                    [1] refuse unless a field has this value, or is absent
+-- ARGV[1]  the digests
+-- ARGV[2]  not after: milliseconds by this server's clock
+-- ARGV[3]  how many fields to read
+-- ARGV[4]  onwards: their names, the metadata first, in the order of the steps
+-- then each step; [n] is how many fields it reads:
+--   's' name value                    set
+--   'u' name                          unset
+--   '+' delta base min max olds       [1 + olds] add delta and the old names' values; start at base
+--   '>' value, '<' value              [1] raise or lower an integer to this
+--   'k' olds                          [olds + 1] take the first value; its own name is last
+--   '=' value, '0'                    [1] refuse unless this value, or absent
 --   '#' prefix count                  refuse unless this many names have this prefix
---   'x' deadline name                 [1] a field is removed with its deadline, if it still is this one
---   'm' offset bytes                  these bytes of the metadata are replaced
---   'M' offset bytes millis           the same for a time, but never with an earlier one
---   'c' offset bytes                  gone unless these bytes of the metadata are these
---   'e'                               the session ends, and all its fields are answered
---   't' offset bytes millis ttl       the same for the time of the last touch; the session lives at least
---                                     ttl from now
+--   'x' deadline name                 [1] remove a field and its deadline, if that is still this
+--   'm' offset bytes                  replace these bytes of the metadata
+--   'M' offset bytes millis           the same, but never with an earlier time
+--   'c' offset bytes                  gone unless the metadata has these bytes
+--   'e'                               end the session, and answer all fields
+--   't' offset bytes millis ttl       'M' for the last touch; live at least ttl more milliseconds
 --
--- Answers {0 done, time, the values of counters, of integers, and those that were taken…} |
--- {1 gone, time} | {2 late, time} | {3 conflict, time} | {4 overflow, time, name}, with this server's
--- time in microseconds. It looks first and writes last: if it refuses, it has written nothing.
+-- Answers {0 done, time, the values of '+', '>', '<' and 'k'} | {1 gone | 2 late | 3 conflict, time} |
+-- {4 overflow, time, name}, time in microseconds. What may refuse comes before the first write.
 local key, now = KEYS[1], redis.call('TIME')
 now = now[1] * 1000000 + now[2]
 if math.floor(now / 1000) > tonumber(ARGV[2]) then
@@ -44,15 +41,14 @@ else
     end
   end
 end
--- What cannot be read has no digests that anybody could have loaded. A replica must not say so: it
--- refuses any write, even one that does nothing.
+-- A replica must not answer this: it refuses any write, even one that does nothing.
 local meta = stored[1]
 if not meta or string.sub(meta, 2, 33) ~= ARGV[1] then
   redis.call('HDEL', key, '')
   return {1, now}
 end
 
--- What is rare is made where it is needed first.
+-- Made on first use.
 local expired, gone, is_less, sum, ends = nil, nil, nil, nil, false
 local LEAST, MOST = '-9223372036854775808', '9223372036854775807'
 local at, read, answer, sets, ttl, patched = 4 + reads, 1, {0, now}, {}, nil, false
@@ -72,7 +68,7 @@ while step do
     if olds == '0' then
       before = before or ARGV[at + 2]
       local number = tonumber(before)
-      -- Numbers of so few digits are exact, and are written as integers are.
+      -- A double is exact for so few digits.
       if number and #before < 15 and #delta < 15 and (before == '0' or string.find(before, '^%-?[1-9]%d*$')) then
         total = number + delta
         if (#least < 15 and total < tonumber(least)) or (#most < 15 and total > tonumber(most)) then
@@ -85,7 +81,7 @@ while step do
     end
     if not total then
       if not is_less then
-        -- Longer integers are compared as they are written.
+        -- Longer integers are compared as text.
         function is_less(a, b)
           local a_negative, b_negative = string.sub(a, 1, 1) == '-', string.sub(b, 1, 1) == '-'
           if a_negative ~= b_negative then
@@ -98,7 +94,7 @@ while step do
         end
       end
       if not sum then
-        -- And added in two parts, of nine digits and of all others.
+        -- And added in two parts: the last nine digits, and the others.
         function sum(terms)
           local high, low = 0, 0
           for _, term in ipairs(terms) do
@@ -189,7 +185,7 @@ while step do
     read = read + 1
     local name, before, value = ARGV[3 + read], stored[read], ARGV[at + 1]
     if before and not (expired and expired[name]) and (before == '0' or string.find(before, '^%-?[1-9]%d*$')) then
-      -- As they are written: the longer one is larger, or smaller below zero.
+      -- As text, like `is_less`.
       local negative, is_smaller = string.sub(before, 1, 1) == '-', nil
       if negative ~= (string.sub(value, 1, 1) == '-') then
         is_smaller = negative
@@ -262,9 +258,8 @@ if ends then
   return answer
 end
 
--- The life is extended, never shortened. Where no data is written, that comes first: a server out of
--- memory allows this first write, and then the next one too, so that sessions in use do not end
--- because it is full.
+-- Never shortened. Without data, PEXPIRE comes first: a full server allows it, and then the writes after
+-- it, so that sessions in use do not end.
 local extends = ttl and ttl > redis.call('PTTL', key)
 local is_data = #sets > 0
 if extends and not is_data then

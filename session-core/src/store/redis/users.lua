@@ -1,17 +1,17 @@
--- Does a step on what is kept for one user, unless this comes too late.
+-- Does a step on one user's sessions, unless this comes too late.
 --
--- KEYS[1]  the user's sessions: id -> "remove_at entered_at doomed label"; "@" -> "ended_at until"
--- ARGV[1]  the last millisecond, by this server's clock, at which it may be done
--- ARGV[2]  what to do, and its arguments behind it:
---   a id remove_at label began_at max refuse  a login; max 0: no limit; refuse 1: if it is reached
---   d whom id until                           end all (*), all but this (-), this one (=)
---   f id ...                                  these have ended
+-- KEYS[1]  id -> "remove_at entered_at doomed label"; "@" -> "ended_at until"
+-- ARGV[1]  not after: milliseconds by this server's clock
+-- ARGV[2]  the step, then its arguments:
+--   a id remove_at label began_at max refuse  admit; max 0: no limit; refuse 1: if it is reached
+--   d whom id until                           doom all (*), all but this (-), this one (=)
+--   f id ...                                  forget
 --   l                                         list
---   r id remove_at                            extend
+--   r id remove_at                            renew
 --
 -- Answers {code, this server's microseconds, ...}:
---   0 done, the doomed after a login | 1 ended | 2 full | 3 unknown | 4 late | 5 the pairs of id and text
---   6 done, when all were ended, the doomed
+--   0 done, after `a` the doomed | 1 ended | 2 full | 3 unknown | 4 late | 5 pairs of id and text
+--   6 ended_at, the doomed
 local time = redis.call('TIME')
 local present = time[1] * 1000000 + time[2]
 local now = math.floor(present / 1000)
@@ -19,7 +19,7 @@ if now > tonumber(ARGV[1]) then
   return {4, present}
 end
 
--- First look. What is over or cannot be read is forgotten.
+-- What is over or unreadable is forgotten.
 local members = {}
 local over = {}
 local ended, ended_until
@@ -50,7 +50,6 @@ local function doom(id)
   changed[id] = true
 end
 
--- Then decide.
 local what = ARGV[2]
 local answer = {0, present}
 local code = 0
@@ -121,8 +120,7 @@ else
 end
 answer[1] = code
 
--- Then write, and answer. The life comes first: a server out of memory allows this first write, and
--- then the others too, so that sessions can be ended because it is full.
+-- First, because a full server allows this write, and then the others: sessions can still be ended.
 local last = ended_until or 0
 for _, member in pairs(members) do
   last = math.max(last, member.remove_at)
@@ -146,7 +144,7 @@ for id, member in pairs(members) do
   end
 end
 for _, id in ipairs(over) do
-  -- Unless it has begun anew.
+  -- Unless it was added again.
   if not members[id] and not (id == '@' and ended) then
     redis.call('HDEL', KEYS[1], id)
   end

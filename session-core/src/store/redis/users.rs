@@ -1,4 +1,4 @@
-//! The hash of each user's sessions, and the one script that does each step on it.
+//! The hash of each user's sessions.
 
 use async_trait::async_trait;
 use deadpool_redis::redis::{Cmd, FromRedisValue as _, Value};
@@ -88,7 +88,7 @@ fn write_step(call: &mut Cmd, what: &What, skew: Skew) {
     }
 }
 
-/// Reads ids, in order, as a roster has them.
+/// In a roster's order.
 fn ids(words: impl Iterator<Item = Value>) -> Result<Vec<SessionId>, Error> {
     let ids = words.map(|word| id(word).ok_or_else(error::unexpected));
     let mut ids: Vec<SessionId> = ids.collect::<Result<_, _>>()?;
@@ -100,7 +100,7 @@ fn id(word: Value) -> Option<SessionId> {
     SessionId::parse(&String::from_redis_value(word).ok()?)
 }
 
-/// Reads pairs of an id and its text.
+/// Pairs of an id and its text.
 fn members(
     mut words: impl Iterator<Item = Value>,
     skew: Skew,

@@ -10,12 +10,10 @@ use crate::merge::{Change, Extreme};
 use crate::record::{Metadata, pack_millis, pack_seconds};
 use crate::store::{Update, Wanted};
 
-/// The command that loads a session.
 pub(super) fn load(key: &str, wanted: &Wanted) -> Cmd {
     match wanted {
         Wanted::All => redis::cmd("HGETALL").arg(key).take(),
         Wanted::Fields(names) => {
-            // Allocates the final size at once.
             let size: usize = names.iter().map(|name| name.len()).sum();
             let size = size + "HMGET".len() + key.len() + METADATA.len();
             let mut command = Cmd::with_capacity(names.len() + 3, size);
@@ -28,7 +26,6 @@ pub(super) fn load(key: &str, wanted: &Wanted) -> Cmd {
     }
 }
 
-/// Reads the answer: the metadata, and the fields.
 pub(super) fn read(reply: Value, wanted: &Wanted) -> Result<(Option<Vec<u8>>, Fields), Error> {
     match wanted {
         Wanted::All => read_all(reply),
@@ -36,7 +33,7 @@ pub(super) fn read(reply: Value, wanted: &Wanted) -> Result<(Option<Vec<u8>>, Fi
     }
 }
 
-/// Reads the reply of an HGETALL: the metadata, and all fields of the session.
+/// The reply of an HGETALL.
 pub(super) fn read_all(reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
     if reply == Value::Nil {
         return Err(error::unexpected());
@@ -62,7 +59,7 @@ fn is_own(name: &str) -> bool {
     name.starts_with(METADATA) && !name.starts_with(DEADLINE_PREFIX) && name != PARENT
 }
 
-/// Reads the reply of an HMGET of the metadata and these fields.
+/// The reply of an HMGET.
 fn read_some(names: &[Name], reply: Value) -> Result<(Option<Vec<u8>>, Fields), Error> {
     let Value::Array(values) = reply else {
         return Err(error::unexpected());
@@ -112,7 +109,6 @@ fn answers(change: &Change) -> bool {
 pub(super) fn write_update(call: &mut Cmd, update: &Update, skew: Skew) {
     call.arg(&update.loaded.to_bytes());
     call.arg(skew.there(update.not_after).as_millis());
-    // Enough capacity for a typical call.
     let mut reads = Vec::with_capacity(8);
     reads.push(METADATA);
     if let Some(expected) = &update.expected {
@@ -201,7 +197,7 @@ fn write_metadata(call: &mut Cmd, update: &Update) {
             .arg(deadline.as_millis());
     }
     if update.touched_at.is_some() || !update.ttl.is_zero() {
-        // The default, zero, is never later than the stored time.
+        // Zero is never later than the stored time.
         let touched_at = update.touched_at.unwrap_or_default();
         call.arg("t")
             .arg(Metadata::TOUCHED)

@@ -1,6 +1,6 @@
 //! Changes that count only once replicas have them: `WAIT`.
 //!
-//! A connection that waits answers nothing else, so each such change has its own connection meanwhile.
+//! A connection that waits answers nothing else, so each such change has its own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Monotonic};
@@ -15,22 +15,19 @@ use super::error::{not_replicated, timed_out};
 use super::servers::Settings;
 use crate::error::Error;
 
-/// The part of a change's time that is kept for its answer, after the replicas had theirs.
+/// Kept for the answer, after the replicas had their time.
 const FOR_THE_ANSWER: Duration = Duration::from_millis(20);
 
 pub(super) struct Writers {
     dial: Dial,
-    /// How many replicas must have a change.
     replicas: usize,
     places: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
 }
 
-/// A connection, and the number of the shared one at that time. If that number changed, the server may be
-/// another one.
+/// With the number of the shared connection at that time. If it changed, the server may be another.
 type Idle = (MultiplexedConnection, u64);
 
-/// A connection for one change at a time.
 pub(super) struct Writer {
     pub(super) connection: MultiplexedConnection,
     pub(super) number: u64,
@@ -53,14 +50,12 @@ impl Writers {
         }
     }
 
-    /// One of the places, once one is free.
     pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
         let place = Arc::clone(&self.places).acquire_owned().await;
         // The semaphore is never closed.
         place.map_err(|_| timed_out(false))
     }
 
-    /// A connection that works.
     pub(super) async fn take(
         &self,
         place: OwnedSemaphorePermit,
@@ -87,8 +82,7 @@ impl Writers {
         })
     }
 
-    /// Waits until the replicas have the change made over this connection. Whatever fails here, the change
-    /// was made.
+    /// Whatever fails here, the change was made.
     pub(super) async fn wait(&self, mut writer: Writer, deadline: Instant) -> Result<(), Error> {
         let left = deadline.saturating_duration_since(Instant::now());
         // Zero would wait forever.
@@ -108,7 +102,6 @@ impl Writers {
         }
     }
 
-    /// Keeps a connection for the next change.
     pub(super) fn keep(&self, writer: Writer) {
         self.with_idle(|idle| idle.push((writer.connection, writer.number)));
     }

@@ -1,19 +1,15 @@
-//! Every call is answered in time.
-
 use std::time::{Duration, Instant};
 
 use super::StoreUnderTest;
 use super::fixture::{add, at_once};
 use crate::store::{Updated, Wanted};
 
-/// The number of requests at once.
 const CROWD: usize = 200;
 
-/// Extra time for the machine, which runs other tests too.
+/// The machine runs other tests, too.
 const SLACK: Duration = Duration::from_millis(500);
 
-/// A request that waits longer than the store promised has no time left for its own answer: the browser gets
-/// nothing instead of a 503, and the requests pile up.
+/// Otherwise, the browser gets nothing instead of a 503, and the requests pile up.
 pub async fn every_call_is_answered_in_time_in_a_crowd(store: &StoreUnderTest) {
     let clause = store.advised(
         "every call must answer within timeout(), if need be with an error, even when 200 come at once: \

@@ -1,4 +1,4 @@
-//! Cancelled calls: a browser closes its connection, and the server drops the request.
+//! A browser closes its connection, and the server drops the request.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -8,7 +8,7 @@ use super::fixture::{Session, add, of, readable, set};
 use crate::record::Record;
 use crate::store::Store as _;
 
-/// The most polls before a call is dropped. Any longer call is done by then.
+/// The most polls before a call is dropped.
 const POLLS: usize = 32;
 
 const ADVICE: &str = "a call that is dropped must have done all or nothing, also later, and block \
@@ -86,8 +86,7 @@ pub async fn a_cancelled_delete_is_done_or_not(store: &StoreUnderTest) {
     }
 }
 
-/// Polls a call at most this many times, each time when it asks for it, then drops it. Returns whether the
-/// call had finished.
+/// Polls a call at most this many times, then drops it. Returns whether it had finished.
 async fn polled(polls: usize, call: impl Future) -> bool {
     let mut call = pin!(call);
     let mut left = polls;
@@ -106,7 +105,7 @@ async fn polled(polls: usize, call: impl Future) -> bool {
     .await
 }
 
-/// The session, if it exists, can still be written and deleted: nothing waits for the dropped call.
+/// Nothing waits for the dropped call.
 async fn goes_on(handles: &[Session]) {
     for session in handles {
         session

@@ -1,4 +1,4 @@
-//! Updates that apply only if the values read are still stored: transactions.
+//! Updates with expectations, as transactions have them.
 
 use super::StoreUnderTest;
 use super::fixture::{Session, add, at_once, expecting, readable, set};
@@ -7,7 +7,7 @@ use crate::store::{Expected, Update, Updated};
 const COMPARE: &str = "an update must answer Conflict and write nothing if Update::expected differs from \
                        what is stored: ask Expected::is_met_by in the same atomic step as the write";
 
-/// Unchanged values do not block an update; nor do values that it does not name.
+/// What is unchanged, or not named, does not block an update.
 pub async fn what_is_as_expected_is_written(store: &StoreUnderTest) {
     let clause = store.advised(
         "an update must be Done if everything that it expects is stored: use Expected::is_met_by",
@@ -34,8 +34,7 @@ pub async fn what_is_as_expected_is_written(store: &StoreUnderTest) {
         .await;
 }
 
-/// If another request changed a value, nothing is written. Otherwise, a transaction would book on a balance
-/// that no longer exists.
+/// Otherwise, a transaction books on a balance that no longer exists.
 pub async fn a_changed_field_is_a_conflict(store: &StoreUnderTest) {
     let session = store
         .advised(COMPARE)
@@ -56,8 +55,7 @@ pub async fn a_field_that_came_or_went_is_a_conflict(store: &StoreUnderTest) {
     conflict(&session, expecting(&[("absent", Some(""))])).await;
 }
 
-/// A new entry from another request changes what was read, even if no field that was read has changed. The
-/// prefix is text, not a pattern.
+/// A new entry also changes what was read. The prefix is text, not a pattern.
 pub async fn a_changed_number_of_entries_is_a_conflict(store: &StoreUnderTest) {
     let session = store
         .advised(COMPARE)
@@ -83,7 +81,7 @@ pub async fn a_changed_number_of_entries_is_a_conflict(store: &StoreUnderTest) {
     }
 }
 
-/// Compare-and-set in one step: of requests that read the same values, exactly one writes.
+/// The store compares and writes in one step.
 pub async fn of_concurrent_updates_that_expect_the_same_one_is_done(store: &StoreUnderTest) {
     let clause = store.advised(
         "of concurrent updates that expect the same value and change it, exactly one is Done: ask \
@@ -114,7 +112,7 @@ pub async fn of_concurrent_updates_that_expect_the_same_one_is_done(store: &Stor
     );
 }
 
-/// A refused update did not happen and leaves no trace: it may succeed later.
+/// A refused update leaves no trace.
 pub async fn what_was_refused_is_done_when_it_is_possible(store: &StoreUnderTest) {
     let clause =
         store.advised("an update that was refused must be Done once nothing blocks it any more");
@@ -136,7 +134,6 @@ fn if_so(update: Update, expected: Expected) -> Update {
     }
 }
 
-/// Requires that an update is refused because of its expectations and writes nothing.
 async fn conflict(session: &Session, expected: Expected) {
     let before = session.record().await;
     let mut update = session.changing([("a", set("new")), ("new", set("1")), ("n", add(1))]);

@@ -1,5 +1,3 @@
-//! Numbers, whose new value depends on the stored one.
-
 use super::StoreUnderTest;
 use super::fixture::{
     ANY, Session, add, add_with_old_names, add_within, max, min, of, readable, set,
@@ -50,7 +48,7 @@ pub async fn a_counter_that_is_absent_starts_at_its_base(store: &StoreUnderTest)
     session.holds(&[("n", "44")]).await;
 }
 
-/// During a rollout, older builds still count under a counter's old name. What they counted is added once.
+/// During a rollout, older builds still count under a counter's old name.
 pub async fn a_counter_takes_along_its_old_names(store: &StoreUnderTest) {
     let clause = store.advised("Add must also count the values stored under its old names, and remove them: use Changes::apply");
     const OLD: &[&str] = &["old", "older", "oldest"];
@@ -73,7 +71,7 @@ pub async fn a_counter_takes_along_its_old_names(store: &StoreUnderTest) {
     session.holds(&[("n", "8")]).await;
 }
 
-/// An expired value no longer counts, unless somebody renewed it.
+/// An expired value does not count, unless somebody renewed it.
 pub async fn a_counter_that_expired_starts_at_its_base(store: &StoreUnderTest) {
     let clause = store.advised(SUM);
     for (deadline, expected) in [("100", "1"), ("200", "6")] {
@@ -86,8 +84,7 @@ pub async fn a_counter_that_expired_starts_at_its_base(store: &StoreUnderTest) {
     }
 }
 
-/// All or nothing: if a counter would leave its range, the update writes no other field, does not rotate, and
-/// touches no time.
+/// The update writes no other field, rotates no token and touches no time.
 pub async fn an_overflow_writes_nothing_at_all(store: &StoreUnderTest) {
     let clause = store.advised(RANGE);
     let fields = [
@@ -113,8 +110,7 @@ pub async fn an_overflow_writes_nothing_at_all(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// Both ends of a range belong to it, for the smallest type and the largest. A 64-bit sum that wraps around
-/// must not pass for a value in range.
+/// Both ends of a range belong to it, for every type. A 64-bit sum that wraps around is not in range.
 pub async fn a_counter_reaches_its_limits_and_no_further(store: &StoreUnderTest) {
     let clause = store.advised(RANGE);
     let (top, bottom) = (i64::MAX.to_string(), i64::MIN.to_string());
@@ -154,7 +150,7 @@ pub async fn a_counter_reaches_its_limits_and_no_further(store: &StoreUnderTest)
     }
 }
 
-/// A 64-bit number has more digits than a float keeps: no float equals 2⁵³ + 1.
+/// No float equals 2⁵³ + 1.
 pub async fn large_numbers_are_exact(store: &StoreUnderTest) {
     let clause = store.advised("64-bit integers must be exact: a float has only 53 bits");
     let session = clause
@@ -195,7 +191,7 @@ pub async fn large_numbers_are_exact(store: &StoreUnderTest) {
     }
 }
 
-/// Only the final sum counts, not the steps to it: two old builds may each have counted far.
+/// Two old builds may each have counted far.
 pub async fn only_the_sum_must_be_in_range(store: &StoreUnderTest) {
     const OLD: &[&str] = &["old", "older"];
     let clause = store.advised(RANGE);
@@ -216,8 +212,8 @@ pub async fn only_the_sum_must_be_in_range(store: &StoreUnderTest) {
     session.holds(&[("n", &top)]).await;
 }
 
-/// Another build may have stored something under a counter's name that is not a countable number. That is the
-/// field's problem, not an outage of the store.
+/// Another build may have stored something else under the counter's name. That is the field's problem, not an
+/// outage of the store.
 pub async fn what_is_no_number_is_an_overflow(store: &StoreUnderTest) {
     let clause = store.advised(RANGE);
     for stored in [
@@ -246,7 +242,7 @@ pub async fn what_is_no_number_is_an_overflow(store: &StoreUnderTest) {
     overflows(&session, &update, "n", "an old name").await;
 }
 
-/// The largest or smallest of all values set stays, compared as numbers.
+/// The values are compared as numbers.
 pub async fn the_largest_and_the_smallest_stay(store: &StoreUnderTest) {
     let clause = store.advised(COMPARED);
     for (stored, set, largest, smallest) in [
@@ -299,8 +295,7 @@ pub async fn max_and_min_replace_what_is_absent_or_no_number(store: &StoreUnderT
         .await;
 }
 
-/// A request learns its counters' new values without another read: the answer has the values of the merged
-/// fields, and of no others.
+/// A request learns its counters' new values without another read.
 pub async fn merged_values_are_answered(store: &StoreUnderTest) {
     let clause = store.advised("Updated::Done must have the values of the merged fields right after the update, and no others: answer what Changes::apply answers");
     let session = clause
@@ -326,7 +321,6 @@ pub async fn merged_values_are_answered(store: &StoreUnderTest) {
     session.require(answer.is_empty(), "a touch answers values");
 }
 
-/// Requires that an update is refused because this number would leave its range.
 async fn overflows(session: &Session, update: &Update, name: &'static str, what: &str) {
     let updated = session.update(update).await;
     session.require(

@@ -1,5 +1,3 @@
-//! Digests: a commit names those that its request loaded, and a login or a rotation replaces them.
-
 use std::time::Duration;
 
 use super::StoreUnderTest;
@@ -11,9 +9,8 @@ const COMPARE: &str = "an update with other digests than the record's must answe
                        nothing: compare both halves in the same atomic step as the write, as \
                        Update::apply_to does";
 
-/// A request that loaded other digests holds a token that no longer opens anything. Its changes would put an
-/// anonymous visitor's data into the session of a user who logged in meanwhile. Both halves count: a rotation
-/// replaces only the second, and no login keeps the verifier.
+/// Otherwise, an anonymous visitor's data gets into the session of a user who logged in meanwhile. Both
+/// halves count: a rotation replaces only the second, a login both.
 pub async fn an_update_with_other_digests_is_gone(store: &StoreUnderTest) {
     let clause = store.advised(COMPARE);
     let session = clause.session(&[("a", "1")]).await;
@@ -26,7 +23,7 @@ pub async fn an_update_with_other_digests_is_gone(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// A stolen token that was rotated away must not keep the session alive.
+/// Otherwise, a stolen token that was rotated away keeps the session alive.
 pub async fn a_touch_with_other_digests_is_gone(store: &StoreUnderTest) {
     let clause = store.advised(COMPARE);
     let session = clause.session(&[("a", "1")]).await;
@@ -38,7 +35,7 @@ pub async fn a_touch_with_other_digests_is_gone(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// A code must not go to a request whose token no longer opens anything.
+/// Otherwise, a code goes to a request whose token no longer opens anything.
 pub async fn a_take_with_other_digests_is_gone(store: &StoreUnderTest) {
     let clause = store.advised(COMPARE);
     let session = clause.session(&[("code", "secret")]).await;
@@ -50,10 +47,9 @@ pub async fn a_take_with_other_digests_is_gone(store: &StoreUnderTest) {
 
 const TAKE: crate::merge::Change = crate::merge::Change::Take { aliases: &[] };
 
-/// A rotation keeps the data and the id, and is one step with the request's other changes. If it is a delete
-/// and a save, a failure between them ends the session, and the new id may be somebody else's
-/// ([tower-sessions#180](https://github.com/maxcountryman/tower-sessions/issues/180)). If it is a state that
-/// the next write replaces, it gets lost
+/// If a rotation is a delete and a save, a failure between them ends the session, and the new id may be
+/// somebody else's ([tower-sessions#180](https://github.com/maxcountryman/tower-sessions/issues/180)). If it
+/// is a state that the next write replaces, it gets lost
 /// ([actix-extras#244](https://github.com/actix/actix-extras/issues/244)).
 pub async fn a_rotation_changes_the_token_and_nothing_else(store: &StoreUnderTest) {
     let clause = store.advised(
@@ -73,8 +69,8 @@ pub async fn a_rotation_changes_the_token_and_nothing_else(store: &StoreUnderTes
     session.is_described_by(&expected).await;
 }
 
-/// The time of the login decides whether the user must log in again before sensitive actions. A rotation
-/// proves nothing; later updates and rotations keep the login's time.
+/// The login's time decides whether the user must log in again before sensitive actions. A rotation proves
+/// nothing.
 pub async fn only_a_login_says_when_somebody_logged_in(store: &StoreUnderTest) {
     let clause = store.advised(
         "authenticated_at must be set by a rotation that is a login, and by nothing else: use \
@@ -101,7 +97,7 @@ pub async fn only_a_login_says_when_somebody_logged_in(store: &StoreUnderTest) {
     authenticated_at(&rotated, at).await;
 }
 
-/// After a rotation or a login, an update from before it is refused, and one from after it is done.
+/// So does a login. An update from after it is done.
 pub async fn a_rotation_refuses_those_who_came_before(store: &StoreUnderTest) {
     let clause = store.advised(COMPARE);
     for is_login in [false, true] {
@@ -121,8 +117,7 @@ pub async fn a_rotation_refuses_those_who_came_before(store: &StoreUnderTest) {
     }
 }
 
-/// If two parallel requests both rotate, each hands out a token, and one of these opens nothing: one request
-/// must learn that. Without the comparison, parallel requests log a user out
+/// Otherwise, parallel requests log a user out: each hands out a token, and all but one open nothing
 /// ([express-session#923](https://github.com/expressjs/session/issues/923)).
 pub async fn of_concurrent_rotations_one_is_done(store: &StoreUnderTest) {
     let clause = store.advised(
@@ -155,8 +150,7 @@ pub async fn of_concurrent_rotations_one_is_done(store: &StoreUnderTest) {
     );
 }
 
-/// In every interleaving with a rotation, an update either happens before it and stays, or is refused after
-/// it and leaves no trace.
+/// This holds in every interleaving.
 pub async fn an_update_against_a_rotation_is_done_before_or_refused(store: &StoreUnderTest) {
     let clause = store.advised(
         "an update beside a rotation is Done and kept, or Gone without a trace: read, compare and \
@@ -184,7 +178,7 @@ pub async fn an_update_against_a_rotation_is_done_before_or_refused(store: &Stor
     }
 }
 
-/// Handles with another verifier, another login half, and neither half.
+/// With another verifier, another login half, or both.
 fn others(session: &Session) -> [Session; 3] {
     [
         session.rotation().1,

@@ -1,21 +1,17 @@
-//! What begins and ends a session, and what does not.
-
 use super::StoreUnderTest;
 use super::fixture::{LONG, Session, add, at_once, set};
 use crate::clock::Timestamp;
 use crate::record::Metadata;
 use crate::store::{Created, Deleted, Key, Updated};
 
-/// Absent is a value: a token that nobody issued, or whose session ended, costs one answer and is not an
-/// error. Otherwise, every bot that makes up a cookie gets a 503 and triggers an alarm.
+/// Otherwise, every bot that makes up a cookie gets a 503 and triggers an alarm.
 pub async fn an_unknown_session_is_absent(store: &StoreUnderTest) {
     let clause =
         store.advised("a load must answer None if there is no session: no error, no record");
     clause.no_session().is_absent().await;
 }
 
-/// All metadata and fields come back exactly as given. Otherwise, a session ends at the wrong time, or its
-/// token opens nothing.
+/// Otherwise, a session ends at the wrong time, or its token opens nothing.
 pub async fn a_new_session_is_stored_as_it_was_handed_over(store: &StoreUnderTest) {
     let clause = store.advised(
         "a create must keep all metadata and all fields: use Metadata::pack or Record::to_bytes, do \
@@ -35,9 +31,9 @@ pub async fn a_new_session_is_stored_as_it_was_handed_over(store: &StoreUnderTes
     session.is_described_by(&session.created).await;
 }
 
-/// A key is a name and an id. A session of one type must not open as another type's, which may use the same
-/// fields with other meanings ([CVE-2022-39263](https://nvd.nist.gov/vuln/detail/CVE-2022-39263): only a part
-/// of a composite key was checked).
+/// Another type may use the same fields with other meanings
+/// ([CVE-2022-39263](https://nvd.nist.gov/vuln/detail/CVE-2022-39263): only a part of a composite key was
+/// checked).
 pub async fn session_types_share_no_ids(store: &StoreUnderTest) {
     let clause = store.advised("a session is found by its whole key, name and id: use both");
     let session = clause.session(&[("a", "1")]).await;
@@ -51,8 +47,7 @@ pub async fn session_types_share_no_ids(store: &StoreUnderTest) {
     session.holds(&[("a", "1")]).await;
 }
 
-/// If an id is taken, because a random source repeats itself or somebody guessed it, a create must not hand
-/// over or end the existing session
+/// Otherwise, an id that repeats by chance or was guessed hands over or ends a session
 /// ([tower-sessions#188](https://github.com/maxcountryman/tower-sessions/issues/188), two security releases).
 pub async fn create_leaves_an_existing_session_alone(store: &StoreUnderTest) {
     let clause = store.advised(
@@ -69,8 +64,7 @@ pub async fn create_leaves_an_existing_session_alone(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// The same for two creates at once: checking first and writing later is not enough. The loser stores
-/// nothing.
+/// Checking first and writing later is not enough.
 pub async fn of_concurrent_creates_one_is_done(store: &StoreUnderTest) {
     let clause = store.advised(
         "of concurrent creates under one key exactly one is Done: check whether it exists in the same \
@@ -95,7 +89,7 @@ pub async fn of_concurrent_creates_one_is_done(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// A write to a session that does not exist says so, and does not create it.
+/// A change, a touch, a rotation and a login all answer `Gone`.
 pub async fn an_update_creates_nothing(store: &StoreUnderTest) {
     let clause = store.advised(
         "an update of a session that does not exist must answer Gone and store nothing: no upsert",
@@ -109,9 +103,9 @@ pub async fn an_update_creates_nothing(store: &StoreUnderTest) {
 }
 
 /// The most important clause: a request under way during a logout must not bring the session back. It did in
-/// many stores: [CVE-2025-46336](https://nvd.nist.gov/vuln/detail/CVE-2025-46336) of rack-session,
+/// [CVE-2025-46336](https://nvd.nist.gov/vuln/detail/CVE-2025-46336) of rack-session,
 /// [connect-redis#328](https://github.com/tj/connect-redis/issues/328),
-/// [express-session#632](https://github.com/expressjs/session/issues/632),
+/// [express-session#632](https://github.com/expressjs/session/issues/632) and
 /// [redistore#2](https://github.com/boj/redistore/issues/2).
 pub async fn an_update_after_the_end_is_gone(store: &StoreUnderTest) {
     let clause = store.advised(AFTER_THE_END);
@@ -122,7 +116,7 @@ pub async fn an_update_after_the_end_is_gone(store: &StoreUnderTest) {
     session.is_absent().await;
 }
 
-/// Nor may a touch, not even with a single field for its time
+/// A touch stores nothing, not even a single field for its time
 /// ([spring-session#1111](https://github.com/spring-projects/spring-session/issues/1111)).
 pub async fn a_touch_after_the_end_is_gone(store: &StoreUnderTest) {
     let clause = store.advised(AFTER_THE_END);
@@ -135,8 +129,7 @@ pub async fn a_touch_after_the_end_is_gone(store: &StoreUnderTest) {
 const AFTER_THE_END: &str = "an update after a delete must answer Gone and store nothing: check \
                              existence and digests in the same atomic step as the write";
 
-/// The same in every interleaving: whether an update happens before the end or is refused after it, in the
-/// end the session is gone.
+/// This holds whether an update happens before the end or is refused after it.
 pub async fn an_end_is_final_in_any_race(store: &StoreUnderTest) {
     let clause = store.advised(
         "after a delete nothing brings the session back, whatever was under way: check existence and \
@@ -165,8 +158,7 @@ pub async fn an_end_is_final_in_any_race(store: &StoreUnderTest) {
     }
 }
 
-/// A logout ends the session even if another request has rotated its token: the user need not know that, and
-/// a thief could rotate faster than anybody logs out.
+/// The user need not know of the rotation, and a thief could rotate faster than anybody logs out.
 pub async fn a_delete_ends_a_rotated_session(store: &StoreUnderTest) {
     let clause = store.advised(
         "a delete must end the session if its login half is the named one, whatever its verifier: \
@@ -180,7 +172,7 @@ pub async fn a_delete_ends_a_rotated_session(store: &StoreUnderTest) {
     rotated.gone(&rotated.touch()).await;
 }
 
-/// A delete that names no login ends whatever is there: an operator's, for example.
+/// An operator's delete names no login, for example.
 pub async fn a_delete_without_a_login_ends_whichever(store: &StoreUnderTest) {
     let clause = store.advised(
         "a delete that names no login must end the session under its key, whatever its token",
@@ -193,9 +185,8 @@ pub async fn a_delete_without_a_login_ends_whichever(store: &StoreUnderTest) {
     renewed.gone(&renewed.touch()).await;
 }
 
-/// A request that loaded the session before a login must not log the user out. Otherwise, a thief who holds
-/// the anonymous cookie could, with a logout sent before the login and done after it. Such a delete changes
-/// nothing, and its answer says why.
+/// Otherwise, a thief who holds the anonymous cookie can log the user out, with a logout sent before the
+/// login and done after it.
 pub async fn a_delete_of_another_login_ends_nothing(store: &StoreUnderTest) {
     let clause = store.advised(ANOTHER_LOGIN);
     let session = clause.session(&[("user", "1")]).await;
@@ -213,14 +204,13 @@ pub async fn a_delete_of_another_login_ends_nothing(store: &StoreUnderTest) {
     renewed.is_absent().await;
 }
 
-/// In every interleaving with a login, a delete either comes first, and the login is refused; or it comes
-/// second, and ends nothing.
+/// In every interleaving, either the login is refused or the delete.
 pub async fn a_delete_against_a_login_is_done_before_or_refused(store: &StoreUnderTest) {
     let clause = store.advised(ANOTHER_LOGIN);
     for round in 0..32 {
         let session = clause.session(&[("user", "1")]).await;
         let (login, renewed) = session.login();
-        // The login's place among the deletes varies: the task spawned last may run first.
+        // The login's place varies: the task spawned last may run first.
         let which = round % 4;
         let done = at_once(4, |number| {
             let (session, login) = (session.clone(), login.clone());
@@ -249,7 +239,7 @@ const ANOTHER_LOGIN: &str = "a delete that names a login must answer Other and c
                              session has another login half: compare by Digests::login_matches, in \
                              the same atomic step as the delete";
 
-/// A delete whose answer was lost is sent again, and two logouts may meet: none of them may fail.
+/// A delete whose answer was lost is sent again, and two logouts may meet.
 pub async fn a_delete_of_nothing_is_no_error(store: &StoreUnderTest) {
     let clause = store.advised(
         "a delete must answer Done if there is nothing to delete, whatever login it names",
@@ -272,7 +262,7 @@ pub async fn a_delete_ends_one_session_only(store: &StoreUnderTest) {
     other.holds(&[("a", "2")]).await;
 }
 
-/// Everything that a store keeps for a session ends with it, so nothing of one user remains for the next.
+/// Otherwise, something of one user remains for the next.
 pub async fn what_follows_a_delete_begins_empty(store: &StoreUnderTest) {
     let clause = store.advised("a delete must remove everything that is kept under the key");
     let session = clause.session(&[("a", "1"), ("code", "secret")]).await;

@@ -1,5 +1,3 @@
-//! Fields are kept exactly as written.
-
 use super::StoreUnderTest;
 use super::fixture::{add, max, readable, set};
 use crate::changes::Expired;
@@ -7,8 +5,8 @@ use crate::fields::Name;
 use crate::merge::Change;
 use crate::store::Wanted;
 
-/// All other fields stay: another build's, and what another request wrote since this one's load. Writing
-/// whole records loses them ([laravel/framework#18187](https://github.com/laravel/framework/issues/18187),
+/// Otherwise, what another build or another request wrote is lost
+/// ([laravel/framework#18187](https://github.com/laravel/framework/issues/18187),
 /// [connect-redis#346](https://github.com/tj/connect-redis/issues/346)).
 pub async fn only_named_fields_are_touched(store: &StoreUnderTest) {
     let clause = store.advised(
@@ -30,8 +28,7 @@ pub async fn only_named_fields_are_touched(store: &StoreUnderTest) {
         .await;
 }
 
-/// A field that was set is there, and a field that was unset is not, whatever was there before. A session
-/// whose fields were all unset is still a session.
+/// A session whose fields were all unset is still a session.
 pub async fn set_and_unset_do_what_they_say(store: &StoreUnderTest) {
     let clause = store.advised(
         "Set must write a field and Unset remove it, whether it was there or not; a session without \
@@ -55,8 +52,8 @@ pub async fn set_and_unset_do_what_they_say(store: &StoreUnderTest) {
 }
 
 /// A name may be an entry's key, which is whatever a user typed. In a store's language it is data: not a
-/// pattern, a path or a command. Only names that begin with `@` are special: `@until:` names hold deadlines,
-/// `@parent` is the engine's, and all others belong to the store.
+/// pattern, a path or a command. Only names that begin with `@` are special: see the
+/// [contract](crate::store::Store).
 pub async fn any_name_is_kept(store: &StoreUnderTest) {
     let clause = store.advised(
         "a name is any text: keep it byte by byte, escape it where your store's language needs that, \
@@ -121,7 +118,7 @@ pub async fn any_name_is_kept(store: &StoreUnderTest) {
     session.holds(&[]).await;
 }
 
-/// A value is bytes: not text, without an end mark, and never a number to reformat.
+/// A value may contain any byte, and is never a number to reformat.
 pub async fn any_value_is_kept(store: &StoreUnderTest) {
     let clause =
         store.advised("a value is any bytes: keep it as a blob, not as a text or a number");
@@ -154,7 +151,7 @@ pub async fn any_value_is_kept(store: &StoreUnderTest) {
     }
 }
 
-/// Neither a large value nor many fields are cut off. The store does not decide how much is too much.
+/// The store does not decide how much is too much.
 pub async fn large_sessions_are_kept(store: &StoreUnderTest) {
     let clause = store.advised(
         "256 KiB in one field and 2,000 fields must be kept: cut nothing off, and send large updates \
@@ -188,7 +185,7 @@ pub async fn large_sessions_are_kept(store: &StoreUnderTest) {
     session.require(left == 1, format_args!("{left} fields are left of 1"));
 }
 
-/// A load may return more than the wanted fields, but not fewer, and nothing that is not stored.
+/// A load may return more than the wanted fields, but nothing that is not stored.
 pub async fn the_wanted_fields_are_loaded(store: &StoreUnderTest) {
     let clause = store.advised(
         "a load must answer every wanted field that is stored, and the metadata even if no field is \
@@ -218,8 +215,7 @@ pub async fn the_wanted_fields_are_loaded(store: &StoreUnderTest) {
     );
 }
 
-/// A load returns none of the store's own fields. Otherwise, one shows up as an undeclared field, and a value
-/// that was taken comes back.
+/// Otherwise, one of the store's own fields looks undeclared, and a value that was taken comes back.
 pub async fn nothing_but_fields_is_loaded(store: &StoreUnderTest) {
     let clause = store.advised(
         "a load must answer the session's fields and nothing else: leave out the store's own names",
@@ -236,8 +232,7 @@ pub async fn nothing_but_fields_is_loaded(store: &StoreUnderTest) {
     renewed.holds(&[("a", "1"), ("m", "1"), ("n", "1")]).await;
 }
 
-/// A field past its own deadline is removed with its deadline, together with the changes. Otherwise, an
-/// expired code comes back when somebody sets a new deadline.
+/// Otherwise, an expired code comes back when somebody sets a new deadline.
 pub async fn an_expired_field_is_removed(store: &StoreUnderTest) {
     let clause = store.advised(
         "Changes::expired says which fields to remove with their deadlines: use Changes::apply",
@@ -251,7 +246,7 @@ pub async fn an_expired_field_is_removed(store: &StoreUnderTest) {
     session.holds(&[("a", "2")]).await;
 }
 
-/// Unless another request gave it a new deadline meanwhile, or this one does.
+/// If another request gave it a new deadline meanwhile, or this one does.
 pub async fn an_expired_field_that_was_renewed_stays(store: &StoreUnderTest) {
     let clause = store.advised(
         "an expired field must be removed only if its stored deadline is the one that was found, and \

@@ -1,5 +1,3 @@
-//! A session in the store under test, and helpers that act on it.
-
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,26 +14,24 @@ use crate::store::{
 };
 use crate::token::{Digests, Token};
 
-/// Longer than any test.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
 
-/// The creation time of every session in these tests: stores ignore what a record says of itself.
+/// An arbitrary creation time: stores ignore what a record says of itself.
 pub(super) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-/// The values of an `i64`.
 pub(super) const ANY: CounterRange = CounterRange::new(i64::MIN, i64::MAX);
 
-/// The number of calls made at once.
+/// The number of calls at once.
 pub(super) const MANY: usize = 64;
 
-/// One clause of the contract: a store, and advice for its author if it fails.
+/// A store, and advice for its author if the clause fails.
 #[derive(Clone, Copy)]
 pub(super) struct Clause<'s> {
     pub(super) store: &'s StoreUnderTest,
     advice: &'static str,
 }
 
-/// A handle on a session in its store: what a request has.
+/// A session in its store, as a request sees it.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) store: Arc<dyn Store>,
@@ -48,7 +44,6 @@ pub(super) struct Session {
 }
 
 impl StoreUnderTest {
-    /// The clause that a store keeps if it follows the advice.
     pub(super) fn advised(&self, advice: &'static str) -> Clause<'_> {
         Clause {
             store: self,
@@ -58,14 +53,13 @@ impl StoreUnderTest {
 }
 
 impl Clause<'_> {
-    /// A session that holds these fields.
     pub(super) async fn session(&self, fields: &[(&'static str, &str)]) -> Session {
         let session = self.no_session();
         session.begin(fields).await;
         session
     }
 
-    /// The handle of a session that the store does not know.
+    /// A session that the store does not know.
     pub(super) fn no_session(&self) -> Session {
         let token = Token::generate().expect("randomness");
         let created = Metadata {
@@ -84,7 +78,6 @@ impl Clause<'_> {
 }
 
 impl Session {
-    /// Creates it, and requires that this succeeds.
     pub(super) async fn begin(&self, fields: &[(&'static str, &str)]) {
         let created = self.create(fields).await;
         self.require(
@@ -136,7 +129,6 @@ impl Session {
         self.record().await.fields.clone()
     }
 
-    /// Requires that it is absent.
     pub(super) async fn is_absent(&self) {
         let loaded = self.load().await;
         let fields = loaded.as_ref().map(|record| readable(&record.fields));
@@ -146,7 +138,6 @@ impl Session {
         );
     }
 
-    /// Requires that it holds exactly these fields.
     pub(super) async fn holds(&self, fields: &[(&'static str, &str)]) {
         let stored = self.fields().await;
         let (stored, wanted) = (readable(&stored), of(fields));
@@ -157,7 +148,6 @@ impl Session {
         );
     }
 
-    /// Requires that it has this metadata.
     pub(super) async fn is_described_by(&self, wanted: &Metadata) {
         let stored = self.metadata().await;
         self.require(
@@ -173,7 +163,6 @@ impl Session {
         }
     }
 
-    /// Makes an update that must succeed.
     pub(super) async fn done(&self, update: &Update) -> Fields {
         match self.update(update).await {
             Updated::Done(answer) => answer,
@@ -181,7 +170,6 @@ impl Session {
         }
     }
 
-    /// Makes an update that must be refused.
     pub(super) async fn refused(&self, update: &Update, wanted: Updated) {
         let updated = self.update(update).await;
         self.require(
@@ -194,7 +182,6 @@ impl Session {
         self.refused(update, Updated::Gone).await;
     }
 
-    /// Takes a field with its old names.
     pub(super) async fn take(
         &self,
         name: &'static str,
@@ -213,12 +200,11 @@ impl Session {
             .await;
     }
 
-    /// Deletes it as a request does that has loaded it: only if its login is unchanged.
+    /// Deletes it only if its login is unchanged, as a request does.
     pub(super) async fn end(&self) {
         self.ended(&self.ending(), Deleted::Done).await;
     }
 
-    /// Requires this answer to a delete.
     pub(super) async fn ended(&self, delete: &Delete, wanted: Deleted) {
         let deleted = self.deleted(delete).await;
         self.require(
@@ -227,7 +213,6 @@ impl Session {
         );
     }
 
-    /// A delete of the login that a request has loaded.
     pub(super) fn ending(&self) -> Delete {
         Delete::new(Some(self.digests), self.soon())
     }
@@ -239,7 +224,6 @@ impl Session {
         }
     }
 
-    /// A deadline for a call made now.
     pub(super) fn soon(&self) -> Timestamp {
         self.store.now().plus(LONG)
     }
@@ -267,12 +251,11 @@ impl Session {
         update
     }
 
-    /// A rotation of the token, and the session's handle after it.
+    /// Also returns the session's handle after it.
     pub(super) fn rotation(&self) -> (Update, Self) {
         self.renewal(self.token.rotate().expect("randomness"), false)
     }
 
-    /// A login, and the session's handle after it.
     pub(super) fn login(&self) -> (Update, Self) {
         self.renewal(self.token.log_in().expect("randomness"), true)
     }
@@ -312,7 +295,7 @@ impl Session {
         }
     }
 
-    /// A handle with its verifier and another login half.
+    /// With its verifier and another login half.
     pub(super) fn of_another_login(&self) -> Self {
         let (login, half) = (self.of_the_same_id().digests, Digests::LEN / 2);
         let mut bytes = login.to_bytes();
@@ -323,7 +306,6 @@ impl Session {
         }
     }
 
-    /// Fails with the advice and with what was seen.
     #[track_caller]
     pub(super) fn require(&self, is_so: bool, seen: impl Display) {
         if !is_so {
@@ -375,7 +357,6 @@ pub(super) fn add_with_old_names(aliases: &'static [&'static str], delta: i64) -
     }
 }
 
-/// The expectation that these fields have these values.
 pub(super) fn expecting(fields: &[(&'static str, Option<&str>)]) -> Expected {
     let fields = fields.iter();
     Expected {
@@ -391,7 +372,7 @@ pub(super) fn of(fields: &[(&'static str, &str)]) -> Fields {
     fields.map(|&(name, value)| (name.into(), value)).collect()
 }
 
-/// Fields for a failed test's output. `Fields` hides its values, which may be personal data; these are ours.
+/// For a failed test's output: `Fields` hides its values.
 pub(super) fn readable(fields: &Fields) -> Vec<(&str, String)> {
     let fields = fields.iter();
     fields
@@ -399,7 +380,6 @@ pub(super) fn readable(fields: &Fields) -> Vec<(&str, String)> {
         .collect()
 }
 
-/// Runs the task this many times at once, on all threads.
 pub(super) async fn at_once<F>(count: usize, task: impl Fn(usize) -> F) -> Vec<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,

@@ -1,5 +1,3 @@
-//! Nothing happens after `not_after`, by the store's time.
-
 use std::time::Duration;
 
 use super::StoreUnderTest;
@@ -9,9 +7,8 @@ use crate::store::{Delete, Deleted, Store as _, Updated};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// A proxy or a frozen server may delay an update until its request has ended and reported so. If the update
-/// then still happens, it undoes what others did and heard meanwhile. A late touch would keep a session alive
-/// that should have expired.
+/// Otherwise, a delayed update undoes what others did after its request had ended, and a delayed touch keeps
+/// a session alive that should have expired.
 pub async fn an_update_that_comes_late_writes_nothing(store: &StoreUnderTest) {
     let clause = store.advised(
         "an update done after not_after must answer Late with the store's time and write nothing: \
@@ -34,7 +31,7 @@ pub async fn an_update_that_comes_late_writes_nothing(store: &StoreUnderTest) {
     session.is_described_by(&session.created).await;
 }
 
-/// A delayed delete could end a session that somebody has since logged in to.
+/// Otherwise, a delayed delete ends a session that somebody has since logged in to.
 pub async fn a_delete_that_comes_late_ends_nothing(store: &StoreUnderTest) {
     let clause = store.advised(
         "a delete done after not_after must answer Late with the store's time and end nothing: \
@@ -51,8 +48,7 @@ pub async fn a_delete_that_comes_late_ends_nothing(store: &StoreUnderTest) {
     session.holds(&[("a", "1")]).await;
 }
 
-/// Late comes before all other checks: the caller then sends the same again, and learns what became of the
-/// session.
+/// The caller then sends the same again, and learns what became of the session.
 pub async fn a_late_delete_of_another_login_is_late(store: &StoreUnderTest) {
     let clause = store.advised(
         "a delete that is both late and of another login must answer Late: compare the time first",
@@ -69,8 +65,7 @@ pub async fn a_late_delete_of_another_login_is_late(store: &StoreUnderTest) {
     renewed.holds(&[("a", "1")]).await;
 }
 
-/// Late is definite, so the same update succeeds when there is time left. A store must not remember a Late
-/// answer.
+/// A store must not remember a Late answer.
 pub async fn what_came_late_is_done_when_it_is_sent_anew(store: &StoreUnderTest) {
     let clause =
         store.advised("an update that was Late must be Done when it is sent again with more time");
@@ -87,8 +82,7 @@ pub async fn what_came_late_is_done_when_it_is_sent_anew(store: &StoreUnderTest)
     session.holds(&[("n", "2")]).await;
 }
 
-/// A call exactly at its deadline is in time. Only a store with a manual clock can show that; any other shows
-/// only that a far deadline is in time.
+/// A store without a manual clock shows only that a far deadline is in time.
 pub async fn the_last_instant_is_in_time(store: &StoreUnderTest) {
     let clause = store.advised(
         "an update or a delete at exactly not_after must still be done: it is late if \
@@ -111,8 +105,7 @@ pub async fn the_last_instant_is_in_time(store: &StoreUnderTest) {
     session.is_absent().await;
 }
 
-/// Deadlines count from the store's time. If that stands still, they never pass; if it is another clock's,
-/// sessions expire on one machine and live on another.
+/// Otherwise, deadlines never pass, or sessions expire on one machine and live on another.
 pub async fn its_time_passes(store: &StoreUnderTest) {
     let clause = store.advised("now() must be the time of the store's own clock, and pass with it");
     let session = clause.session(&[]).await;
@@ -128,8 +121,7 @@ pub async fn its_time_passes(store: &StoreUnderTest) {
     }
 }
 
-/// A request's deadline must not be later than by the store's own clock, or a call takes effect after its
-/// request has ended. So an estimate must be a lower bound.
+/// Otherwise, a call takes effect after its request has ended.
 pub async fn its_time_is_never_ahead_of_what_it_judges_by(store: &StoreUnderTest) {
     let clause = store.advised(
         "now() must never be later than the time by which the store judges not_after and remove_at: \
@@ -168,7 +160,7 @@ fn is_late(session: &Session, deleted: Deleted, not_after: Timestamp) {
     }
 }
 
-/// The engine corrects its own estimate with the time in the answer.
+/// The engine corrects its own estimate with the answer's time.
 fn says_the_time(session: &Session, said: Timestamp, not_after: Timestamp) {
     let now = session.store.now();
     session.require(

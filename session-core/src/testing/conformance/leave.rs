@@ -9,8 +9,7 @@ const ENDS: &str = "an update with `ends` must remove the session and answer all
                     same atomic step as its checks: use Update::apply_to, and remove the record if it \
                     is over afterwards";
 
-/// The next user's session keeps what is stored when the old one ends, including what another request wrote
-/// just before.
+/// The next user's session keeps what is stored when the old one ends.
 pub async fn an_update_that_ends_answers_all_and_ends(store: &StoreUnderTest) {
     let session = store
         .advised(ENDS)
@@ -33,7 +32,7 @@ pub async fn an_update_that_ends_answers_all_and_ends(store: &StoreUnderTest) {
     next.holds(&[("c", "1")]).await;
 }
 
-/// An ending update checks what every update checks; if refused, it changes nothing.
+/// An ending update checks what every update checks. If it is refused, it changes nothing.
 pub async fn an_update_that_ends_may_be_refused(store: &StoreUnderTest) {
     let session = store.advised(ENDS).session(&[("a", "1")]).await;
     let (rotation, renewed) = session.rotation();
@@ -56,7 +55,7 @@ pub async fn an_update_that_ends_may_be_refused(store: &StoreUnderTest) {
     renewed.holds(&[("a", "1")]).await;
 }
 
-/// The answer contains everything that happened before the end, and nothing happens after it.
+/// Nothing is done after it.
 pub async fn an_end_answers_what_was_done_before_it(store: &StoreUnderTest) {
     const COUNTS: usize = 16;
     let clause = store.advised(ENDS);

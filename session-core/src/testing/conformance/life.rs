@@ -1,5 +1,3 @@
-//! Every record is removed eventually, by the store's time.
-
 use std::time::Duration;
 
 use super::StoreUnderTest;
@@ -10,11 +8,10 @@ use crate::store::{Created, Update};
 /// One second, because a store may count whole seconds.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Longer than `SHORT`, even after rounding up.
+/// Longer than `SHORT`, even rounded up.
 const PASSED: Duration = Duration::from_millis(2100);
 
-/// A forgotten record must not stay forever. Until it is removed, it counts as absent (tower-sessions 0.4.3
-/// is a release for this alone).
+/// Until a record is removed, it counts as absent (tower-sessions 0.4.3 is a release for this alone).
 pub async fn a_session_past_its_time_is_absent(store: &StoreUnderTest) {
     let clause = store.advised(
         "from remove_at on, a record must be as absent as a deleted one, whether it was removed or \
@@ -44,8 +41,7 @@ pub async fn what_follows_a_session_past_its_time_begins_empty(store: &StoreUnde
     next.is_described_by(&next.created).await;
 }
 
-/// A record that is already expired when it arrives is not stored forever: a session that ends at once, or a
-/// call that was slow to arrive.
+/// Otherwise, a record that was slow to arrive is stored forever.
 pub async fn a_create_past_its_time_stores_nothing(store: &StoreUnderTest) {
     let clause = store.advised(
         "a create with a remove_at that has passed must be Done, and its session absent: a time to \
@@ -62,7 +58,7 @@ pub async fn a_create_past_its_time_stores_nothing(store: &StoreUnderTest) {
     session.gone(&session.touch()).await;
 }
 
-/// A session lives as long as the update says, whether the update touches it or not.
+/// This holds whether the update touches the session or not.
 pub async fn an_update_extends_the_life(store: &StoreUnderTest) {
     let clause = store.advised(EXTEND);
     for touched_at in [session_touch(&clause), None] {
@@ -77,7 +73,7 @@ pub async fn an_update_extends_the_life(store: &StoreUnderTest) {
     }
 }
 
-/// A request that only reads also extends the life: an active user is not logged out.
+/// An active user who only reads is not logged out.
 pub async fn a_touch_extends_the_life(store: &StoreUnderTest) {
     let clause = store.advised(EXTEND);
     let session = short_session(&clause).await;
@@ -90,7 +86,7 @@ const EXTEND: &str = "after an update the record must live at least ttl longer, 
                       store's time: use Update::apply_to, and set the store's own expiry by \
                       Record::remove_at";
 
-/// Another request may have given the session a longer life, "remember me", unknown to this request.
+/// Another request may have given the session a longer life, "remember me".
 pub async fn no_call_shortens_the_life(store: &StoreUnderTest) {
     let clause = store.advised(
         "no call may shorten a record's life: remove_at is the later one of what it was and now + \

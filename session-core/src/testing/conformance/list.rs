@@ -1,11 +1,11 @@
-//! The one list of all clauses. The public functions, `broken_clauses` and the tests are made from it. A
-//! clause that is missing here is an unreachable `pub` function, which the compiler reports.
+//! The one list of all clauses. The compiler reports a clause that is missing here, as an unreachable `pub`
+//! function.
 
 use std::pin::Pin;
 
 use super::StoreUnderTest;
 
-/// Calls the macro `$callback` with the names of all clauses, grouped by module.
+/// Calls the macro `$callback` with the names of all clauses, by module.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __for_each_clause {

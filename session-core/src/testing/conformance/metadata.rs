@@ -1,5 +1,3 @@
-//! Metadata: what the engine knows of a session besides its fields and token.
-
 use std::time::Duration;
 
 use super::StoreUnderTest;
@@ -8,7 +6,7 @@ use crate::expiry::Lifetime;
 use crate::record::{Metadata, Record};
 use crate::store::{Created, Store as _, Update};
 
-/// A touch changes its time and nothing else.
+/// A touch changes only `touched_at`.
 pub async fn a_touch_changes_one_time_only(store: &StoreUnderTest) {
     let clause = store.advised(
         "an update without changes must set touched_at and change nothing else: use \
@@ -29,7 +27,7 @@ pub async fn a_touch_changes_one_time_only(store: &StoreUnderTest) {
     session.holds(&[("a", "1")]).await;
 }
 
-/// A slow request must not undo a faster one's extension: that would log out an active user.
+/// Otherwise, a slow request undoes a faster one's extension and logs out an active user.
 pub async fn touched_at_never_moves_backwards(store: &StoreUnderTest) {
     let clause = store.advised(
         "touched_at must be the later of the stored and the update's time; None leaves it: \
@@ -57,7 +55,7 @@ pub async fn touched_at_never_moves_backwards(store: &StoreUnderTest) {
     }
 }
 
-/// "Remember me" gives a session other deadlines; an update without deadlines keeps them.
+/// "Remember me" gives a session other deadlines, and later updates keep them.
 pub async fn deadline_and_lifetime_change_where_they_are_given(store: &StoreUnderTest) {
     let clause = store.advised(
         "absolute_deadline and lifetime must be stored if an update gives them, and stay if it does \
@@ -90,8 +88,7 @@ pub async fn deadline_and_lifetime_change_where_they_are_given(store: &StoreUnde
     session.is_described_by(&expected).await;
 }
 
-/// A login starts a new absolute lifetime. It may meet a request that gave the session a longer one, and must
-/// not undo that.
+/// A login starts a new absolute lifetime, but must not undo a longer one from another request.
 pub async fn only_a_lifetime_moves_the_deadline_backwards(store: &StoreUnderTest) {
     let clause = store.advised(
         "an absolute_deadline without a lifetime must not replace a later one: use \
@@ -121,8 +118,7 @@ pub async fn only_a_lifetime_moves_the_deadline_backwards(store: &StoreUnderTest
     }
 }
 
-/// A later version of this library may append to the metadata. While both versions run, this one must not cut
-/// that off, or the later one would find its own sessions damaged.
+/// While two versions of this library run, the older one must not cut off what the later one appended.
 pub async fn metadata_of_a_later_version_are_kept(store: &StoreUnderTest) {
     let clause = store.advised(
         "metadata must be kept as Metadata::pack writes them, with the version that wrote them and \

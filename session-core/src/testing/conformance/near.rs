@@ -1,11 +1,10 @@
-//! What a near copy may show. A store without copies passes trivially.
+//! A store without copies passes trivially.
 
 use super::StoreUnderTest;
 use super::fixture::{Session, set};
 use crate::store::Wanted;
 
-/// A request that has a write's answer, and every later request to this process, sees the write. Otherwise, a
-/// page shows the cart as it was, and a logged-out user still sees their page.
+/// Otherwise, a page shows the cart as it was, and a logged-out user still sees their page.
 pub async fn a_copy_misses_nothing_that_was_answered(store: &StoreUnderTest) {
     let clause = store.advised(
         "a copy must not outlive a write of this process: forget it before the write is answered, and \
@@ -22,8 +21,7 @@ pub async fn a_copy_misses_nothing_that_was_answered(store: &StoreUnderTest) {
     is_near_as_stored(&session).await;
 }
 
-/// A copy has the wanted fields. Otherwise, a field looks absent because another session type or call did not
-/// want it before.
+/// Otherwise, a field looks absent because another session type or call did not want it before.
 pub async fn a_copy_has_the_wanted_fields(store: &StoreUnderTest) {
     let clause = store.advised("a copy must have all wanted fields: remember which it has");
     let session = clause.session(&[("a", "1"), ("b", "2")]).await;
@@ -49,7 +47,6 @@ pub async fn a_copy_has_the_wanted_fields(store: &StoreUnderTest) {
     }
 }
 
-/// Requires that the near copy, before and after a load, equals the stored session.
 async fn is_near_as_stored(session: &Session) {
     let before = session.store.near(session.key, &Wanted::All);
     let stored = session.load().await;

@@ -1,5 +1,3 @@
-//! One browser's parallel requests, as every page makes them: none loses another's writes.
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +10,7 @@ use crate::store::Wanted;
 const ONE_STEP: &str = "concurrent updates must all be kept: read, apply and write in one atomic \
                         step, or compare and swap, and start again if another was faster";
 
-/// Every count is kept, and each request gets a different number: a request that counts to draw a number
-/// needs its own.
+/// Each request gets a different number, so it can count to draw one.
 pub async fn concurrent_counts_lose_none(store: &StoreUnderTest) {
     let clause = store.advised(ONE_STEP);
     let session = clause.session(&[("n", "0")]).await;
@@ -30,7 +27,7 @@ pub async fn concurrent_counts_lose_none(store: &StoreUnderTest) {
     );
 }
 
-/// Concurrent requests do not overwrite each other's fields
+/// In some stores, parallel requests overwrite each other's fields
 /// ([spring-session#1213](https://github.com/spring-projects/spring-session/issues/1213),
 /// [laravel/framework#18187](https://github.com/laravel/framework/issues/18187)).
 pub async fn concurrent_changes_of_different_fields_are_all_kept(store: &StoreUnderTest) {
@@ -55,7 +52,7 @@ pub async fn concurrent_changes_of_different_fields_are_all_kept(store: &StoreUn
     session.require(stored.get("kept").is_some(), "what nobody changed is lost");
 }
 
-/// A map's entries are separate fields: two requests put things into one basket, some of them the same thing.
+/// Two requests put things into one basket, some of them the same thing.
 pub async fn concurrent_entries_are_all_kept(store: &StoreUnderTest) {
     let clause = store.advised(ONE_STEP);
     let session = clause.session(&[("basket:0", "100")]).await;
@@ -84,7 +81,7 @@ pub async fn concurrent_entries_are_all_kept(store: &StoreUnderTest) {
     );
 }
 
-/// What is written together is read together, never as a mix of two requests.
+/// A reader never sees a mix of two requests.
 pub async fn no_reader_sees_half_an_update(store: &StoreUnderTest) {
     let clause = store.advised(
         "a load must never see a part of an update: write all of it in one atomic step, and read all \

@@ -1,12 +1,9 @@
-//! Values that exactly one request gets: a code, a ticket, a message.
-
 use super::StoreUnderTest;
 use super::fixture::{ANY, MANY, Session, add_within, at_once, set};
 use crate::changes::Expired;
 use crate::merge::Change;
 
-/// The value goes to the caller and to nobody else. The rest of the session stays, and the update's other
-/// changes apply.
+/// The rest of the session stays, and the update's other changes apply.
 pub async fn a_take_answers_the_value_and_removes_it(store: &StoreUnderTest) {
     let clause = store.advised(
         "Take must remove the field and answer the value that it had, under the field's name in \
@@ -35,7 +32,7 @@ pub async fn a_take_answers_the_value_and_removes_it(store: &StoreUnderTest) {
     session.holds(&[("a", "1"), ("b", "2"), ("n", "5")]).await;
 }
 
-/// A code must not work twice: reading it first and removing it later is not enough.
+/// A code must not work twice.
 pub async fn of_concurrent_takes_one_obtains_the_value(store: &StoreUnderTest) {
     let clause = store.advised(
         "of concurrent takes exactly one gets the value, and all others are Done without one: read \
@@ -55,7 +52,7 @@ pub async fn of_concurrent_takes_one_obtains_the_value(store: &StoreUnderTest) {
     session.holds(&[]).await;
 }
 
-/// A take of an absent field answers that, and ends nothing. Empty is not absent.
+/// Empty is not absent.
 pub async fn a_take_of_nothing_is_done_without_a_value(store: &StoreUnderTest) {
     let clause = store.advised(
         "a Take of an absent field must be Done without a value of that name, neither Gone nor an \
@@ -71,8 +68,8 @@ pub async fn a_take_of_nothing_is_done_without_a_value(store: &StoreUnderTest) {
     session.holds(&[("a", "1")]).await;
 }
 
-/// An older build may have stored the value under an old name. That value is newer. All names are removed, so
-/// nobody gets the other value later.
+/// An older build's value under an old name is newer. All names are removed, so nobody gets the other value
+/// later.
 pub async fn a_take_finds_old_names(store: &StoreUnderTest) {
     let clause = store.advised(
         "Take must look under its aliases first, in their order, then under the name, and remove all \

@@ -1,4 +1,4 @@
-//! The suite fails for flawed stores: each has one flaw that real stores have.
+//! The suite finds the flaw of each flawed store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,6 @@ use crate::token::Digests;
 use crate::users::{Mark, Roster, Step, Stepped, UserKey, What};
 use Flaw::*;
 
-/// What is wrong with a store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Flaw {
     None,
@@ -27,11 +26,8 @@ enum Flaw {
     AnswersNothing,
     /// Late answers repeat the caller's own time.
     AnswersTheCallersTime,
-    /// Checks first and deletes later.
     ChecksThenDeletes,
-    /// Checks first and writes later, without comparing in between.
     ChecksThenWrites,
-    /// Checks only one half of the digests.
     ComparesTheLogin,
     ComparesTheVerifier,
     /// A delete compares the verifier, too.
@@ -44,21 +40,17 @@ enum Flaw {
     EndsInSilence,
     /// An ending update checks nothing.
     EndsWhatever,
-    /// No expectation is ever met.
     ConflictsAlways,
     CountsFromZero,
-    /// Counts in a scripting language's numbers.
     CountsInFloats,
     CreatesOver,
     /// Creates the metadata first, then the fields.
     CreatesInSteps,
     /// Cuts values off at 64 KiB.
     CutsOff,
-    /// Deletes by a pattern: everything.
     DeletesAll,
     /// Deletes the fields first, then the record.
     DeletesInSteps,
-    /// Removes records that it cannot read.
     DeletesJunk,
     /// Treats an expired login as another login.
     DeletesOnlyTheLiving,
@@ -70,7 +62,7 @@ enum Flaw {
     ForgetsDeadlines,
     /// A create rebuilds the metadata.
     ForgetsMetadata,
-    /// Returns its own fields.
+    /// Loads its own fields.
     HandsOutItsOwn,
     IgnoresDigests,
     IgnoresExpectations,
@@ -81,19 +73,15 @@ enum Flaw {
     IgnoresOldNames,
     /// Finds a session by its id alone.
     IgnoresTypes,
-    /// Keeps copies after writes.
     KeepsCopies,
-    /// Nothing ever expires.
     KeepsForever,
     /// Only marks deleted sessions, and finds them again.
     KeepsWhatWasDeleted,
-    /// The last instant is already late.
     LateAtOnce,
     LoadsTheFirst,
     /// Compares the login before the time.
     LooksAtTheLoginFirst,
     LosesDeletes,
-    /// A delete must name a login.
     NeedsALogin,
     /// The last call decides the absolute deadline.
     MovesDeadlinesBack,
@@ -103,20 +91,18 @@ enum Flaw {
     MixesUsers,
     /// Admits logins that began before an end.
     NeverEnds,
-    /// Forgets to name the doomed sessions again.
+    /// Does not name the doomed sessions again.
     NeverReminds,
     /// Ignores limits.
     NeverFull,
     /// Keeps users' entries forever.
     NeverForgets,
-    /// Refuses forever what it refused once.
     RemembersRefusals,
     /// Writes metadata only as this version knows them.
     Repacks,
-    /// Replaces all fields by those of the update.
     ReplacesFields,
     ResetsOnRotation,
-    /// One write for everything creates what is missing (`SET`, "upsert").
+    /// Creates what is missing (`SET`, "upsert").
     Resurrects,
     /// Its time is ahead of the time that it judges by.
     RunsAhead,
@@ -127,7 +113,6 @@ enum Flaw {
     /// The last call decides how long a session lives.
     ShortensLives,
     ServesInLine,
-    /// Its time stops when it starts.
     StandsStill,
     StoresTexts,
     /// Refuses to take an absent field.
@@ -135,15 +120,12 @@ enum Flaw {
     TakesRotationsForLogins,
     /// Treats unreadable records as absent, and overwrites them.
     TakesJunkForNothing,
-    /// The last call decides when a session was touched.
     TouchesBackwards,
-    /// The far end of time wraps around.
     WrapsTime,
-    /// Writes each change with its own command.
     WritesFieldByField,
 }
 
-/// Each flaw, and clauses that must find it.
+/// Clauses that must find each flaw.
 const FOUND: &[(Flaw, &[&str])] = &[
     (None, &[]),
     (
@@ -483,7 +465,6 @@ fn flawed(flaw: Flaw) -> StoreUnderTest {
     })
 }
 
-/// A map of bytes behind a lock.
 #[derive(Debug)]
 struct FlawedStore {
     flaw: Flaw,
@@ -536,8 +517,7 @@ impl UserIndex for FlawedStore {
     }
 }
 
-/// Lets all other tasks run, as a network would. Yielding is not enough: on a busy machine the same task may
-/// run next, and its two steps become one.
+/// Yielding is not enough: on a busy machine the same task may run next, and its two steps become one.
 async fn between_the_steps() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
@@ -550,7 +530,7 @@ impl FlawedStore {
         }
     }
 
-    /// The flaw `ServesInLine` makes calls wait here for each other.
+    /// The flaw `ServesInLine`.
     async fn in_line(&self) {
         if self.flaw == ServesInLine {
             let _first = self.line.lock().await;
@@ -592,7 +572,6 @@ impl FlawedStore {
         self.records.lock().unwrap().insert(self.key(key), bytes);
     }
 
-    /// An update in a store without a flaw.
     fn update_in_one_step(&self, key: Key, update: &Update) -> Updated {
         let _step = self.step.lock().unwrap();
         let (Some(mut record), _) = self.read(key) else {
@@ -605,7 +584,6 @@ impl FlawedStore {
         updated
     }
 
-    /// Applies an update with the flaw.
     fn apply(&self, update: &Update, record: &mut Record) -> Updated {
         let (before, now) = (record.clone(), self.clock.now());
         let update = self.altered(update, &before);
@@ -723,7 +701,7 @@ impl FlawedStore {
         update
     }
 
-    /// Whether a store with the flaw does a delete; if not, its answer.
+    /// `Err`: the store does not do the delete, and answers this.
     fn may_delete(&self, key: Key, delete: &Delete) -> Result<(), Deleted> {
         let now = self.clock.now();
         let late = match self.flaw {

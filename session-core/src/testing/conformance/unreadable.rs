@@ -1,12 +1,10 @@
-//! Things under a session's key that are not records.
-
 use super::StoreUnderTest;
 use super::fixture::set;
 use crate::store::Created;
 
-/// Another version's record, or what another program wrote under the key, is absent. It is not an error,
-/// which would be an outage for this one visitor; and not free space, which would destroy foreign data. A
-/// store whose records nobody else can write need not [plant](StoreUnderTest::junk) one.
+/// Another version or another program may have written it. An error would be an outage for this one visitor,
+/// and an overwrite would destroy foreign data. A store whose records nobody else can write need not
+/// [plant](StoreUnderTest::junk) one.
 pub async fn a_record_that_cannot_be_read_is_absent_and_left_alone(store: &StoreUnderTest) {
     let clause = store.advised(
         "if a record cannot be read, a load must answer None, an update Gone, a create Refused \

@@ -1,4 +1,4 @@
-//! A user's sessions. A store whose `user_index` is `None` passes these clauses trivially.
+//! A store whose `user_index` is `None` passes these clauses trivially.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use crate::store::{Store, UserIndex};
 use crate::token::{SessionId, Token};
 use crate::users::{Limit, Mark, Member, Step, Stepped, UserKey, What, WhenFull, Whom};
 
-/// A user, and what the store under test knows of them.
 #[derive(Clone)]
 struct User {
     store: Arc<dyn Store>,
@@ -19,7 +18,7 @@ struct User {
     advice: &'static str,
 }
 
-/// A new user. `None`: the store has no user index.
+/// `None`: the store has no user index.
 fn user(under_test: &StoreUnderTest, advice: &'static str) -> Option<User> {
     under_test.store.user_index()?;
     Some(User {
@@ -78,7 +77,7 @@ impl User {
         }
     }
 
-    /// Logs in to this session, in a request that begins now.
+    /// Logs in, in a request that begins now.
     async fn enters(&self, id: SessionId) {
         let entered = self.step(self.login(id, self.present(), NO_LIMIT)).await;
         self.require(&entered, &Stepped::Done(Vec::new()), "a login");
@@ -166,7 +165,7 @@ pub async fn users_share_no_sessions(store: &StoreUnderTest) {
     alice.enters(session()).await;
 }
 
-/// After "log out everywhere", a login whose password was checked before must not be stored.
+/// "Log out everywhere" also refuses a login whose password was checked before.
 pub async fn after_an_end_of_all_nobody_enters_who_began_before(store: &StoreUnderTest) {
     let advice = "after a Doom of all, or of all but one, an Admit must answer Ended if its began_at is \
                   not later, and be done otherwise; present must be after each answered step, and \
@@ -196,8 +195,7 @@ pub async fn after_an_end_of_all_nobody_enters_who_began_before(store: &StoreUnd
     }
 }
 
-/// A doomed session stays doomed until it is forgotten, even if its caller crashes: later answers name it
-/// again, it may not log in again, and it is not extended.
+/// Even if its caller crashes, later answers name it again, and it is neither let in nor extended.
 pub async fn what_is_doomed_stays_doomed(store: &StoreUnderTest) {
     let Some(alice) = user(store, STEPS) else {
         return;
@@ -237,8 +235,8 @@ pub async fn what_is_doomed_stays_doomed(store: &StoreUnderTest) {
     alice.ended(Whom::AllBut(three), others).await;
 }
 
-/// A limit holds: the oldest session makes room, or the newest is refused. Logging in to the same session
-/// again does not add one.
+/// The oldest session makes room, or the newest is refused. Logging in to the same session again does not add
+/// one.
 pub async fn no_more_enter_than_are_allowed(store: &StoreUnderTest) {
     let Some(alice) = user(store, STEPS) else {
         return;
@@ -271,7 +269,7 @@ pub async fn no_more_enter_than_are_allowed(store: &StoreUnderTest) {
     alice.require(&entered, &Stepped::Done(vec![two]), "what still is to end");
 }
 
-/// The same for concurrent logins: checking first and writing later is not enough.
+/// Checking first and writing later is not enough.
 pub async fn of_concurrent_logins_no_more_enter_than_are_allowed(store: &StoreUnderTest) {
     let advice = "a step of the user index must be atomic: make Step::apply_to one step with the read \
                   and the write of the roster";
@@ -293,7 +291,7 @@ pub async fn of_concurrent_logins_no_more_enter_than_are_allowed(store: &StoreUn
     alice.require(&listed, &3, "the number of those who are listed");
 }
 
-/// A session that nobody ended is forgotten when its record is, and no earlier, or it would be out of reach.
+/// If a store forgets it earlier, the session is out of reach.
 pub async fn a_session_is_listed_for_as_long_as_it_may_live(store: &StoreUnderTest) {
     const SHORT: Duration = Duration::from_millis(1500);
     let Some(alice) = user(store, STEPS) else {
@@ -331,7 +329,7 @@ pub async fn a_session_is_listed_for_as_long_as_it_may_live(store: &StoreUnderTe
     alice.has(&[renewed, long]).await;
 }
 
-/// A step that a proxy delayed must not end sessions that logged in since.
+/// Otherwise, a delayed step ends sessions that logged in since.
 pub async fn a_late_step_does_nothing(store: &StoreUnderTest) {
     let advice = "a step must answer Late, with the store's time, and do nothing, if the store gets to \
                   it after not_after";

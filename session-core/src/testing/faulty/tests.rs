@@ -1,5 +1,3 @@
-//! Faults hit the call that they were planned for, before or after it is done.
-
 use super::*;
 use crate::fields::Fields;
 use crate::record::Metadata;

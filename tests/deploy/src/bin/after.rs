@@ -1,5 +1,4 @@
-//! The application after the deploy: a field is added, one removed, two are renamed, one has another
-//! type.
+//! The application after the deploy: fields were added, removed, renamed, and changed in type.
 
 use rocket::{get, launch, post, routes};
 use rocket_typed_session::{Session, session};
@@ -19,7 +18,7 @@ struct Visit {
     added: Option<String>,
 }
 
-/// Sizes were numbers of pixels.
+/// Sizes were in pixels.
 fn with_unit(stored: &str) -> Option<String> {
     let pixels: u32 = stored.parse().ok()?;
     Some(format!("{pixels}px"))

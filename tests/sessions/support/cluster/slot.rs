@@ -1,5 +1,3 @@
-//! A slot on its way from one master to another.
-
 use std::time::Duration;
 
 use super::super::process::{PATIENCE, wait_for};
@@ -7,9 +5,8 @@ use super::super::redis::{RedisServer, Setup};
 use super::super::tls::Certificates;
 use super::Cluster;
 
-/// A move that has begun and is not finished. Meanwhile, the old master serves the keys that it still
-/// has, and answers `ASK` for all others. It lasts until [`finish`](Self::finish), also when this is
-/// dropped.
+/// A move that is not finished. The old master serves the keys that it still has, and answers `ASK` for
+/// others, until [`finish`](Self::finish); dropping this does not end the move.
 #[derive(Debug)]
 pub(crate) struct SlotMove<'c> {
     cluster: &'c Cluster,
@@ -28,13 +25,13 @@ impl<'c> SlotMove<'c> {
             from,
             to,
         };
-        // In this order: who is sent to the new master finds it ready.
+        // The target comes first: it must be ready when clients are redirected.
         begun.set_slot(to, &["IMPORTING", &cluster.ids[from]]);
         begun.set_slot(from, &["MIGRATING", &cluster.ids[to]]);
         begun
     }
 
-    /// Moves the keys that the old master has, and that it has got meanwhile.
+    /// Moves all keys, new ones too.
     pub(crate) fn migrate(&self) {
         let slot = self.slot.to_string();
         loop {
@@ -49,7 +46,6 @@ impl<'c> SlotMove<'c> {
         }
     }
 
-    /// Moves one key. It may be gone already.
     pub(crate) fn migrate_key(&self, key: &str) {
         let target = self.cluster.node(self.to);
         let port = target.peer_port().to_string();
@@ -65,7 +61,7 @@ impl<'c> SlotMove<'c> {
 
     /// Gives the slot to the new master, and waits until all nodes that answer know it.
     pub(crate) fn finish(self) {
-        // In this order: if there were nothing but the first step, the slot would not be lost.
+        // The target comes first: if the second step failed, the slot would still have an owner.
         for node in [self.to, self.from] {
             self.set_slot(node, &["NODE", &self.cluster.ids[self.to]]);
         }
@@ -92,7 +88,6 @@ impl<'c> SlotMove<'c> {
     }
 }
 
-/// Between servers that ask for all that they can ask for.
 #[test]
 fn a_test_can_stand_in_the_middle_of_a_move() {
     let certificates = Certificates::new();

@@ -46,7 +46,7 @@ fn a_cluster_works_with_clocks_that_are_off() {
     }
     cluster.fail_over(3);
     assert_eq!(cluster.owner_of(0), 3);
-    // A signal reaches the server itself.
+    // The signal reaches the server itself.
     cluster.node(3).pause();
     assert_eq!(cluster.wait_for_failover(3), 0);
 }

@@ -1,19 +1,16 @@
-//! What a node says of a cluster.
-
 use super::super::redis::RedisServer;
 
-/// A node as one of the nodes sees it.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) id: String,
     flags: Vec<String>,
-    /// The master of a replica, or `-`.
+    /// The id of its master, or `-`.
     pub(super) master: String,
-    /// The first and the last of each range.
+    /// The first and the last slot of each range.
     pub(super) slots: Vec<(u16, u16)>,
 }
 
-/// What `node` says of all that it knows, itself included, in the order of their ids.
+/// The nodes that `node` knows, itself included, sorted by id.
 pub(super) fn view(node: &RedisServer) -> Vec<Seen> {
     let lines: String = node.command(&["CLUSTER", "NODES"]);
     let mut view: Vec<_> = lines.lines().map(Seen::parse).collect();
@@ -25,7 +22,7 @@ impl Seen {
     /// Reads `ID ADDRESS FLAG,FLAG MASTER PINGED PONGED EPOCH LINK SLOT SLOT-SLOT …`.
     fn parse(line: &str) -> Self {
         let words: Vec<&str> = line.split(' ').collect();
-        // Where a slot is on its way to, in brackets, says nothing about who has it.
+        // A slot in brackets is moving; the entry does not say who owns it.
         let slots = words[8..].iter().filter(|slot| !slot.starts_with('['));
         let slots = slots.map(|slot| {
             let (first, last) = slot.split_once('-').unwrap_or((slot, slot));
@@ -52,14 +49,12 @@ impl Seen {
         self.is("master")
     }
 
-    /// Whether it is known well and answers.
     pub(super) fn is_fine(&self) -> bool {
         !["fail", "fail?", "handshake", "noaddr"]
             .map(|flag| self.is(flag))
             .contains(&true)
     }
 
-    /// What nodes must agree on.
     pub(super) fn claim(&self) -> (String, bool, String, Vec<(u16, u16)>) {
         let (id, master) = (self.id.clone(), self.master.clone());
         (id, self.is_master(), master, self.slots.clone())

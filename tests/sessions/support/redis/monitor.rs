@@ -1,5 +1,3 @@
-//! What a server receives, command by command.
-
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -11,7 +9,6 @@ use super::super::process::PATIENCE;
 use super::setup::ask;
 use super::{RedisServer, lock};
 
-/// Records what a server receives, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Monitor<'r> {
     server: &'r RedisServer,
@@ -23,7 +20,7 @@ impl<'r> Monitor<'r> {
     pub(super) fn start(server: &'r RedisServer) -> Self {
         let mut stream = server.connect().unwrap();
         stream.write_all(b"MONITOR\r\n").unwrap();
-        // A monitor waits as long as nobody says anything.
+        // A monitor may wait for long.
         stream.set_read_timeout(None).unwrap();
         let mut lines = BufReader::new(stream.try_clone().unwrap());
         let mut answer = String::new();
@@ -45,15 +42,15 @@ impl<'r> Monitor<'r> {
         }
     }
 
-    /// The commands of clients since the last time, in order: a script counts once, whatever it
-    /// calls; what the test asked through [`RedisServer`] is left out.
+    /// The clients' commands since the last call, in order, without the test's own. A script counts once,
+    /// whatever it calls.
     pub(crate) fn take(&self) -> Vec<Received> {
         let mut commands = self.take_all();
         commands.retain(|command| !command.is_in_script());
         commands
     }
 
-    /// The same, and behind each script what it called.
+    /// The same, with the calls of each script after it.
     pub(crate) fn take_all(&self) -> Vec<Received> {
         let marker = format!("marker {:?}", Instant::now());
         let _: String = self.server.command(&["ECHO", &marker]);
@@ -77,32 +74,29 @@ impl<'r> Monitor<'r> {
 
 impl Drop for Monitor<'_> {
     fn drop(&mut self) {
-        // Ends the thread that reads.
+        // Ends the reading thread.
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
     }
 }
 
-/// A command that the server received.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Received {
     /// The address of the client, or `lua`.
     pub(crate) client: String,
-    /// The name of the command, in upper case, and its arguments; other bytes than UTF-8 replaced.
+    /// The name in upper case, and the arguments. Bytes that are not UTF-8 are replaced.
     pub(crate) words: Vec<String>,
 }
 
 impl Received {
-    /// `HMGET`, `EVALSHA`, …
     pub(crate) fn name(&self) -> &str {
         &self.words[0]
     }
 
-    /// Whether a client says this once when it connects, or a pool to see whether it lives.
+    /// Whether clients send this to set up a connection, or a pool to test one.
     pub(crate) fn is_about_the_connection(&self) -> bool {
         ["AUTH", "CLIENT", "HELLO", "PING", "SELECT", "UNWATCH"].contains(&self.name())
     }
 
-    /// Whether a script called it.
     pub(crate) fn is_in_script(&self) -> bool {
         self.client == "lua"
     }
@@ -129,7 +123,6 @@ impl fmt::Display for Received {
     }
 }
 
-/// Reads on to the closing quote.
 fn parse_word(rest: &mut impl Iterator<Item = u8>) -> Option<String> {
     let mut word = Vec::new();
     loop {

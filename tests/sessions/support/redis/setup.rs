@@ -1,5 +1,3 @@
-//! How a server is started.
-
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpStream;
@@ -12,15 +10,13 @@ use super::super::clock::WallClock;
 use super::super::process::{Folder, PATIENCE, Process, free_port, wait_for};
 use super::super::tls::Certificates;
 
-/// The name of a server's log, in its folder.
 pub(super) const LOG: &str = "log";
 
-/// The name of a server's Unix socket, in its folder. The server gets it as a relative path, because
-/// the system allows a socket hardly more than a hundred characters.
+/// The Unix socket in the server's folder. The server gets this relative path, because the system limits a
+/// socket's path to about a hundred characters.
 pub(super) const SOCKET: &str = "socket";
 
-/// How a server is started: alone, without a password or TLS, and with the clock of this machine,
-/// unless it is told otherwise.
+/// How to start a server. By default: alone, no password, no TLS, this machine's clock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     role: Role,
@@ -29,7 +25,6 @@ pub(crate) struct Setup {
     tls: Option<Tls>,
 }
 
-/// What a server is to others.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Role {
     #[default]
@@ -44,17 +39,17 @@ struct Tls {
     requires_client_certificate: bool,
 }
 
-/// Where a server listens. It keeps its ports when it is started again: others know them.
+/// A server's ports. A restart keeps them, because others know them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
     pub(super) plain: u16,
     pub(super) tls: u16,
-    /// Where a node hears of other nodes. By itself, it takes its port and 10000.
+    /// The cluster bus. The default would be the port plus 10000.
     pub(super) bus: u16,
 }
 
 impl Setup {
-    /// A server whose clock is off, like `+31m`, and can be set while it runs. Works with glibc only.
+    /// With an offset for its clock, like `+31m`. A test can change it later. Needs glibc.
     pub(crate) fn with_clock(mut self, offset: &str) -> Self {
         let clock = WallClock::new();
         clock.set(offset);
@@ -66,13 +61,13 @@ impl Setup {
         self.clock.as_deref()
     }
 
-    /// A server that asks for a password, and answers the same to its own master.
+    /// With a password, which it also sends to its own master.
     pub(crate) fn with_password(mut self, password: &str) -> Self {
         self.password = Some(password.into());
         self
     }
 
-    /// A server that also speaks TLS, on a second port. Between servers it speaks nothing else.
+    /// With TLS on a second port. Servers speak only TLS with each other.
     pub(crate) fn with_tls(
         mut self,
         certificates: &Certificates,
@@ -112,7 +107,7 @@ impl Setup {
             if process.exited() {
                 return Some(false);
             }
-            // Whoever answers on this port may be a stranger.
+            // Another server may answer on this port.
             let id = format!("process_id:{}\r\n", process.id());
             let info = self.connect(ports).and_then(|mut stream| {
                 let info = ask(&mut stream, &[b"INFO", b"server"])?;
@@ -128,7 +123,6 @@ impl Setup {
         is_ready.then_some(process)
     }
 
-    /// A connection to the plain port that may say anything.
     pub(super) fn connect(&self, ports: Ports) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(("127.0.0.1", ports.plain))?;
         stream.set_nodelay(true)?;
@@ -140,8 +134,8 @@ impl Setup {
     }
 
     fn command(&self, ports: Ports, folder: &Folder) -> Command {
-        // Empty at first. Sentinels, and servers that sentinels tell whom to follow, write down what
-        // they must not forget. All else is said in each start, and has the last word.
+        // Empty at first. Redis writes to it what sentinels and the servers that they manage must remember.
+        // The arguments below override it.
         let config = folder.path().join("redis.conf");
         File::options()
             .append(true)
@@ -161,17 +155,17 @@ impl Setup {
             .args(["--unixsocket", SOCKET, "--daemonize", "no", "--dir"])
             .arg(folder.path());
         if let Role::Alone | Role::ClusterNode = self.role {
-            // Replicas need not wait for each other when they copy a master.
+            // A replica need not wait for others before it copies the master.
             command.args(["--save", "", "--appendonly", "no"]);
             command.args(["--repl-diskless-sync-delay", "0"]);
         }
         if let Role::ClusterNode = self.role {
             command.args(["--cluster-enabled", "yes"]);
             command.args(["--cluster-port", &ports.bus.to_string()]);
-            // What is missing is noticed soon, and the rest goes on.
+            // Failures are noticed soon, and the other shards keep serving.
             command.args(["--cluster-node-timeout", "1000"]);
             command.args(["--cluster-require-full-coverage", "no"]);
-            // A replica takes over however long it was without its master, and follows no other one.
+            // A replica takes over however long it was without its master, and never changes its master.
             command.args(["--cluster-replica-validity-factor", "0"]);
             command.args(["--cluster-allow-replica-migration", "no"]);
         }
@@ -219,7 +213,7 @@ impl Ports {
     }
 }
 
-/// Not redis-rs' connection: that says something to the server by itself when it connects.
+/// redis-rs' own connection would send extra commands when it connects.
 pub(super) fn ask(stream: &mut TcpStream, words: &[&[u8]]) -> io::Result<Value> {
     let mut command = redis::Cmd::new();
     command.arg(words);

@@ -8,10 +8,10 @@ use crate::store::redis::dial::Address;
 
 const SLOTS: u16 = 16_384;
 
-/// The first and the last slot of a range, and its node.
+/// First slot, last slot, node.
 pub(super) type Range = (u16, u16, Address);
 
-/// The slot of a key: hashed from the text in its first pair of braces, or from the whole key.
+/// Hashed from the text in the key's first pair of braces, or from the whole key.
 pub(super) fn slot(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| {
         let (tag, _) = rest.split_once('}')?;
@@ -20,12 +20,11 @@ pub(super) fn slot(key: &str) -> u16 {
     crc16::State::<crc16::XMODEM>::calculate(tag.unwrap_or(key).as_bytes()) % SLOTS
 }
 
-/// Which of the nodes `N` has which slot.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Map<N> {
-    /// The first and the last slot of each range, in order.
+    /// In order.
     ranges: Vec<(u16, u16, N)>,
-    /// Single slots that nodes have since redirected.
+    /// Slots that nodes have since redirected.
     moved: HashMap<u16, N>,
 }
 
@@ -60,20 +59,18 @@ impl<N: Clone> Map<N> {
         self.moved.insert(slot, owner);
     }
 
-    /// Forgets that a slot has gone over to this node, if that was said.
     pub(crate) fn doubt(&mut self, slot: u16, is_it: impl Fn(&N) -> bool) {
         if self.moved.get(&slot).is_some_and(is_it) {
             self.moved.remove(&slot);
         }
     }
 
-    /// All nodes; some may repeat.
+    /// Some may repeat.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &N> {
         let ranges = self.ranges.iter().map(|(_, _, node)| node);
         ranges.chain(self.moved.values())
     }
 
-    /// The slots of one node, in order.
     pub(super) fn slots_of(&self, is_it: impl Fn(&N) -> bool) -> Vec<(u16, u16)> {
         let its = self.ranges.iter().filter(|(_, _, node)| is_it(node));
         let ranges = its.map(|(first, last, _)| (*first, *last));
@@ -86,7 +83,7 @@ impl<N: Clone> Map<N> {
     }
 }
 
-/// Reads the answer of CLUSTER SLOTS. A node that does not know its own name means the node asked, at `host`.
+/// Reads the answer of CLUSTER SLOTS. A node without a name is the one asked, at `host`.
 pub(super) fn read(reply: Value, host: &str) -> Option<Vec<Range>> {
     let mut ranges = Vec::new();
     for range in Vec::<Value>::from_redis_value(reply).ok()? {

@@ -5,22 +5,18 @@ use crate::error::Error;
 use crate::store::redis::dial::Address;
 use crate::store::redis::error::refused;
 
-/// What to do about a failed call.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Advice {
-    /// Another node owns the slot.
     Moved(Address),
-    /// Another node, which is importing the slot, has this one key.
+    /// Another node is importing the slot, and has this key.
     Ask(Address),
-    /// The cluster will resolve this soon.
     Wait,
-    /// The call had no effect, so try another node if one has the slot by now.
+    /// The call had no effect. Another node may have the slot by now.
     LookAgain,
-    /// Return the error: it is the answer, or the outcome is unknown.
+    /// The error is the answer, or the outcome is unknown.
     GiveUp,
 }
 
-/// What to do about this error from the node at the host `asked`.
 pub(crate) fn advice(error: &Error, asked: &str) -> Advice {
     let Some(refused) = refused(error) else {
         return match error.is_unknown() {
@@ -38,11 +34,11 @@ pub(crate) fn advice(error: &Error, asked: &str) -> Advice {
     advice.unwrap_or(Advice::GiveUp)
 }
 
-/// Chooses among the maps that several nodes tell. Each change of slots gets a higher epoch. A node that was
-/// cut off tells an old map, and a node that has just started says that its cluster is down.
+/// Chooses among several nodes' maps. A node that was cut off tells an old map; one that has just started
+/// says that its cluster is down.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Choice<M> {
-    /// The epoch of the map in use.
+    /// Of the map in use.
     known: u64,
     best: Option<(u64, M)>,
 }
@@ -52,8 +48,8 @@ impl<M> Choice<M> {
         Self { known, best: None }
     }
 
-    /// Takes a map. Returns true if there is no need to wait for others: the map is not older than the one in
-    /// use, and its node says that the cluster is up.
+    /// Returns whether to stop waiting for others: this map is not older than the one in use, and its cluster
+    /// is up.
     pub(crate) fn hear(&mut self, state: State, map: M) -> bool {
         let State { epoch, is_up } = state;
         let is_enough = is_up && epoch >= self.known;
@@ -63,22 +59,21 @@ impl<M> Choice<M> {
         is_enough
     }
 
-    /// The newest map. If all maps are older than the one in use, the cluster was recreated.
+    /// The newest map. If it is older than the one in use, the cluster was recreated.
     pub(crate) fn best(self) -> Option<(u64, M)> {
         self.best
     }
 }
 
-/// How a node sees its cluster.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct State {
-    /// The highest epoch that it knows.
+    /// The highest that it knows.
     pub(crate) epoch: u64,
     pub(crate) is_up: bool,
 }
 
 impl State {
-    /// Reads the answer of CLUSTER INFO.
+    /// Reads CLUSTER INFO.
     pub(crate) fn read(info: &str) -> Self {
         let value = |name: &str| {
             let mut pairs = info.lines().filter_map(|line| line.split_once(':'));

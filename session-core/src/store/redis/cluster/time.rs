@@ -1,7 +1,6 @@
 //! A cluster's time: the median of its nodes' clocks.
 //!
-//! All processes arrive at the same time, give or take message delays. A node with a wrong clock does not
-//! change when sessions expire.
+//! All processes find the same time, give or take message delays. One wrong clock changes nothing.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,22 +10,21 @@ use crate::clock::{Clock as _, SystemClock, Timestamp};
 const COMPARED_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) struct ClusterTime {
-    /// The start of this process's own time, by the monotonic clock; `base` is the same by this machine's
-    /// clock.
+    /// The start of this process's own time; `base` is the same by this machine's clock.
     began: Instant,
     base: u64,
-    /// How long a time told by an earlier comparison may still count.
+    /// How long told times are in use.
     memory: Duration,
     state: Mutex<State>,
 }
 
-/// The offset from this process's own time to the cluster's, in microseconds.
+/// The microseconds from this process's own time to the cluster's.
 #[derive(Debug, Default)]
 struct State {
     ahead: i64,
-    /// Whether anybody has been told a time with this offset.
+    /// Whether anybody was told a time with `ahead`.
     is_told: bool,
-    /// Earlier, larger offsets, and until when times told with them may still be in use.
+    /// Earlier, larger offsets, and until when told times may use them.
     before: Vec<(i64, Instant)>,
     compared: Option<Instant>,
 }
@@ -41,26 +39,26 @@ impl ClusterTime {
         }
     }
 
-    /// This process's own time in microseconds. It never jumps.
+    /// In microseconds. It never jumps.
     pub(super) fn local(&self) -> u64 {
         let passed = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.base.saturating_add(passed)
     }
 
-    /// The cluster's time. Now and then it calls `nodes` for the times of all known nodes.
+    /// Now and then this asks `nodes` for their times.
     pub(super) fn now(&self, nodes: impl FnOnce() -> Vec<u64>) -> Timestamp {
         let ahead = self.state(nodes, true).0;
         Timestamp::from_millis(self.local().saturating_add_signed(ahead) / 1000)
     }
 
-    /// How far a node's time, `there`, is ahead of the latest cluster time that anybody may have been told
-    /// recently. So a translated time is never too late.
+    /// How far a node's time, `there`, is ahead of the latest cluster time in use: a translated time is never
+    /// too late.
     pub(super) fn ahead_of_it(&self, there: u64, nodes: impl FnOnce() -> Vec<u64>) -> i64 {
         let most = self.state(nodes, false).1;
         difference(there, self.local()).saturating_sub(most)
     }
 
-    /// The current offset, and the largest recent one.
+    /// The offset now, and the largest in use.
     fn state(&self, nodes: impl FnOnce() -> Vec<u64>, tells: bool) -> (i64, i64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state
@@ -86,12 +84,11 @@ impl State {
             self.is_told = false;
         }
         self.ahead = ahead;
-        // The current offset stays in use longer than any earlier, smaller one.
+        // The current offset outlasts any smaller one.
         let counts = |(before, until): &(i64, Instant)| *until > now && *before > ahead;
         self.before.retain(counts);
     }
 
-    /// The largest recent offset.
     fn most(&self) -> i64 {
         let before = self.before.iter().map(|(ahead, _)| *ahead);
         before.fold(self.ahead, i64::max)
@@ -131,12 +128,11 @@ mod tests {
         assert!((4990..6000).contains(&ahead.as_millis()), "{ahead:?}");
     }
 
-    /// So a time told by an earlier comparison does not translate into one that is too late.
     #[test]
     fn what_was_added_a_moment_ago_still_counts() {
         let mut state = State::default();
         let now = Instant::now();
-        // Nobody was told a time with the earlier offset.
+        // Nobody was told the earlier offset.
         state.turn_to(-9000, now, MEMORY);
         assert_eq!(state.most(), -9000);
         state.turn_to(500, now, MEMORY);

@@ -1,4 +1,4 @@
-//! Which copies are kept, how long they count, and what invalidates them. Pure.
+//! Which copies are kept, and how long they count. Pure.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,27 +8,25 @@ use crate::token::SessionId;
 /// How many copies compete for the same places.
 const WAYS: usize = 8;
 
-/// Copies of records `R`. Each was the stored state no longer than a given time ago.
+/// Each copy is the stored state of at most a given time ago.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Copies<R> {
     within: Duration,
-    /// The connection's number. An answer over an earlier connection says nothing about the current copies.
+    /// The connection's number. Answers over earlier ones say nothing about the copies.
     generation: u64,
-    /// All invalidations from before this moment have been applied.
+    /// Invalidations from before this moment have been applied.
     vouched_at: Option<Moment>,
-    /// When a reader last asked the server although there was a copy.
+    /// When a reader last ignored a copy and asked the server.
     asked_at: Option<Instant>,
-    /// The number of times that copies were used.
     uses: u64,
     sets: Box<[Set<R>]>,
 }
 
-/// The copies that share places with a session's copy.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Set<R> {
-    /// Counts each time that something was forgotten.
+    /// Counts what was forgotten.
     forgotten: u64,
-    /// Until then, an unanswered write may still take effect.
+    /// Until then, an unanswered write may take effect.
     suspended_until: Option<Instant>,
     copies: Vec<Copied<R>>,
 }
@@ -42,7 +40,6 @@ struct Copied<R> {
     used: u64,
 }
 
-/// The state when a load was sent.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Ticket {
     pub(crate) generation: u64,
@@ -50,7 +47,7 @@ pub(crate) struct Ticket {
     pub(crate) sent_at: Moment,
 }
 
-/// An instant by two clocks: one stops while the machine sleeps, the other can be set.
+/// One clock stops while the machine sleeps, the other can be set.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Moment {
     pub(crate) monotonic: Instant,
@@ -65,8 +62,7 @@ impl Moment {
         }
     }
 
-    /// The time since an earlier moment, by the clock that shows more. `None` if either clock shows that it
-    /// is yet to come.
+    /// By the clock that shows more. `None` if either shows that `earlier` is yet to come.
     fn since(self, earlier: Self) -> Option<Duration> {
         let monotonic = self.monotonic.checked_duration_since(earlier.monotonic)?;
         let wall = self.wall.duration_since(earlier.wall).ok()?;
@@ -75,8 +71,7 @@ impl Moment {
 }
 
 impl<R: Clone> Copies<R> {
-    /// Room for about `capacity` copies. Each counts as long as the server vouches for it, and `within`
-    /// longer.
+    /// Each copy counts for `within` after the server last vouched for it.
     pub(crate) fn new(within: Duration, capacity: usize) -> Self {
         let set = Set {
             forgotten: 0,
@@ -93,7 +88,6 @@ impl<R: Clone> Copies<R> {
         }
     }
 
-    /// A copy that counts now, with at least the wanted fields.
     pub(crate) fn get(&mut self, key: Key, wanted: &Wanted, now: Moment) -> Option<R> {
         let age = now.since(self.vouched_at?)?;
         let (within, asked_at, uses) = (self.within, self.asked_at, self.uses + 1);
@@ -104,7 +98,7 @@ impl<R: Clone> Copies<R> {
         if age >= within {
             return None;
         }
-        // Before the copies run out, one reader asks the server; the answer vouches for all copies.
+        // Before the copies run out, one reader asks the server; the answer vouches for all.
         let is_asked = asked_at.is_some_and(|at| now.monotonic < at + within / 4);
         if age >= within / 2 && !is_asked {
             self.asked_at = Some(now.monotonic);
@@ -116,7 +110,6 @@ impl<R: Clone> Copies<R> {
         Some(record)
     }
 
-    /// Announces a load.
     pub(crate) fn ticket(&mut self, key: Key, now: Moment) -> Ticket {
         Ticket {
             generation: self.generation,
@@ -125,7 +118,6 @@ impl<R: Clone> Copies<R> {
         }
     }
 
-    /// Takes the answer of a load. `None`: there is nothing to keep.
     pub(crate) fn answered(
         &mut self,
         key: Key,
@@ -165,15 +157,13 @@ impl<R: Clone> Copies<R> {
         });
     }
 
-    /// Forgets a session that was written.
     pub(crate) fn forget(&mut self, id: SessionId) {
         let set = self.set_of(id);
         set.forgotten += 1;
         set.copies.retain(|copy| copy.key.id != id);
     }
 
-    /// Forgets a session that a write may still change until `timeout` has passed. Loads sent before then
-    /// give no copy.
+    /// Until `timeout` has passed, an unanswered write may change this session, and loads give no copy.
     pub(crate) fn suspend(&mut self, id: SessionId, now: Moment, timeout: Duration) {
         self.forget(id);
         let until = Some(now.monotonic + timeout);
@@ -181,14 +171,13 @@ impl<R: Clone> Copies<R> {
         set.suspended_until = set.suspended_until.max(until);
     }
 
-    /// Forgets everything, because the connection is new.
+    /// The connection is new.
     pub(crate) fn forget_all(&mut self) {
         self.generation += 1;
         self.vouched_at = None;
         self.sets.iter_mut().for_each(|set| set.copies.clear());
     }
 
-    /// Ids are random, so they spread evenly without a hash.
     fn set_of(&mut self, id: SessionId) -> &mut Set<R> {
         let set = id.spread() % self.sets.len();
         &mut self.sets[set]

@@ -7,7 +7,6 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Copies with a manual clock.
 struct World {
     copies: Copies<u8>,
     now: Moment,
@@ -55,7 +54,7 @@ fn a_copy_counts_for_as_long_as_it_may() {
     world.pass(ms(249));
     assert_eq!(world.get(key), Some(1));
     world.pass(ms(1));
-    // No answer came, so another reader asks.
+    // Unanswered, so another reader asks.
     assert_eq!(world.get(key), None);
     world.pass(ms(249));
     assert_eq!(world.get(key), Some(1));
@@ -64,7 +63,7 @@ fn a_copy_counts_for_as_long_as_it_may() {
     assert_eq!(world.get(key), None);
 }
 
-/// Any answer proves that the link was alive when its load was sent.
+/// It proves that the link was alive when its load was sent.
 #[test]
 fn an_answer_vouches_for_all_copies() {
     let (mut world, key, other) = (World::new(), key(), key());
@@ -86,13 +85,13 @@ fn a_clock_that_was_set_or_that_slept_is_noticed() {
     let (mut world, key) = (World::new(), key());
     let start = world.now;
     world.load(key, 1);
-    // The machine slept, so only one clock went on.
+    // The machine slept.
     world.now.wall += WITHIN;
     assert_eq!(world.get(key), None);
-    // Somebody set the clock.
+    // The clock was set.
     world.now.wall = start.wall - ms(1);
     assert_eq!(world.get(key), None);
-    // The next answer vouches again, even if its load was sent in the same instant.
+    // An answer vouches again, even from the same instant.
     world.load(key, 1);
     assert_eq!(world.get(key), Some(1));
     world.now = start;
@@ -121,13 +120,13 @@ fn a_copy_from_before_another_connection_counts_for_nothing() {
     let ticket = world.copies.ticket(key, world.now);
     world.copies.forget_all();
     assert_eq!(world.get(key), None);
-    // The old answer keeps no record and vouches for nothing.
+    // The old answer vouches for nothing either.
     world.copies.answered(key, &Wanted::All, ticket, Some(1));
     assert_eq!(world.get(key), None);
     assert_eq!(world.copies.vouched_at, None);
 }
 
-/// Until an unanswered write can no longer take effect, any load may be older than it.
+/// Until the write can no longer take effect, any load may be older than it.
 #[test]
 fn what_is_loaded_beside_an_unanswered_write_is_not_kept() {
     let (mut world, key) = (World::new(), key());
@@ -161,7 +160,6 @@ fn a_copy_has_what_is_wanted_or_is_none() {
     assert_eq!(world.copies.get(key, &wanted, world.now), Some(2));
 }
 
-/// Session types don't share sessions, even under one id.
 #[test]
 fn a_copy_is_of_one_session_type() {
     let (mut world, key) = (World::new(), key());
