@@ -43,24 +43,32 @@ fn rocket() -> Rocket<Build> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use rocket::local::blocking::Client;
     use session_core::testing::ManualClock;
     use session_core::testing::conformance::StoreUnderTest;
 
     use super::*;
 
-    /// A fresh store for each test of the contract, its clock, and a way to store junk.
+    /// A fresh service for each test of the contract, its clock, a restart, and a way to store junk.
     async fn byte_store() -> StoreUnderTest {
         let service = Arc::new(Service::default());
         let clock = Arc::new(ManualClock::new());
-        let store = ByteStore {
-            service: service.clone(),
-            clock: clock.clone(),
+        let open = {
+            let (service, clock) = (service.clone(), clock.clone());
+            move || ByteStore {
+                service: service.clone(),
+                clock: clock.clone(),
+            }
         };
-        StoreUnderTest::new(store).clock(clock).junk(move |key| {
-            let service = service.clone();
-            async move { assert!(service.swap(key, None, Some(b"junk".to_vec())).await) }
-        })
+        StoreUnderTest::new(open())
+            .clock(clock)
+            .reopen(move || ready(open()))
+            .junk(move |key| {
+                let service = service.clone();
+                async move { assert!(service.swap(key, None, Some(b"junk".to_vec())).await) }
+            })
     }
 
     session_core::conformance_tests!(byte_store);

@@ -28,6 +28,7 @@ pub(crate) async fn redis_store() -> RedisStore {
 
 /// With junk under a session's key: a text, a hash without metadata, and hashes with invalid metadata.
 async fn under_test() -> StoreUnderTest {
+    let store = StoreUnderTest::new(redis_store().await).reopen(redis_store);
     let metadata_of_version_0 = "\0".repeat(64);
     [
         vec!["SET", "junk"],
@@ -36,7 +37,7 @@ async fn under_test() -> StoreUnderTest {
         vec!["HSET", "@", &metadata_of_version_0],
     ]
     .into_iter()
-    .fold(StoreUnderTest::new(redis_store().await), |store, words| {
+    .fold(store, |store, words| {
         let words: Vec<String> = words.into_iter().map(String::from).collect();
         store.junk(move |key| {
             let mut words = words.clone();

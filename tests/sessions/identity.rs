@@ -274,7 +274,7 @@ async fn the_guard_that_switched_shows_nothing_of_the_previous_user() {
 }
 
 #[tokio::test]
-async fn whoever_comes_after_a_leave_finds_nothing_of_the_one_who_left() {
+async fn the_next_user_finds_nothing_of_the_one_who_left() {
     on_all_stores(build, async |server| {
         let mut browser = alices(&server).await;
         browser.post("/leave", &[]).await;

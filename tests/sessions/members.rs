@@ -190,7 +190,7 @@ fn calls(list: &State<StaffList>) -> String {
 }
 
 #[tokio::test]
-async fn a_member_is_whoever_is_logged_in() {
+async fn a_member_is_a_user_who_is_logged_in() {
     on_all_stores(app, async |server| {
         let mut browser = server.browser();
         // Forwards to the next route; without one, the status is right.

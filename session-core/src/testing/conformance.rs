@@ -52,6 +52,7 @@ mod list;
 mod metadata;
 mod near;
 mod parallel;
+mod restart;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -68,7 +69,10 @@ pub struct StoreUnderTest {
     store: Arc<dyn Store>,
     clock: Option<Arc<ManualClock>>,
     junk: Vec<Plant>,
+    reopen: Option<Reopen>,
 }
+
+type Reopen = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Arc<dyn Store>> + Send>> + Send + Sync>;
 
 type Plant = Box<dyn Fn(Key) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -81,6 +85,7 @@ impl StoreUnderTest {
             store: Arc::new(store),
             clock: None,
             junk: Vec::new(),
+            reopen: None,
         }
     }
 
@@ -100,6 +105,26 @@ impl StoreUnderTest {
     {
         self.junk.push(Box::new(move |key| Box::pin(plant(key))));
         self
+    }
+
+    /// Adds a way to open the same storage again, as after a restart of the application. The old store still
+    /// exists then, but gets no more calls. Without it, the clauses about restarts test nothing.
+    #[must_use]
+    pub fn reopen<F, S>(self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = S> + Send + 'static,
+        S: Store,
+    {
+        let reopen: Reopen = Box::new(move || {
+            let opened = open();
+            Box::pin(async move { Arc::new(opened.await) as Arc<dyn Store> })
+        });
+        let reopen = Some(reopen);
+        Self { reopen, ..self }
+    }
+
+    async fn reopened(&self) -> Option<Arc<dyn Store>> {
+        Some(self.reopen.as_ref()?().await)
     }
 
     async fn pass(&self, duration: Duration) {

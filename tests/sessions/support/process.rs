@@ -160,7 +160,7 @@ fn a_program_ends_with_its_handle() {
 }
 
 #[test]
-fn a_program_ends_when_whoever_started_it_is_killed() {
+fn a_program_ends_when_its_starter_is_killed() {
     let folder = Folder::new("process");
     let mut sleep = Command::new("sleep");
     sleep.arg("1000");

@@ -5,7 +5,7 @@ use super::tests::Mutant;
 use super::{SET_BY, State, Version, World};
 
 pub(super) const STALE: Claim = "no copy shows what was overwritten too long ago";
-pub(super) const OWN: Claim = "no copy misses an own write of which the caller has heard";
+pub(super) const OWN: Claim = "no copy misses an own write whose caller has heard";
 pub(super) const MISSING: Claim = "a copy has all wanted fields";
 pub(super) const TORN: Claim = "a copy shows what was stored once";
 pub(super) const DEAF: Claim = "when nothing is under way, a load makes a copy";

@@ -129,6 +129,10 @@ macro_rules! __for_each_clause {
             answers {
                 every_call_is_answered_in_time_in_a_crowd,
             }
+            restart {
+                a_session_outlives_a_restart,
+                an_end_outlives_a_restart,
+            }
             unreadable {
                 a_record_that_cannot_be_read_is_absent_and_left_alone,
             }
@@ -141,6 +145,7 @@ macro_rules! __for_each_clause {
                 of_concurrent_logins_no_more_enter_than_are_allowed,
                 a_session_is_listed_for_as_long_as_it_may_live,
                 a_late_step_does_nothing,
+                a_user_index_outlives_a_restart,
             }
         }
     };

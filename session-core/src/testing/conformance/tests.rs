@@ -89,6 +89,12 @@ enum Flaw {
     NeverUnsets,
     /// All users share one index.
     MixesUsers,
+    /// A restart loses the sessions.
+    LosesSessions,
+    /// A restart loses the index of users.
+    LosesUsers,
+    /// After a restart, marks begin at zero again.
+    MarksAnew,
     /// Admits logins that began before an end.
     NeverEnds,
     /// Does not name the doomed sessions again.
@@ -121,6 +127,8 @@ enum Flaw {
     /// Treats unreadable records as absent, and overwrites them.
     TakesJunkForNothing,
     TouchesBackwards,
+    /// After a restart, deleted sessions are there again.
+    UndoesDeletes,
     WrapsTime,
     WritesFieldByField,
 }
@@ -293,6 +301,9 @@ const FOUND: &[(Flaw, &[&str])] = &[
         &["a_late_delete_of_another_login_is_late"],
     ),
     (LosesDeletes, &["a_delete_ends_a_rotated_session"]),
+    (LosesSessions, &["a_session_outlives_a_restart"]),
+    (LosesUsers, &["a_user_index_outlives_a_restart"]),
+    (MarksAnew, &["a_user_index_outlives_a_restart"]),
     (
         MovesDeadlinesBack,
         &["only_a_lifetime_moves_the_deadline_backwards"],
@@ -378,6 +389,7 @@ const FOUND: &[(Flaw, &[&str])] = &[
         &["a_record_that_cannot_be_read_is_absent_and_left_alone"],
     ),
     (TouchesBackwards, &["touched_at_never_moves_backwards"]),
+    (UndoesDeletes, &["an_end_outlives_a_restart"]),
     (WrapsTime, &["the_longest_life_is_no_overflow"]),
     (
         WritesFieldByField,
@@ -442,19 +454,11 @@ async fn a_clause_that_fails_says_what_to_do_and_what_was_seen() {
 
 fn flawed(flaw: Flaw) -> StoreUnderTest {
     let clock = Arc::new(ManualClock::new());
-    let store = Arc::new(FlawedStore {
-        flaw,
-        started: clock.now(),
-        clock: clock.clone(),
-        line: tokio::sync::Mutex::default(),
-        step: Mutex::default(),
-        records: Mutex::default(),
-        copies: Mutex::default(),
-        refused: Mutex::default(),
-        rosters: Mutex::default(),
-    });
-    let planted = store.clone();
-    let under_test = StoreUnderTest::new(store).clock(clock);
+    let store = Arc::new(FlawedStore::new(flaw, clock.clone()));
+    let (planted, closed) = (store.clone(), store.clone());
+    let under_test = StoreUnderTest::new(store)
+        .clock(clock)
+        .reopen(move || std::future::ready(closed.reopened()));
     under_test.junk(move |key| {
         planted
             .records
@@ -482,7 +486,11 @@ struct FlawedStore {
 #[async_trait]
 impl UserIndex for FlawedStore {
     fn present(&self) -> Mark {
-        Mark::new(self.clock.now().as_millis())
+        let now = self.clock.now().as_millis();
+        match self.flaw {
+            MarksAnew => Mark::new(now - self.started.as_millis()),
+            _ => Mark::new(now),
+        }
     }
 
     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
@@ -523,6 +531,45 @@ async fn between_the_steps() {
 }
 
 impl FlawedStore {
+    fn new(flaw: Flaw, clock: Arc<ManualClock>) -> Self {
+        Self {
+            flaw,
+            started: clock.now(),
+            clock,
+            line: tokio::sync::Mutex::default(),
+            step: Mutex::default(),
+            records: Mutex::default(),
+            copies: Mutex::default(),
+            refused: Mutex::default(),
+            rosters: Mutex::default(),
+        }
+    }
+
+    fn reopened(&self) -> Self {
+        let reopened = Self::new(self.flaw, self.clock.clone());
+        let (mut records, mut rosters) = (
+            self.records.lock().unwrap().clone(),
+            self.rosters.lock().unwrap().clone(),
+        );
+        match self.flaw {
+            LosesSessions => records.clear(),
+            LosesUsers => rosters.clear(),
+            UndoesDeletes => {
+                let deleted = records.extract_if(|key, _| key.name == "kept");
+                let deleted: Vec<_> = deleted.collect();
+                records.extend(
+                    deleted
+                        .into_iter()
+                        .map(|(key, bytes)| (Key::new("conformance", key.id), bytes)),
+                );
+            }
+            _ => {}
+        }
+        *reopened.records.lock().unwrap() = records;
+        *reopened.rosters.lock().unwrap() = rosters;
+        reopened
+    }
+
     fn key(&self, key: Key) -> Key {
         match self.flaw {
             IgnoresTypes => Key::new("any", key.id),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::StoreUnderTest;
 use super::fixture::{LONG, at_once};
+use super::restart;
 use crate::clock::Timestamp;
 use crate::store::{Store, UserIndex};
 use crate::token::{SessionId, Token};
@@ -350,4 +351,39 @@ pub async fn a_late_step_does_nothing(store: &StoreUnderTest) {
     }
     alice.has(&[id]).await;
     alice.enters(session()).await;
+}
+
+/// Otherwise, a session is in no list, and a login whose password was checked before an end of all gets in.
+/// Marks must go on where they were: if they start again, users whose sessions were ended cannot log in.
+pub async fn a_user_index_outlives_a_restart(store: &StoreUnderTest) {
+    let Some(alice) = user(store, restart::ADVICE) else {
+        return;
+    };
+    let [one, other] = [session(), session()];
+    let began_before = alice.present();
+    store.pass(Duration::from_millis(2)).await;
+    alice.ended(Whom::All, Vec::new()).await;
+    store.pass(Duration::from_millis(2)).await;
+    alice.enters(one).await;
+    alice.enters(other).await;
+    alice.ended(Whom::One(one), vec![one]).await;
+    let Some(reopened) = store.reopened().await else {
+        return;
+    };
+    let alice = User {
+        store: reopened,
+        ..alice
+    };
+    alice.has(&[one, other]).await;
+    let late = alice
+        .step(alice.login(session(), began_before, NO_LIMIT))
+        .await;
+    alice.require(&late, &Stepped::Ended, "a login that began before the end");
+    let login = alice.login(session(), alice.present(), NO_LIMIT);
+    let told = alice.step(login).await;
+    alice.require(
+        &told,
+        &Stepped::Done(vec![one]),
+        "a login after the restart",
+    );
 }
