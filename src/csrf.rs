@@ -174,15 +174,16 @@ impl<T: SessionData> Fairing for CsrfFairing<T> {
             }
         };
         // Fairings attached after this one may still mount routes or be the session's own.
-        let check = AdHoc::try_on_ignite(self.info().name, async |rocket| {
-            match rocket.state::<Csrf<T>>().map(|csrf| csrf.fault(&rocket)) {
-                Some(Some(fault)) => {
-                    log_fault::<T>(&fault);
-                    Err(rocket)
+        let check =
+            AdHoc::try_on_ignite("check of `csrf()` and its exempt routes", async |rocket| {
+                match rocket.state::<Csrf<T>>().map(|csrf| csrf.fault(&rocket)) {
+                    Some(Some(fault)) => {
+                        log_fault::<T>(&fault);
+                        Err(rocket)
+                    }
+                    Some(None) | None => Ok(rocket),
                 }
-                Some(None) | None => Ok(rocket),
-            }
-        });
+            });
         Ok(rocket.manage(settings).attach(check))
     }
 
