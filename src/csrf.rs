@@ -50,7 +50,7 @@ pub use token::CsrfToken;
 ///
 /// The guard [`Session<T>`](crate::Session) then refuses requests that may come from another site: it fails
 /// with 403 and [`Error::is_csrf`](crate::Error::is_csrf). A refused request gets no session, stores nothing
-/// and changes no cookie.
+/// and changes no cookie. The log has a warning, at most once a second.
 ///
 /// # Which requests are refused
 ///

@@ -315,7 +315,8 @@ impl StdError for Error {
 
 /// Why [`Session::transact`](crate::Session::transact) changed nothing.
 ///
-/// It is a responder if `E` is one; `Conflict` is a 503.
+/// It is a responder if `E` is one: `Aborted` answers as `E` does, `Failed` as [`Error`] does, and `Conflict`
+/// is a 503.
 #[derive(Debug)]
 #[expect(
     clippy::exhaustive_enums,

@@ -13,7 +13,7 @@
 //! - [JSON APIs](json): lose nothing when a page sends many requests at once
 //! - [encrypted fields](encrypted): store a secret
 //! - [errors and events](errors): answer an outage, and see what happens
-//! - [testing your application](testing): be several browsers, and move the clock
+//! - [testing your application](testing): test with several browsers, and move the clock
 //! - [surviving a deploy](deploy): change the struct while sessions exist
 //! - [on Redis](redis): share sessions between processes
 //! - [writing a store](stores): keep sessions somewhere else

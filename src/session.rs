@@ -62,11 +62,12 @@ mod data;
 ///
 /// # Several guards in one request
 ///
-/// Each has its own copy of the data, and hands over its changes when it is dropped; they merge like those of
-/// concurrent requests. When one ends the session or changes the user, the others show the request's present
-/// session. They drop the changes that they still hold, with a warning, and their `save` fails with
-/// [`Error::is_gone`]. A borrow such as `let visit = &mut *guard` that outlives an assignment of another user
-/// still writes to the old one; [`log_in`](Self::log_in) has no such gap.
+/// Each has its own copy of the data, and hands over its changes when it is dropped. A guard that begins
+/// later sees them; otherwise they merge like those of concurrent requests. When one ends the session or
+/// changes the user, the others show the request's present session. They drop the changes that they still
+/// hold, with a warning, and their `save` fails with [`Error::is_gone`]. A borrow such as `let visit = &mut
+/// *guard` that outlives an assignment of another user still writes to the old one; [`log_in`](Self::log_in)
+/// has no such gap.
 pub struct Session<T: SessionData> {
     request: Arc<RequestSession<T>>,
     view: View<T>,
@@ -95,7 +96,8 @@ impl<T: SessionData> Session<T> {
     ///
     /// The cookie is removed, and no request under way can bring the session back. For the rest of this
     /// request, the data has its defaults and changes are dropped. To leave a notice for the next page,
-    /// assign `None` to the `identity` field instead: that begins a new session.
+    /// assign `None` to the `identity` field instead: that ends the session too, and begins a new one with
+    /// what this request wrote.
     ///
     /// If nobody knows whether the store did it, the response is 503: send the logout again.
     #[doc(alias = "logout")]
@@ -157,13 +159,15 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Sets every field to its default, and ends the session if somebody is logged in.
+    /// Sets every field to its default, and ends the session if somebody is logged in. An anonymous session
+    /// goes on, with the same token; [`destroy`](Self::destroy) ends any.
     pub fn clear(&mut self) {
         **self = T::SCHEMA.defaults();
     }
 
     /// "Remember me": the session lives for the declared `remember`, 30 days by default, even if unused, and
-    /// its cookie outlives the browser's session. It does nothing for a session without data.
+    /// its cookie outlives the browser's session. This holds until the session ends. It does nothing for a
+    /// session without data.
     #[doc(alias = "remember_me")]
     pub fn remember(&mut self) {
         let lifetime = self.request.engine().remembered();
@@ -246,8 +250,8 @@ impl<T: SessionData> Session<T> {
     /// Makes a change that depends on several fields, while nobody else changes them.
     ///
     /// It reads the session again, calls `change`, and commits if what it read is still stored. Otherwise it
-    /// tries again, up to 20 times, so `change` should only change its argument. This request's earlier
-    /// changes are included. If `change` fails, none of its own are written.
+    /// tries again, up to 20 times, so `change` may run several times, and should only change its argument.
+    /// This request's earlier changes are included. If `change` fails, none of its own are written.
     ///
     /// ```rust
     /// # use rocket_typed_session::{Session, TransactError, session};

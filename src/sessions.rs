@@ -56,7 +56,7 @@ use crate::session::{Session, date_time};
 /// # What it promises
 ///
 /// After [`end_all`](UserSessions::end_all) has returned, no session of the user opens whose login began
-/// before the call, not even one whose password was being checked meanwhile.
+/// before the call, not even one whose password was being checked meanwhile. Logins that begin later stay.
 ///
 /// A user is the value of the identity: values that serde writes alike are one user. The order of an object's
 /// members does not matter; that of a list's items does, so a set must be a `BTreeSet`.
@@ -179,7 +179,8 @@ impl<T: SessionData> UserSessions<'_, T> {
         self.end_with_logins(Whom::All).await
     }
 
-    /// Like [`end_all`](Self::end_all), but keeps the session of this request.
+    /// Like [`end_all`](Self::end_all), but keeps the session of this request. If there is none, as in the
+    /// managed state, it ends all.
     ///
     /// # Errors
     ///

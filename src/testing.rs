@@ -8,7 +8,8 @@
 //! rocket_typed_session = { version = "0.1", features = ["testing"] }
 //! ```
 //!
-//! It needs no Redis and no change to the application. Each kit has its own sessions, so tests run side by
+//! A kit needs no Redis and no change to the application: install it in the rocket that your application
+//! builds. Each kit has its own sessions, so tests run side by
 //! side.
 //!
 //! ```rust
@@ -73,7 +74,7 @@
 //! # Requests that change something
 //!
 //! To [`CsrfFairing`](crate::CsrfFairing), a local client is a script with a cookie, which needs a token.
-//! Send [`same_origin`] or [`cross_site`], as browsers do.
+//! Send what a browser sends: [`same_origin`] for your own pages, [`cross_site`] for another site's.
 //!
 //! ```rust
 //! # use rocket::http::Status;

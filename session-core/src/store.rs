@@ -45,7 +45,8 @@ pub mod redis;
 /// - **Unknown is not failed.** Answer [`Error::unknown`] if a write may have happened or still may: the
 ///   connection broke, or no answer came in time. Answer [`Error::store`] if it certainly did not happen: the
 ///   server refused it, or you never sent it.
-/// - **Every call answers within [`timeout`](Self::timeout)**, also under load and in an outage.
+/// - **Every call answers within [`timeout`](Self::timeout)**, also under load and in an outage. Nobody else
+///   enforces it.
 /// - **What you have answered stays.** If sessions outlive your process, write to disk before you answer,
 ///   deletes too, or say what a crash may undo.
 /// - **Touch only the named fields.** Another build may own the others. A name is any text and a value any
@@ -66,7 +67,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// A copy of a session in this process, if there is one with at least the wanted fields. Default: none.
     ///
     /// It may lack what another process stored within the time that the application allows, but never what
-    /// this process stored. The engine asks only for GET and HEAD requests that may use copies.
+    /// this process stored. The engine asks only for GET and HEAD requests that may use copies. After `None`,
+    /// it loads the session.
     fn near(&self, key: Key, wanted: &Wanted) -> Option<Arc<Record>> {
         let _ = (key, wanted);
         None
@@ -119,10 +121,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 ///
 /// # The contract
 ///
-/// - **The answer of a step stays true.**
+/// - **What a step has answered stays**, also over a restart: later steps build on it.
 /// - **Do nothing after `not_after`**, as for an update. A step may be resent.
 /// - **[`present`](Self::present) is never ahead** of the point at which a step would happen now, and it is
-///   after every answered step. If it is ahead, a login that began before all sessions were ended survives.
+///   after every answered step. If it is ahead, a login that began before all sessions were ended survives. If
+///   it is behind, logins that begin afterwards are refused.
 /// - **Keep a roster** until its [`remove_at`](crate::users::Roster::remove_at). If it is lost, its sessions
 ///   end when they are next extended.
 ///
@@ -265,6 +268,7 @@ pub enum Created {
     /// The session is stored.
     Done,
     /// The session is not stored. One exists under that key and stays unchanged, or the store did not know
-    /// its server's time yet. The engine tries again under another id.
+    /// its server's time yet. The engine tries again under another id, at the time that [`Store::now`] then
+    /// gives.
     Refused,
 }

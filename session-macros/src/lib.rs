@@ -75,7 +75,7 @@ mod type_name;
 /// | `max_sessions = 5` | How many sessions a user may have, however many log in at once. Needs an `identity`. | any number |
 /// | `when_full = "refuse"` | What one more login does: `"end_oldest"`, or `"refuse"`, with 409 (`Error::is_full`). | `"end_oldest"` |
 /// | `indexed`, `indexed = false` | Whether the store knows a user's sessions. Otherwise, `Sessions` and the three options above do not work. | yes, with an `identity` |
-/// | `parent = Visit` | Each session begins, opens and ends with a session of that type. | none |
+/// | `parent = Visit` | Each session begins and opens only beside a session of that type, and ends with it. | none |
 /// | `guard(Admin = is_admin)` | Generates the request guard `Admin`. May be repeated. See [below](#guards). | none |
 ///
 /// The cookie is always `HttpOnly`. The debug profile without TLS leaves off `__Host-` and `__Secure-`, unless you declare `secure`.
@@ -140,6 +140,8 @@ mod type_name;
 /// - `once` and `keep` or `default`
 /// - `skip` and everything but `default`
 ///
+/// A value that serde cannot read back, such as `NaN` or `Some(None)`, is a 500, and nothing is stored.
+///
 /// # Guards
 ///
 /// `Member` derefs to the user, whose type needs `Clone`; the guards on the struct deref to the session. Each gives its session by
@@ -153,10 +155,11 @@ mod type_name;
 /// - `async`: the function is an `async fn(&Visit, &Request<'_>) -> Result<bool, Status>`. An error is the response's status.
 /// - `within = "5m"`: admits a user who logged in at most this long ago (OWASP ASVS 7.5.1), with or without a function. Needs an
 ///   `identity`.
-/// - `status = 403`: turns away with this error, by your own catcher. Excludes `redirect`.
-/// - `redirect = "/login"`: turns away with a 303 to this path. A GET appends its page as `?next=…`, for `ReturnTo`.
-/// - Without either, a request is forwarded to the next matching route. If there is none, it is a 401, or a 403 if the function said no: it
-///   decides about strangers, too.
+/// - `status = 403`: a visitor who is turned away gets this error, from your own catcher. Excludes `redirect`.
+/// - `redirect = "/login"`: a visitor who is turned away is sent to this path with a 303. A GET appends its page as `?next=…`, for
+///   `ReturnTo`.
+/// - Without either, a request is forwarded to the next matching route. If there is none, it is a 401, or a 403 if the function said no.
+///   The function is asked about strangers, too.
 ///
 /// A `#[cfg(…)]` on a field applies to what is generated for it, too.
 #[proc_macro_attribute]

@@ -65,7 +65,8 @@ use crate::guard::{self, type_name};
 /// }
 /// ```
 ///
-/// If a route takes one and `T::csrf()` is not attached, the launch stops.
+/// The guard fails like [`Session<T>`](crate::Session). If a route takes one and `T::csrf()` is not attached,
+/// the launch stops.
 pub struct CsrfToken<T: SessionData> {
     session: Arc<RequestSession<T>>,
     mask: CsrfMask,

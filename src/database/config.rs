@@ -15,7 +15,8 @@ use crate::config::{DATABASE, Settings};
 use crate::error::Error;
 
 /// The store that `T::fairing()` makes from `[default.databases.sessions]`: for programs beside the
-/// application, and for your own store around this one. It connects on first use.
+/// application, and for your own store around this one. It has the prefix and the deadline of the sessions of
+/// type `T`, and connects on first use.
 ///
 /// ```rust
 /// use rocket_typed_session::{session, store};

@@ -54,7 +54,7 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// bytes of metadata.
 ///
 /// A load is one HMGET (one HGETALL for a type with a map of entries), and a commit is one Lua script. All
-/// requests pipeline on one connection to a server.
+/// requests pipeline on one connection to a server, which the store replaces if it fails.
 ///
 /// Sessions expire by the server's clock. Within a second, the store leaves a server that became a replica.
 ///
@@ -226,7 +226,7 @@ impl RedisStore {
         Self { servers, ..self }
     }
 
-    /// Checks that the servers answer: all masters of a cluster.
+    /// Checks that the servers answer: all masters of a cluster. Afterwards, the store knows their time.
     ///
     /// # Errors
     ///
