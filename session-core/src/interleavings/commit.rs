@@ -106,7 +106,7 @@ enum At {
     Called(Call),
     /// It waits for its deadline.
     InDoubt(Deadline),
-    Over(Outcome),
+    Ended(Outcome),
 }
 
 type Deadline = u8;
@@ -245,13 +245,13 @@ impl explore::World for World {
                     steps.push(Step::Break(who));
                 }
                 At::InDoubt(deadline) if state.now >= deadline => steps.push(Step::Wake(who)),
-                At::InDoubt(_) | At::Over(_) => {}
+                At::InDoubt(_) | At::Ended(_) => {}
             }
             let flight = request.flight.iter().enumerate();
             steps.extend(
                 flight.filter_map(|(which, message)| message.map(|_| Step::Arrive(who, which))),
             );
-            let is_busy = !matches!(request.at, At::NotBegun | At::Over(_));
+            let is_busy = !matches!(request.at, At::NotBegun | At::Ended(_));
             if self.crashes && !state.has_crashed && is_busy {
                 steps.push(Step::Crash(who));
             }
@@ -282,7 +282,7 @@ impl explore::World for World {
             Step::Wake(who) => self.fail(state, who)?,
             Step::Crash(who) => {
                 state.has_crashed = true;
-                state.requests[who].at = At::Over(Outcome::Crashed);
+                state.requests[who].at = At::Ended(Outcome::Crashed);
             }
             Step::Tick => state.now += 1,
             Step::Remember => state.snapshot = Some(state.store),

@@ -99,7 +99,7 @@ enum At {
     /// Loaded, with its handler done; the number counts its attempts to commit.
     Open(Asked, u8),
     Answered(Answered),
-    Over,
+    Ended,
 }
 
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -172,7 +172,7 @@ impl explore::World for World {
         for (who, request) in state.requests.iter().enumerate() {
             match request {
                 At::NotBegun if who < self.browser.len() => steps.push(Step::Begin(who)),
-                At::NotBegun | At::Over => {}
+                At::NotBegun | At::Ended => {}
                 At::Open(..) => steps.push(Step::Commit(who)),
                 At::Answered(_) => steps.push(Step::Deliver(who)),
             }

@@ -60,7 +60,7 @@ enum At {
     Deletes(u8),
     Forgets(u8),
     Writes,
-    Over,
+    Ended,
     Crashed,
 }
 
@@ -110,7 +110,7 @@ impl explore::World for World {
         let mut steps = Vec::new();
         for who in 0..self.requests.len() {
             let at = state.requests[who];
-            if matches!(at, At::Over | At::Crashed) {
+            if matches!(at, At::Ended | At::Crashed) {
                 continue;
             }
             steps.push(Step::Next(who));
@@ -153,14 +153,14 @@ impl World {
                     });
                     ends.fold(0, |bits, (end, _)| bits | 1 << end)
                 };
-                state.returned[who] = ends(|at| at == At::Over);
+                state.returned[who] = ends(|at| at == At::Ended);
                 state.had_begun[who] = ends(|at| at != At::NotBegun);
                 match self.requests[who] {
                     // A token that opens nothing ends and extends nothing.
                     Doing::Logout(session) | Doing::Touch(session)
                         if state.records[session] != Record::Users =>
                     {
-                        At::Over
+                        At::Ended
                     }
                     _ => At::Begun,
                 }
@@ -182,7 +182,7 @@ impl World {
                     At::Forgets(self.bits(&ids))
                 }
                 Stepped::Doomed(ids, _) => At::Deletes(self.bits(&ids)),
-                _ => At::Over,
+                _ => At::Ended,
             },
             (At::Begun, Doing::Logout(session)) => At::Deletes(1 << session),
             (At::Begun, Doing::Touch(session)) => {
@@ -195,7 +195,7 @@ impl World {
                     self.broken(EXTENDED)?;
                 }
                 match may {
-                    true => At::Over,
+                    true => At::Ended,
                     false => At::Deletes(1 << session),
                 }
             }
@@ -233,14 +233,14 @@ impl World {
                 }
                 let others = (0..REQUESTS).filter(|other| *other != who);
                 let is_idle = |other: usize| {
-                    matches!(state.requests[other], At::NotBegun | At::Over | At::Crashed)
+                    matches!(state.requests[other], At::NotBegun | At::Ended | At::Crashed)
                 };
                 if others.into_iter().all(is_idle) {
                     self.check_number(state)?;
                 }
-                At::Over
+                At::Ended
             }
-            (at @ (At::Over | At::Crashed), _) => at,
+            (at @ (At::Ended | At::Crashed), _) => at,
         };
         Ok(())
     }
@@ -248,7 +248,7 @@ impl World {
     fn then(doing: Doing) -> At {
         match doing {
             Doing::Login => At::Writes,
-            Doing::EndAll | Doing::Logout(_) | Doing::Touch(_) => At::Over,
+            Doing::EndAll | Doing::Logout(_) | Doing::Touch(_) => At::Ended,
         }
     }
 
@@ -281,7 +281,7 @@ impl World {
             if all_returned && is_first {
                 self.broken(REFUSED)?;
             }
-            return Ok(At::Over);
+            return Ok(At::Ended);
         };
         let mut bits = self.bits(&doomed);
         if self.is(Mutant::RemindsNobody) {
@@ -347,13 +347,13 @@ impl World {
             self.broken(UNLISTED)?;
         }
         for (end, doing) in self.requests.iter().enumerate() {
-            let has_returned = *doing == Doing::EndAll && state.requests[end] == At::Over;
+            let has_returned = *doing == Doing::EndAll && state.requests[end] == At::Ended;
             let began_before = |session: &&usize| state.had_begun[**session] & 1 << end == 0;
             if has_returned && alive.iter().any(|session| began_before(&session)) {
                 self.broken(SURVIVED)?;
             }
         }
-        let is_idle = |at: &At| matches!(at, At::NotBegun | At::Over);
+        let is_idle = |at: &At| matches!(at, At::NotBegun | At::Ended);
         match state.requests.iter().all(is_idle) {
             true => self.check_number(state),
             false => Ok(()),

@@ -28,7 +28,7 @@ impl World {
             return Ok(());
         }
         let is_begun = matches!(message, Message::Create { .. });
-        let has_ended = matches!(request.at, At::Over(outcome) if outcome != Outcome::Crashed);
+        let has_ended = matches!(request.at, At::Ended(outcome) if outcome != Outcome::Crashed);
         if let (Message::Update { opened, .. }, Heard::Done) = (message, heard) {
             request.landed += u8::from(self.requests[who].doing.adds);
             if opened
@@ -105,7 +105,7 @@ impl World {
         let (opened, is_left) = match state.requests[who].at {
             At::Open(opened, _) => (opened, false),
             At::Called(call) => (call.message.opened(), call.is_left),
-            At::NotBegun | At::InDoubt(_) | At::Over(_) => return Ok(()),
+            At::NotBegun | At::InDoubt(_) | At::Ended(_) => return Ok(()),
         };
         let doing = self.requests[who].doing;
         if doing.adds && state.requests[who].landed != 1 {
@@ -132,7 +132,7 @@ impl World {
         if cookie.is_some() {
             self.set_cookie(state, who, cookie);
         }
-        state.requests[who].at = At::Over(Outcome::Acknowledged);
+        state.requests[who].at = At::Ended(Outcome::Acknowledged);
         Ok(())
     }
 
@@ -157,7 +157,7 @@ impl World {
                 self.check_ended(state, ended)?;
             }
         }
-        state.requests[who].at = At::Over(Outcome::Failed);
+        state.requests[who].at = At::Ended(Outcome::Failed);
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl World {
         if state.requests[who].landed != 0 {
             self.broken(DROPPED)?;
         }
-        state.requests[who].at = At::Over(Outcome::Dropped);
+        state.requests[who].at = At::Ended(Outcome::Dropped);
         Ok(())
     }
 

@@ -29,12 +29,12 @@ pub(super) enum Writer {
     InDoubt(u8),
     /// A mutant forgets the copy only after the caller has heard.
     Forgets,
-    Over,
+    Ended,
 }
 
 impl Own {
     const OVER: Self = Self {
-        at: Writer::Over,
+        at: Writer::Ended,
         stored: 0,
         base: None,
     };

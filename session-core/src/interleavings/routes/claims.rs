@@ -20,7 +20,7 @@ impl World {
         };
         for call in &*state.calls {
             let told = match call.at {
-                At::Over(reply) => Some(reply),
+                At::Ended(reply) => Some(reply),
                 _ => None,
             };
             let done = match call.kind {
@@ -63,8 +63,8 @@ impl World {
             }
             let first = by_epoch.iter().find(|id| state.router.waits_for(**id));
             match state.calls[0].at {
-                At::Over(Reply::Read(Some(_))) => return Ok(()),
-                At::Over(_) => break,
+                At::Ended(Reply::Read(Some(_))) => return Ok(()),
+                At::Ended(_) => break,
                 At::Sent(_) => self.execute(&mut state, 0),
                 At::Answered(..) => self.hear(&mut state, 0),
                 At::Begins | At::Looks(..) => match first {

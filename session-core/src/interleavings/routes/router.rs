@@ -39,7 +39,7 @@ pub(super) enum At {
     Answered(Sent, Reply),
     /// It waits for the map: this node was unreachable.
     Looks(NodeId, Reply),
-    Over(Reply),
+    Ended(Reply),
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -68,7 +68,7 @@ impl Call {
         match self.at {
             At::Begins => true,
             At::Looks(..) => !is_asking,
-            At::Sent(_) | At::Answered(..) | At::Over(_) => false,
+            At::Sent(_) | At::Answered(..) | At::Ended(_) => false,
         }
     }
 
@@ -128,7 +128,7 @@ impl World {
     pub(super) fn go(&self, state: &mut State, who: usize) {
         let owner = state.router.owner();
         match state.calls[who].at {
-            At::Looks(failed, reply) if failed == owner => state.call(who).at = At::Over(reply),
+            At::Looks(failed, reply) if failed == owner => state.call(who).at = At::Ended(reply),
             _ => self.send(state, who, owner, false),
         }
     }
@@ -181,7 +181,7 @@ impl World {
             return;
         };
         let Some(error) = self.error(kind, reply) else {
-            state.call(who).at = At::Over(reply);
+            state.call(who).at = At::Ended(reply);
             return;
         };
         // `Shared::try_twice`
@@ -219,7 +219,7 @@ impl World {
             }
             Advice::GiveUp => {
                 state.router.ask_for_map();
-                state.call(who).at = At::Over(reply);
+                state.call(who).at = At::Ended(reply);
             }
         }
     }

@@ -27,7 +27,7 @@ impl World {
             if let Change::Set(cookie) = cookie {
                 state.thief[1] = Some(cookie);
             }
-            state.requests[who] = At::Over;
+            state.requests[who] = At::Ended;
             return Ok(());
         }
         if asked.doing.logs_in.is_some() {
@@ -117,7 +117,7 @@ impl World {
             self.broken(BLOCKED)?;
         }
         state.requests[who] = match is_thief(who) {
-            true => At::Over,
+            true => At::Ended,
             false => At::Answered(Answered {
                 cookie: Change::Keep,
                 asked,
@@ -150,7 +150,7 @@ impl World {
         let At::Answered(Answered { cookie, asked }) = state.requests[who] else {
             return Ok(());
         };
-        state.requests[who] = At::Over;
+        state.requests[who] = At::Ended;
         let before = state.browser;
         match cookie {
             Change::Keep => return Ok(()),
