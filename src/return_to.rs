@@ -12,7 +12,7 @@ use rocket::response::{self, Redirect, Responder};
 ///
 /// Take it from the redirect's query parameter `next`, keep it in the login form, and return it after the
 /// login. It is always a path on this host: anything else, or nothing, becomes `/` (OWASP, "Unvalidated
-/// Redirects and Forwards").
+/// Redirects and Forwards"). Take an `Option<ReturnTo>` to choose another place for nothing.
 ///
 /// ```rust
 /// # use rocket::{form::Form, get, post, FromForm, response::content::RawHtml};

@@ -165,8 +165,9 @@ impl<T: SessionData> Session<T> {
         **self = T::SCHEMA.defaults();
     }
 
-    /// "Remember me": the session lives for the declared `remember`, 30 days by default, even if unused, and
-    /// its cookie outlives the browser's session. This holds until the session ends. It does nothing for a
+    /// "Remember me": the session lives for the declared `remember`, 30 days by default, and its cookie outlives
+    /// the browser's session. Requests do not extend that time. It holds until the session ends, also after
+    /// later logins of the same user; [`set_lifetime`](Self::set_lifetime) changes it. It does nothing for a
     /// session without data.
     #[doc(alias = "remember_me")]
     pub fn remember(&mut self) {

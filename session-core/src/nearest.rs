@@ -19,9 +19,13 @@ fn of_another_library(word: &str) -> Option<&'static str> {
     Some(match word.as_str() {
         "secret" | "secretkey" | "signed" => "remove it: the token is random, so nothing is signed",
         "maxage" | "cookieage" | "expires" | "expiry" | "timeout" | "sessionttl" => {
-            "write `idle` for the time since the last request, `absolute` for the time since the login"
+            "write `idle` for the time since the last request, `absolute` for the time since the login, and \
+             `persistent` if the cookie should outlive the browser"
         }
-        "rolling" => "remove it: `idle` counts from the last request",
+        "rolling" => "remove it: `idle` counts from the last request, to within `touch`",
+        "genid" => "remove it: the library draws ids and tokens",
+        "unset" => "remove it: call `destroy()`",
+        "proxy" | "trustproxy" => "write `secure`: no header of a request decides it",
         "resave" | "saveuninitialized" | "alwayssave" | "saveeveryrequest" => {
             "remove it: a session is stored when a field changes"
         }

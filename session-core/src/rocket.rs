@@ -1,6 +1,10 @@
-//! Ids in Rocket's paths and forms. The orphan rule keeps these impls in this crate.
+//! Ids in Rocket's paths, forms and `uri!`. The orphan rule keeps these impls in this crate.
+
+use std::fmt;
 
 use rocket::form::{self, FromFormField, ValueField};
+use rocket::http::impl_from_uri_param_identity;
+use rocket::http::uri::fmt::{Formatter, Part, UriDisplay};
 use rocket::request::FromParam;
 
 use crate::token::{InvalidSessionId, SessionId};
@@ -21,3 +25,12 @@ impl<'v> FromFormField<'v> for SessionId {
         id.map_err(|invalid: InvalidSessionId| form::Error::custom(invalid).into())
     }
 }
+
+/// `uri!(end(session.id))`.
+impl<P: Part> UriDisplay<P> for SessionId {
+    fn fmt(&self, f: &mut Formatter<'_, P>) -> fmt::Result {
+        f.write_value(self.to_string())
+    }
+}
+
+impl_from_uri_param_identity!(SessionId);

@@ -40,15 +40,16 @@ pub mod redis;
 ///   it: it could add twice. You may resend a load or a delete. The engine retries a create under another id.
 /// - **Your time counts**, not the caller's: [`now`](Self::now). If your server has its own clock, estimate
 ///   it from below: the last time that you heard, plus the time since.
-/// - **Do nothing after `not_after`**, by your time. A later update or delete changes nothing and answers
-///   `Late` with your time.
+/// - **Do nothing after `not_after`**, by your time, read in the atomic step. A later update or delete changes
+///   nothing and answers `Late` with your time.
 /// - **Unknown is not failed.** Answer [`Error::unknown`] if a write may have happened or still may: the
 ///   connection broke, or no answer came in time. Answer [`Error::store`] if it certainly did not happen: the
 ///   server refused it, or you never sent it.
 /// - **Every call answers within [`timeout`](Self::timeout)**, also under load and in an outage. Nobody else
 ///   enforces it.
 /// - **What you have answered stays.** If sessions outlive your process, write to disk before you answer,
-///   deletes too, or say what a crash may undo.
+///   deletes too, or say what a crash may undo. A load must not show what is not on disk yet. If a sync fails,
+///   nobody knows what the disk holds: answer [`Error::unknown`], then fail until you have read it again.
 /// - **Touch only the named fields.** Another build may own the others. A name is any text and a value any
 ///   bytes. You may use names that begin with `@` yourself, except those with
 ///   [`DEADLINE_PREFIX`](crate::fields::DEADLINE_PREFIX) and [`PARENT`](crate::fields::PARENT); never load
@@ -96,7 +97,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Only if the system fails; the session may then still exist.
     async fn delete(&self, key: Key, delete: &Delete) -> Result<Deleted, Error>;
 
-    /// The store's time. It decides when sessions expire.
+    /// The store's time. It decides when sessions expire. Called in requests, so it must not wait.
     fn now(&self) -> Timestamp;
 
     /// How long a call may take, and how far away a commit's deadline is. Default: 2 seconds.
@@ -126,8 +127,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 /// - **[`present`](Self::present) is never ahead** of the point at which a step would happen now, and it is
 ///   after every answered step. If it is ahead, a login that began before all sessions were ended survives. If
 ///   it is behind, logins that begin afterwards are refused.
-/// - **Keep a roster** until its [`remove_at`](crate::users::Roster::remove_at). If it is lost, its sessions
-///   end when they are next extended.
+/// - **Keep a roster** until its [`remove_at`](crate::users::Roster::remove_at), and the mark with it, if your
+///   storage outlives the process. If a roster is lost, its sessions end when they are next extended. If you
+///   cannot read one, answer `Err`.
 ///
 /// ```rust
 /// # use std::collections::HashMap;
@@ -152,15 +154,19 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 ///     async fn step(&self, user: UserKey, step: &Step) -> Result<Stepped, Error> {
 ///         let mut users = self.lock();
 ///         let (rosters, mark) = &mut *users;
-///         let stepped = step.apply_to(rosters.entry(user).or_default(), SystemClock.now(), *mark);
-///         *mark = mark.next(); // what is answered lies behind
+///         let roster = rosters.entry(user).or_default();
+///         let stepped = step.apply_to(roster, SystemClock.now(), *mark);
+///         if roster.remove_at().is_none() {
+///             rosters.remove(&user);
+///         }
+///         *mark = mark.next(); // what is answered lies behind; store it with the rosters
 ///         Ok(stepped)
 ///     }
 /// }
 /// ```
 #[async_trait]
 pub trait UserIndex: Send + Sync {
-    /// The current point in the order of the steps.
+    /// The current point in the order of the steps. Called in requests, so it must not wait.
     fn present(&self) -> Mark;
 
     /// Performs a step with [`Step::apply_to`].
@@ -235,7 +241,7 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 }
 
 /// The key of a session. Its `Display` is unique, safe to log, and the same in every later version: use it as
-/// the key in your store.
+/// the key in your store, where case counts. It never equals that of a [`UserKey`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub struct Key {

@@ -39,7 +39,8 @@ pub struct Update {
     pub ttl: Duration,
     /// The packed lifetime that a login loaded: it must be unchanged.
     pub(crate) loaded_lifetime: Option<[u8; 4]>,
-    /// Whether the update ends the session, because another user's begins. Then it returns all fields.
+    /// Whether the update ends the session, because another user's begins. Then it returns all fields, and the
+    /// record is over: the store may remove it.
     pub ends: bool,
 }
 

@@ -125,7 +125,8 @@ impl Mark {
     }
 }
 
-/// What a store keeps for one user. Every later version reads its serde form.
+/// What a store keeps for one user. Every later version reads its serde form, if the format names fields, as
+/// JSON does.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 #[non_exhaustive]

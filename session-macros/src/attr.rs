@@ -12,6 +12,19 @@ use crate::errors::Errors;
 use crate::guard::Guard;
 use crate::mistake::Mistake;
 
+/// The options of a field that take no value.
+const MARKS: &[&str] = &[
+    "counter",
+    "max",
+    "min",
+    "entries",
+    "once",
+    "identity",
+    "keep",
+    "encrypted",
+    "skip",
+];
+
 const OF_FIELD: &[&str] = &[
     "counter",
     "max",
@@ -56,7 +69,11 @@ macro_rules! struct_attrs {
                         self.$option.set(entry, given, errors);
                     })*
                     key if OF_FIELD.contains(&key) => {
-                        let mistake = Mistake::OptionOfField(key, &entry.form());
+                        let form = match MARKS.contains(&key) {
+                            true => key.to_owned(),
+                            false => entry.form(),
+                        };
+                        let mistake = Mistake::OptionOfField(key, &form);
                         errors.report(entry.key.span(), &mistake);
                     }
                     _ => entry.unknown(OF_STRUCT, errors),

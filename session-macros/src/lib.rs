@@ -60,10 +60,10 @@ mod type_name;
 /// | option | meaning | default |
 /// |---|---|---|
 /// | `name = "visit"` | The name in store keys and configuration, of `a-z`, `0-9` and `_`. A new name finds no old session. | the struct's, in snake case |
-/// | `idle = "30m"` | How long a session lives unused. | 30 minutes |
+/// | `idle = "30m"` | How long a session lives unused, to within `touch`: this one ends 27 to 30 minutes after its last request. | 30 minutes |
 /// | `absolute = "12h"` | How long a session lives at most, from its creation and again from each login. At least `idle`. | 12 hours |
 /// | `touch = "3m"` | How much of `idle` may pass before a request extends it. At most `idle`. | a tenth of `idle` |
-/// | `remember = "30d"` | How long a session lives after `remember()`. | 30 days |
+/// | `remember = "30d"` | How long a session lives after `remember()`, used or not. | 30 days |
 /// | `persistent`, `persistent = false` | Whether the cookie outlives the browser's session, up to the absolute deadline. | no |
 /// | `max_size = "1MiB"` | How many bytes all fields may take, names included. More is a 413. | 1 MiB |
 /// | `cookie = "id"` | The cookie's name, of letters, digits and ``!$&'*+-._~``. A prefix `__Host-` or `__Secure-` must keep its promises. | `__Host-id`; with `path` or `domain`, `__Secure-id`; not secure, `id` |
@@ -152,7 +152,8 @@ mod type_name;
 ///
 /// - `Name`, on the identity: admits every logged-in user.
 /// - `Name = path`, on the struct: admits a session if this `fn(&Visit) -> bool` says so.
-/// - `async`: the function is an `async fn(&Visit, &Request<'_>) -> Result<bool, Status>`. An error is the response's status.
+/// - `async`, for an `async fn(&Visit, &Request<'_>) -> Result<bool, Status>`: `guard(Staff = is_staff, async)`. An error is the response's
+///   status.
 /// - `within = "5m"`: admits a user who logged in at most this long ago (OWASP ASVS 7.5.1), with or without a function. Needs an
 ///   `identity`.
 /// - `status = 403`: a visitor who is turned away gets this error, from your own catcher. Excludes `redirect`.

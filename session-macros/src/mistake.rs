@@ -55,6 +55,10 @@ impl fmt::Display for Mistake<'_> {
             Self::OptionUnknown(key, advice) => {
                 write!(f, "unknown option `{key}`; {advice}")
             }
+            Self::OptionOfField("ttl", form) => write!(
+                f,
+                "`ttl` is an option of a field; for the whole session, write `idle`; for a field, write `#[session({form})]` on it"
+            ),
             Self::OptionOfField(key, form) => write!(
                 f,
                 "`{key}` is an option of a field; write `#[session({form})]` on that field"
@@ -97,7 +101,7 @@ impl fmt::Display for Mistake<'_> {
             Self::OfOption(message) => f.write_str(message),
             Self::NameOfSession(name) => write!(
                 f,
-                "`{name}` cannot be part of a key in the store; write a `name = \"…\"` of lowercase letters, digits and `_`"
+                "`{name}` cannot be part of a key in the store; write a `name = \"…\"` of lowercase letters, digits and `_` (for the cookie's name, write `cookie`)"
             ),
             Self::ParentOfItself => write!(
                 f,
@@ -166,7 +170,7 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::IdentityTwice(first) => write!(
                 f,
-                "`{first}` is already the identity; remove one `identity`, or write one `Option` of a type that holds both"
+                "`{first}` is already the identity; remove one: a role is a field of its own. If only both name a user, write one `Option` of a type that holds both"
             ),
             Self::NameOfField(name, owner) => write!(
                 f,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rocket::error::ErrorKind;
 use rocket::serde::json::{Json, serde_json::json};
-use rocket::{Build, Rocket, State, get, post, routes};
+use rocket::{Build, Rocket, State, get, post, routes, uri};
 use rocket_typed_session::store::MemoryStore;
 use rocket_typed_session::{Error, Session, SessionId, Sessions, UserSession, session};
 use session_core::clock::Timestamp;
@@ -205,9 +205,9 @@ async fn a_user_sees_all_devices_and_ends_one() {
         assert_eq!(phone.get("/devices").await.text(), "laptop phone*");
         assert_eq!(laptop.get("/devices").await.text(), "laptop* phone");
         let id = phone.get("/id").await.text();
-        let other = bob.clone().get("/id").await.text();
+        let other: SessionId = bob.clone().get("/id").await.text().parse().unwrap();
         assert_eq!(
-            laptop.post(&format!("/end/{other}"), &[]).await.text(),
+            laptop.post(&uri!(end(other)).to_string(), &[]).await.text(),
             "false"
         );
         assert_eq!(user_of(&bob).await, "bob");

@@ -233,7 +233,10 @@ impl World {
                 }
                 let others = (0..REQUESTS).filter(|other| *other != who);
                 let is_idle = |other: usize| {
-                    matches!(state.requests[other], At::NotBegun | At::Ended | At::Crashed)
+                    matches!(
+                        state.requests[other],
+                        At::NotBegun | At::Ended | At::Crashed
+                    )
                 };
                 if others.into_iter().all(is_idle) {
                     self.check_number(state)?;

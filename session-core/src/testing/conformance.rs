@@ -107,8 +107,11 @@ impl StoreUnderTest {
         self
     }
 
-    /// Adds a way to open the same storage again, as after a restart of the application. The old store still
-    /// exists then, but gets no more calls. Without it, the clauses about restarts test nothing.
+    /// Adds a way to open the same storage again, as after a crash of the application. Without it, the clauses
+    /// about restarts test nothing.
+    ///
+    /// The old store still exists then, but gets no more calls. Do not close it, or an answer that came before
+    /// the write goes unnoticed. If it locks a file, open a copy of the file.
     #[must_use]
     pub fn reopen<F, S>(self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
     where

@@ -1,6 +1,6 @@
 use rocket_typed_session::session;
 
-#[session(counter, ttl = "5m")]
+#[session(counter, identity = "views", ttl = "5m")]
 struct Visit {
     #[session(idle = "30m")]
     views: u64,

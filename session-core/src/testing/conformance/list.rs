@@ -146,6 +146,7 @@ macro_rules! __for_each_clause {
                 a_session_is_listed_for_as_long_as_it_may_live,
                 a_late_step_does_nothing,
                 a_user_index_outlives_a_restart,
+                marks_go_on_after_a_restart,
             }
         }
     };

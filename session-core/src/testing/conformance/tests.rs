@@ -1,6 +1,7 @@
 //! The suite finds the flaw of each flawed store.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ enum Flaw {
     LosesSessions,
     /// A restart loses the index of users.
     LosesUsers,
-    /// After a restart, marks begin at zero again.
+    /// Marks count steps, and begin at zero after a restart.
     MarksAnew,
     /// Admits logins that began before an end.
     NeverEnds,
@@ -303,7 +304,7 @@ const FOUND: &[(Flaw, &[&str])] = &[
     (LosesDeletes, &["a_delete_ends_a_rotated_session"]),
     (LosesSessions, &["a_session_outlives_a_restart"]),
     (LosesUsers, &["a_user_index_outlives_a_restart"]),
-    (MarksAnew, &["a_user_index_outlives_a_restart"]),
+    (MarksAnew, &["marks_go_on_after_a_restart"]),
     (
         MovesDeadlinesBack,
         &["only_a_lifetime_moves_the_deadline_backwards"],
@@ -481,15 +482,16 @@ struct FlawedStore {
     copies: Mutex<HashMap<Key, Arc<Record>>>,
     refused: Mutex<Vec<Changes>>,
     rosters: Mutex<HashMap<Option<UserKey>, Roster>>,
+    /// How many steps were done.
+    steps: AtomicU64,
 }
 
 #[async_trait]
 impl UserIndex for FlawedStore {
     fn present(&self) -> Mark {
-        let now = self.clock.now().as_millis();
         match self.flaw {
-            MarksAnew => Mark::new(now - self.started.as_millis()),
-            _ => Mark::new(now),
+            MarksAnew => Mark::new(self.steps.load(Ordering::SeqCst)),
+            _ => Mark::new(self.clock.now().as_millis()),
         }
     }
 
@@ -518,6 +520,7 @@ impl UserIndex for FlawedStore {
             let mut rosters = self.rosters.lock().unwrap();
             step.apply_to(rosters.entry(user).or_default(), now, present)
         };
+        self.steps.fetch_add(1, Ordering::SeqCst);
         if let (NeverReminds, Stepped::Done(doomed)) = (self.flaw, &mut stepped) {
             doomed.clear();
         }
@@ -542,6 +545,7 @@ impl FlawedStore {
             copies: Mutex::default(),
             refused: Mutex::default(),
             rosters: Mutex::default(),
+            steps: AtomicU64::default(),
         }
     }
 

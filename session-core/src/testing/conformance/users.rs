@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreUnderTest;
-use super::fixture::{LONG, at_once};
+use super::fixture::{LONG, MANY, at_once};
 use super::restart;
 use crate::clock::Timestamp;
 use crate::store::{Store, UserIndex};
@@ -43,6 +43,11 @@ fn sorted(mut ids: Vec<SessionId>) -> Vec<SessionId> {
 impl User {
     fn index(&self) -> &dyn UserIndex {
         self.store.user_index().expect("it was there")
+    }
+
+    async fn restarted(self, under_test: &StoreUnderTest) -> Option<Self> {
+        let store = under_test.reopened().await?;
+        Some(Self { store, ..self })
     }
 
     fn present(&self) -> Mark {
@@ -354,7 +359,6 @@ pub async fn a_late_step_does_nothing(store: &StoreUnderTest) {
 }
 
 /// Otherwise, a session is in no list, and a login whose password was checked before an end of all gets in.
-/// Marks must go on where they were: if they start again, users whose sessions were ended cannot log in.
 pub async fn a_user_index_outlives_a_restart(store: &StoreUnderTest) {
     let Some(alice) = user(store, restart::ADVICE) else {
         return;
@@ -367,12 +371,8 @@ pub async fn a_user_index_outlives_a_restart(store: &StoreUnderTest) {
     alice.enters(one).await;
     alice.enters(other).await;
     alice.ended(Whom::One(one), vec![one]).await;
-    let Some(reopened) = store.reopened().await else {
+    let Some(alice) = alice.restarted(store).await else {
         return;
-    };
-    let alice = User {
-        store: reopened,
-        ..alice
     };
     alice.has(&[one, other]).await;
     let late = alice
@@ -386,4 +386,29 @@ pub async fn a_user_index_outlives_a_restart(store: &StoreUnderTest) {
         &Stepped::Done(vec![one]),
         "a login after the restart",
     );
+}
+
+/// If marks start again, users whose sessions were ended cannot log in for a day.
+pub async fn marks_go_on_after_a_restart(store: &StoreUnderTest) {
+    let advice = "present must not go back over a restart: store the mark with the rosters, or make it from \
+                  a clock";
+    let Some(alice) = user(store, advice) else {
+        return;
+    };
+    // Marks that count steps are far from zero.
+    for _ in 0..MANY {
+        alice.list().await;
+    }
+    alice.ended(Whom::All, Vec::new()).await;
+    store.pass(Duration::from_millis(2)).await;
+    let before = alice.present();
+    let Some(alice) = alice.restarted(store).await else {
+        return;
+    };
+    let after = alice.present();
+    assert!(
+        after >= before,
+        "{advice}\n\nSeen: present was {before:?} before the restart, and is {after:?} after it\n"
+    );
+    alice.enters(session()).await;
 }
