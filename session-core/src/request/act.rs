@@ -323,7 +323,7 @@ impl<T: SessionData> RequestSession<T> {
     pub(super) fn dropped(&self, key: Key) {
         warn!(
             "session {key}: dropped a request's changes, because its session was ended or got \
-             another token meanwhile"
+             another token before they were stored"
         );
     }
 
