@@ -3,7 +3,8 @@
 use tokio::time::Instant;
 use tracing::trace;
 
-use super::{Engine, within};
+use super::Engine;
+use super::calls::within;
 use crate::error::Error;
 use crate::event::{Event, EventKind, Reason};
 use crate::schema::SessionData;

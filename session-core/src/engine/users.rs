@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::Engine;
+use super::calls::ATTEMPTS;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::event::Reason;
@@ -279,7 +280,7 @@ impl<T: SessionData> Engine<T> {
         deadline: Instant,
     ) -> Result<(), Error> {
         let key = Key::new(T::SCHEMA.name(), id);
-        for _ in 0..super::ATTEMPTS {
+        for _ in 0..ATTEMPTS {
             let Some((record, _)) = self.fetch(key, deadline).await? else {
                 return Ok(());
             };
@@ -314,7 +315,7 @@ impl<T: SessionData> Engine<T> {
             )
         })?;
         let mut step = Step::new(what, Timestamp::default());
-        for _ in 0..super::ATTEMPTS {
+        for _ in 0..ATTEMPTS {
             step.not_after = self.not_after(deadline);
             let stepping = index.step(user, &step);
             match self.call("index", None, deadline, stepping).await {

@@ -1,14 +1,23 @@
 //! Encodes calls to a server, and decodes its answers.
 
+use std::time::Duration;
+
 use deadpool_redis::redis::{self, Cmd, FromRedisValue as _, Value};
 
 use super::servers::Skew;
-use super::{METADATA, error, millis};
+use super::{METADATA, error};
 use crate::error::Error;
 use crate::fields::{DEADLINE_PREFIX, Fields, Name, PARENT, Unsorted};
 use crate::merge::{Change, Extreme};
 use crate::record::{Metadata, pack_millis, pack_seconds};
 use crate::store::{Update, Wanted};
+
+/// 100 years. Redis refuses a time to live that overflows its clock.
+const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+pub(super) fn millis(ttl: Duration) -> u64 {
+    u64::try_from(ttl.min(MAX_TTL).as_millis()).unwrap_or(u64::MAX)
+}
 
 pub(super) fn load(key: &str, wanted: &Wanted) -> Cmd {
     match wanted {
