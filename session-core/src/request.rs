@@ -6,30 +6,30 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
-use tracing::error;
 
 use crate::changes::Changes;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::event::{EventKind, Reason};
 use crate::fields::Fields;
 use crate::merge::Change;
-use crate::plan::{Commit, CookieChange, Identity, Live, Loaded, NoSession, Pending, plan};
+use crate::plan::{Commit, CookieChange, Live, Loaded, NoSession, Pending, plan};
 use crate::record::{Metadata, Record};
 use crate::schema::SessionData;
 use crate::token::{SessionId, Token};
 use crate::users::{Mark, UserKey};
 
 mod act;
+mod changes;
 mod commit;
 mod csrf;
+mod open;
 mod parent;
 mod view;
 
 pub use csrf::CsrfMask;
 pub(crate) use parent::Link;
-use parent::{Parent, is_beside};
+use parent::Parent;
 
 /// The session of one request. No lock is held while application code runs.
 pub struct RequestSession<T: SessionData> {
@@ -206,91 +206,6 @@ impl<T: SessionData> RequestSession<T> {
         &self.engine
     }
 
-    /// Loads the session once. Its parent must be open. A missing session is no error.
-    pub async fn open(&self, candidates: impl FnOnce() -> Candidates) -> Result<(), Error> {
-        self.open_beside(self.parent_link(), candidates).await
-    }
-
-    async fn open_beside(
-        &self,
-        parent: Option<Link>,
-        candidates: impl FnOnce() -> Candidates,
-    ) -> Result<(), Error> {
-        let opening = self.opening.get_or_init(|| async {
-            let loaded = self.load_one_of(&candidates(), parent).await?;
-            if self.engine.has_children() {
-                let live = loaded.live();
-                let link = live.map(|live| Link::of::<T>(live.key.id, &live.record.fields));
-                self.opened_as.get_or_init(|| link);
-            }
-            self.state().loaded = self.beside_parent(loaded);
-            Ok(())
-        });
-        opening.await.clone()
-    }
-
-    /// If two tokens open sessions, somebody may have planted one: the request gets neither, but a logout
-    /// ends both.
-    async fn load_one_of(
-        &self,
-        candidates: &Candidates,
-        parent: Option<Link>,
-    ) -> Result<Loaded, Error> {
-        if candidates.tampered {
-            self.refuse_cookies();
-            return Ok(Loaded::None(NoSession {
-                stores_nothing: true,
-                refuses_end: true,
-                ..NoSession::default()
-            }));
-        }
-        let mut living: Vec<Live> = Vec::new();
-        let mut others = Vec::new();
-        // No guard gets these, but their tokens may end them.
-        let mut elsewhere = Vec::new();
-        for token in &candidates.tokens {
-            let loaded = match self.near(candidates, parent) {
-                Some(live) => Loaded::Live(live),
-                None => self.engine.load(token).await?,
-            };
-            match loaded {
-                Loaded::Live(live) if is_beside::<T>(&live, parent) => living.push(live),
-                Loaded::Live(live) => elsewhere.push(live.end()),
-                Loaded::None(none) => others.push((token.id(), none)),
-            }
-        }
-        if let [live] = &living[..] {
-            // Cookies for other paths or domains may hold older tokens.
-            others.retain(|(id, none)| *id != live.key.id && !none.is_default());
-        }
-        if living.len() == 1 && others.is_empty() {
-            return Ok(living.pop().map_or_else(Loaded::default, Loaded::Live));
-        }
-        let others = others.into_iter().map(|(_, none)| none);
-        let mut none = others.fold(NoSession::default(), NoSession::and);
-        if !living.is_empty() {
-            self.refuse_cookies();
-            none.ends.extend(living.iter().map(Live::end));
-            none.stores_nothing = true;
-        }
-        none.ends.append(&mut elsewhere);
-        Ok(Loaded::None(none))
-    }
-
-    /// With several tokens or another parent, the store decides.
-    fn near(&self, candidates: &Candidates, parent: Option<Link>) -> Option<Live> {
-        let [token] = &candidates.tokens[..] else {
-            return None;
-        };
-        let copy = self.may_be_near.then(|| self.engine.near(token)).flatten();
-        copy.filter(|live| is_beside::<T>(live, parent))
-    }
-
-    fn refuse_cookies(&self) {
-        let reason = Some(Reason::AmbiguousCookies);
-        self.engine.tell(EventKind::Refused, reason, None);
-    }
-
     /// Whether this request opened its session.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -389,104 +304,6 @@ impl<T: SessionData> RequestSession<T> {
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn add_to(&self, state: &mut State, later: Pending) -> Result<(), Error> {
-        let may_leave = later.identity.is_some() || later.destroyed;
-        let before = may_leave.then(|| state.next::<T>());
-        let logs_in = later.logs_in();
-        state.pending.merge(later)?;
-        if logs_in {
-            self.logins.fetch_add(1, Ordering::SeqCst);
-        }
-        if before.is_some_and(|before| before != state.next::<T>()) {
-            self.begin_epoch();
-        }
-        Ok(())
-    }
-
-    /// Adds a guard's changes, or none if a counter would leave its range. Returns the fields whose latest
-    /// assignment the guard had not seen.
-    pub fn hand_over(&self, changes: Changes, seen: u64) -> Result<Vec<String>, Error> {
-        if self.state().answered && !changes.is_empty() {
-            error!(
-                "session type {}: a session was modified after the response was decided, so the \
-                 change is lost; in a stream, call `save().await`",
-                T::SCHEMA.name()
-            );
-            return Ok(Vec::new());
-        }
-        let overwritten = self.note_assignments(&changes, seen);
-        self.add(Self::pending(changes))?;
-        Ok(overwritten)
-    }
-
-    /// Adds what a guard did apart from the data.
-    pub fn add(&self, later: Pending) -> Result<(), Error> {
-        if self.state().answered && !later.is_empty() {
-            error!(
-                "session type {}: a session cannot end, or get a new token or lifetime, once the \
-                 response was decided; in a stream, do it before",
-                T::SCHEMA.name()
-            );
-        }
-        // If the response was decided, a later `save` reports whether it is too late.
-        self.add_to(&mut self.state(), later)
-    }
-
-    /// Logs in the user in `data`, with the guard's `changes` up to then.
-    pub fn log_in(&self, mut changes: Changes, data: &T) -> Result<(), Error> {
-        let field = T::SCHEMA.identity();
-        let field = field.ok_or_else(|| Error::usage("the session type has no identity"))?;
-        let is_same = changes.get(field.name).is_none();
-        // A session that begins with this login needs the field too.
-        for (name, value) in field.encoded(data)?.iter() {
-            changes.insert(name.clone(), Change::Set(value.to_vec()));
-        }
-        let mut pending = Self::pending(changes);
-        if is_same {
-            pending.identity = Some(Identity::Same);
-        }
-        self.add(pending)
-    }
-
-    fn note_assignments(&self, changes: &Changes, seen: u64) -> Vec<String> {
-        let mut state = self.state();
-        let state = &mut *state;
-        state.handed_over += 1;
-        let now = state.handed_over;
-        let mut overwritten = Vec::new();
-        for (name, change) in changes.iter().take(MAX_ASSIGNED) {
-            if !matches!(change, Change::Set(_) | Change::Unset) {
-                continue;
-            }
-            match state.assigned.iter_mut().find(|(known, _)| known == name) {
-                Some((_, at)) => {
-                    if *at > seen {
-                        // The key of an entry is data.
-                        let field = name.split(':').next().unwrap_or_default();
-                        overwritten.push(field.to_owned());
-                    }
-                    *at = now;
-                }
-                None => state.assigned.push((name.to_string(), now)),
-            }
-        }
-        overwritten
-    }
-
-    /// Makes the response an error.
-    pub fn fail(&self, failure: Error) {
-        let mut state = self.state();
-        if state.answered {
-            error!("session type {}: not stored: {failure}", T::SCHEMA.name());
-        }
-        state.failure.get_or_insert(failure);
-    }
-
-    /// Records that a panic dropped a guard, so the request has failed.
-    pub fn panicked(&self) {
-        self.state().panicked = true;
-    }
-
     /// No application code runs under the lock, so the state survives a panic.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -506,8 +323,6 @@ impl State {
         begins.then(|| self.pending.changes.get(field.name).cloned())
     }
 }
-
-const MAX_ASSIGNED: usize = 64;
 
 impl<T: SessionData> fmt::Debug for RequestSession<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

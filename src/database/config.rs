@@ -2,17 +2,16 @@ use std::time::Duration;
 
 use deadpool_redis::redis::{ConnectionAddr, ConnectionInfo};
 use rocket::figment::Figment;
-use rocket::figment::value::Value;
-use rocket::figment::value::magic::RelativePathBuf;
-use serde::de::DeserializeOwned;
 use session_core::error::Error as EngineError;
-use session_core::nearest::advice;
-use session_core::options::parse_duration;
 use session_core::schema::SessionData;
 use session_core::store::redis::{RedisStore, connection_info};
 
 use crate::config::{DATABASE, Settings};
 use crate::error::Error;
+
+mod keys;
+
+use self::keys::Keys;
 
 /// The store that `T::fairing()` makes from `[default.databases.sessions]`: for programs beside the
 /// application, and for your own store around this one. It has the prefix and the deadline of the sessions of
@@ -88,10 +87,6 @@ const OF_SENTINEL: &[&str] = &["master", "urls", "username", "password"];
 
 const OF_TLS: &[&str] = &["ca", "cert", "key"];
 
-const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-
-const TEXT: &str = "must be a text, or `{ file = \"…\" }`, or `{ env = \"…\" }`";
-
 impl RedisConfig {
     pub(crate) fn of_sessions(figment: &Figment) -> Result<Self, String> {
         let config = Self::read(&figment.focus(DATABASE));
@@ -159,7 +154,7 @@ impl RedisConfig {
                     master: keys.text("sentinel.master")?.ok_or(
                         "`sentinel.master` is missing: the name by which the sentinels know the master",
                     )?,
-                    sentinels: keys.sentinels(&certificates)?,
+                    sentinels: sentinels(&keys, &certificates)?,
                     server: own(url).map_err(|fault| format!("`url`: {fault}"))?,
                 }
             }
@@ -281,6 +276,23 @@ fn info(
 }
 
 #[cfg(feature = "tls")]
+fn sentinels(keys: &Keys<'_>, certificates: &Certificates) -> Result<Vec<ConnectionInfo>, String> {
+    let urls = keys.texts("sentinel.urls")?;
+    let urls =
+        urls.ok_or("`sentinel.urls` is missing: a list like [\"redis://127.0.0.1:26379\"]")?;
+    let username = keys.text("sentinel.username")?;
+    let password = keys.text("sentinel.password")?;
+    let sentinels = urls.iter().map(|url| {
+        let info = info(url, username.as_deref(), password.as_deref())?;
+        match info.addr() {
+            ConnectionAddr::TcpTls { .. } => certificates.given_to(info),
+            _ => Ok(info),
+        }
+    });
+    let sentinels = sentinels.collect::<Result<_, String>>();
+    sentinels.map_err(|fault| format!("`sentinel.urls`: {fault}"))
+}
+
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 #[derive(Default)]
@@ -349,139 +361,6 @@ impl Certificates {
             ),
             false => Ok(info),
         }
-    }
-}
-
-struct Keys<'f>(&'f Figment);
-
-impl Keys<'_> {
-    fn contains(&self, key: &str) -> bool {
-        self.0.contains(key)
-    }
-
-    fn check(&self, table: &str, known: &[&str]) -> Result<(), String> {
-        let Ok(value) = (match table {
-            "" => self.0.extract::<Value>(),
-            table => self.0.find_value(table),
-        }) else {
-            return Ok(());
-        };
-        let keys = value
-            .as_dict()
-            .ok_or_else(|| format!("`{table}` must be a table"))?;
-        match keys.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(key) => Err(format!(
-                "`{key}` is not an option of it; {}",
-                advice(key, known)
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// A text may also be in a file or an environment variable.
-    fn text(&self, key: &str) -> Result<Option<String>, String> {
-        let Ok(value) = self.0.find_value(key) else {
-            return Ok(None);
-        };
-        let fault = |fault: &str| format!("`{key}`: {fault}");
-        let Some(source) = value.as_dict() else {
-            return match &value {
-                Value::String(_, text) => Ok(Some(text.clone())),
-                // Unquoted text in the environment may look like a number.
-                Value::Num(_, number) => match (number.to_u128(), number.to_i128()) {
-                    (Some(number), _) => Ok(Some(number.to_string())),
-                    (_, Some(number)) => Ok(Some(number.to_string())),
-                    _ => Err(fault(TEXT)),
-                },
-                _ => Err(fault(TEXT)),
-            };
-        };
-        let words: Vec<_> = source.keys().map(String::as_str).collect();
-        match words[..] {
-            ["file"] => {
-                let bytes = self.file(&format!("{key}.file"))?.unwrap_or_default();
-                let text = String::from_utf8(bytes).map_err(|_| fault("the file is not text"))?;
-                Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
-            }
-            ["env"] => {
-                let name = source["env"].as_str().ok_or_else(|| fault(TEXT))?;
-                let value = std::env::var(name);
-                let value = value.map_err(|_| {
-                    fault(&format!("the variable `{name}` is not in the environment"))
-                })?;
-                Ok(Some(value))
-            }
-            _ => Err(fault(TEXT)),
-        }
-    }
-
-    fn texts(&self, key: &str) -> Result<Option<Vec<String>>, String> {
-        if !self.contains(key) {
-            return Ok(None);
-        }
-        let texts: Vec<String> =
-            self.inner(key, "must be a list of addresses: `[\"redis://…\"]`")?;
-        match texts.is_empty() {
-            true => Err(format!("`{key}` must name at least one")),
-            false => Ok(Some(texts)),
-        }
-    }
-
-    /// A relative path starts at the configuration file.
-    fn file(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
-        if !self.contains(key) {
-            return Ok(None);
-        }
-        let path: RelativePathBuf = self.inner(key, "must be a path")?;
-        let bytes = std::fs::read(path.relative());
-        let bytes = bytes.map_err(|error| {
-            let path = path.original().display();
-            format!("`{key}`: the file `{path}` cannot be read: {error}")
-        })?;
-        Ok(Some(bytes))
-    }
-
-    fn number(&self, key: &str) -> Result<Option<usize>, String> {
-        if !self.contains(key) {
-            return Ok(None);
-        }
-        self.inner(key, "must be a number").map(Some)
-    }
-
-    fn seconds(&self, key: &str) -> Result<Option<Duration>, String> {
-        const WHAT: &str =
-            "must be a time longer than zero and an hour at most: `5` (seconds), or \"500ms\"";
-        let duration = match self.0.find_value(key) {
-            Err(_) => return Ok(None),
-            Ok(Value::String(_, text)) => parse_duration(&text).ok(),
-            Ok(_) => Some(Duration::from_secs(self.inner(key, WHAT)?)),
-        };
-        let is_possible = |duration: &Duration| !duration.is_zero() && *duration <= MAX_TIMEOUT;
-        let duration = duration.filter(is_possible);
-        duration.map(Some).ok_or_else(|| format!("`{key}` {WHAT}"))
-    }
-
-    fn sentinels(&self, certificates: &Certificates) -> Result<Vec<ConnectionInfo>, String> {
-        let urls = self.texts("sentinel.urls")?;
-        let urls =
-            urls.ok_or("`sentinel.urls` is missing: a list like [\"redis://127.0.0.1:26379\"]")?;
-        let username = self.text("sentinel.username")?;
-        let password = self.text("sentinel.password")?;
-        let sentinels = urls.iter().map(|url| {
-            let info = info(url, username.as_deref(), password.as_deref())?;
-            match info.addr() {
-                ConnectionAddr::TcpTls { .. } => certificates.given_to(info),
-                _ => Ok(info),
-            }
-        });
-        let sentinels = sentinels.collect::<Result<_, String>>();
-        sentinels.map_err(|fault| format!("`sentinel.urls`: {fault}"))
-    }
-
-    /// Figment's own error would show the value, which may be a secret.
-    fn inner<V: DeserializeOwned>(&self, key: &str, what: &str) -> Result<V, String> {
-        let value = self.0.extract_inner(key);
-        value.map_err(|_| format!("`{key}` {what}"))
     }
 }
 

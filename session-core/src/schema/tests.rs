@@ -1,5 +1,6 @@
 use super::*;
 use crate::field::codec::accessor;
+use crate::plan::Identity;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
