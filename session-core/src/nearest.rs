@@ -3,14 +3,30 @@
 /// What to write for a word that is not one of `known`.
 #[must_use]
 pub fn advice(word: &str, known: &[&str]) -> String {
-    let in_another_library = of_another_library(word).filter(|_| known.contains(&"idle"));
-    if let Some(advice) = in_another_library {
+    let is_of_session = known.contains(&"idle") || known.contains(&"once");
+    let elsewhere = of_another_library(word).filter(|_| is_of_session);
+    if let Some(advice) = elsewhere.or_else(|| of_the_configuration(word)) {
         return advice.to_owned();
     }
     match nearest(word, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("write one of `{}`", known.join("`, `")),
     }
+}
+
+/// Where an option of the configuration belongs.
+fn of_the_configuration(word: &str) -> Option<&'static str> {
+    let words = [
+        "capacity",
+        "encryption_keys",
+        "near",
+        "on_start",
+        "prefix",
+        "timeout",
+    ];
+    words
+        .contains(&word)
+        .then_some("write it in `Rocket.toml`, in `[default.sessions]`")
 }
 
 /// The counterpart of an option of express-session, tower-sessions, actix-session or Django.
@@ -29,6 +45,8 @@ fn of_another_library(word: &str) -> Option<&'static str> {
         "resave" | "saveuninitialized" | "alwayssave" | "saveeveryrequest" => {
             "remove it: a session is stored when a field changes"
         }
+        "cookiename" => "write `cookie`",
+        "flash" => "write `once`",
         "httponly" => "remove it: the cookie is always `HttpOnly`",
         "store" | "engine" => {
             "write `url` in `[default.databases.sessions]` for Redis, or `.store(…)` on the fairing"
@@ -92,6 +110,7 @@ mod tests {
         assert!(advice("colour", KNOWN).ends_with("`skip`, `alias`"));
         // A table without lifetimes is not about a session.
         assert_eq!(advice("maxAge", &["url"]), "write one of `url`");
+        assert!(advice("prefix", &["url"]).contains("[default.sessions]"));
     }
 
     #[test]

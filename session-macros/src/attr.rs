@@ -267,7 +267,11 @@ impl<T> Attr<T> {
     pub(crate) fn set(&mut self, entry: &Entry, given: Option<Given<T>>, errors: &mut Errors) {
         if self.is_written {
             let key = entry.key.to_string();
-            errors.report(entry.key.span(), &Mistake::Duplicate(&key));
+            let mistake = match key.as_str() {
+                "guard" => Mistake::GuardTwice,
+                key => Mistake::Duplicate(key),
+            };
+            errors.report(entry.key.span(), &mistake);
         } else {
             self.given = given;
             self.is_written = true;

@@ -18,6 +18,7 @@ pub(crate) enum Mistake<'a> {
     GuardOfField,
     GuardOfIdentity(&'a str),
     GuardRedirect(&'a str),
+    GuardTwice,
     GuardStatusAndRedirect,
     GuardWithin,
     GuardWithinTooShort,
@@ -132,6 +133,10 @@ impl fmt::Display for Mistake<'_> {
             Self::GuardAsync(name) => write!(
                 f,
                 "`async` requires a function; write `guard({name} = function, async)`"
+            ),
+            Self::GuardTwice => write!(
+                f,
+                "an identity has one guard; write `guard(Name = function, …)` on the struct for another"
             ),
             Self::GuardWithin => write!(
                 f,

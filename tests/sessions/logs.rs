@@ -104,6 +104,26 @@ fn a_cookie_that_is_not_secure_is_warned_of_in_release() {
 }
 
 #[test]
+fn a_login_after_a_destroy_is_warned_of() {
+    #[rocket::get("/")]
+    fn again(mut visit: Session<Visit>) {
+        visit.destroy();
+        visit.log_in("alice".into());
+    }
+
+    alone(async || {
+        let log = Log::keep();
+        let rocket = quiet().attach(Visit::fairing()).mount("/", routes![again]);
+        let client = Client::tracked(rocket).await.unwrap();
+        client.get("/").dispatch().await;
+        assert_eq!(client.cookies().iter().count(), 0);
+        let lines = log.with("a login after `destroy` in the same request logs nobody in");
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0].level, Level::Warn);
+    });
+}
+
+#[test]
 fn a_table_of_no_session_type_is_warned_of() {
     alone(async || {
         let log = Log::keep();

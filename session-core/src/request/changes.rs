@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{RequestSession, State};
 use crate::changes::Changes;
@@ -47,6 +47,13 @@ impl<T: SessionData> RequestSession<T> {
     pub fn log_in(&self, mut changes: Changes, data: &T) -> Result<(), Error> {
         let field = T::SCHEMA.identity();
         let field = field.ok_or_else(|| Error::usage("the session type has no identity"))?;
+        if self.state().pending.destroyed {
+            warn!(
+                "session type {}: a login after `destroy` in the same request logs nobody in; \
+                 call `clear` before `log_in` instead",
+                T::SCHEMA.name()
+            );
+        }
         let is_same = changes.get(field.name).is_none();
         // A session that begins with this login needs the field too.
         for (name, value) in field.encoded(data)?.iter() {

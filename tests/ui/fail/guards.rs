@@ -22,6 +22,12 @@ struct Visit {
     level: u8,
 }
 
+#[session]
+struct TwoGuards {
+    #[session(identity, guard(Page, redirect = "/login"), guard(Api, status = 401))]
+    user: Option<u64>,
+}
+
 #[session(guard(Recent, within = "5m"))]
 struct Anonymous {
     views: u64,
