@@ -114,7 +114,7 @@ impl<T: SessionData> CsrfFairing<T> {
     /// Refuses nothing on the routes with exactly this URI, as declared and mounted. Default: none. May be
     /// called several times.
     ///
-    /// It is no pattern: `/hooks/<name>` exempts `#[post("/<name>")]` mounted at `/hooks`, with every method,
+    /// It is literal: `/hooks/<name>` exempts `#[post("/<name>")]` mounted at `/hooks`, with every method,
     /// but not the route `/hooks/special`. If no route has this URI, the launch stops.
     ///
     /// An exempt route must check its callers itself. A caller without a cookie needs no exemption, unless it

@@ -73,7 +73,7 @@ impl Error {
         self.error.is_decode()
     }
 
-    /// Whether a field's value cannot be written as JSON, or not read back from it. Nothing was stored.
+    /// Whether a field's value cannot be written as JSON or read back from it. Nothing was stored.
     #[must_use]
     pub fn is_encode(&self) -> bool {
         self.error.is_encode()
@@ -85,8 +85,8 @@ impl Error {
         self.error.is_overflow()
     }
 
-    /// Whether a logout was refused, because its cookies do not say which session to end; sent again, it has
-    /// the new cookie. Nothing was done.
+    /// Whether a logout was refused, because its cookies do not say which session to end; a retry has the
+    /// new cookie. Nothing was done.
     ///
     /// Also true for a refused login: log in again if all sessions of the user were ended meanwhile; send it
     /// again if the token of its parent session was just replaced.

@@ -6,7 +6,7 @@
 //! - [forms and flash](forms): answer a form, and show a notice once
 //! - [login, guards and roles](login): log people in, and say who may see a page
 //! - [log out everywhere](devices): list and end the sessions of a user
-//! - [requests of other sites](csrf): refuse forged requests (CSRF)
+//! - [cross-site requests](csrf): refuse forged requests (CSRF)
 //! - [two session types](parent): give administrators a session of their own
 //! - [templates and catchers](templates): show the session in pages and error pages
 //! - [streams and WebSockets](streams): use the session where a response lasts

@@ -43,7 +43,7 @@
 //! - [`Sessions`]: all sessions of a user, listed and ended.
 //! - [`Error`] and [`TransactError`]: what can go wrong.
 //! - [`SessionFairing`]: choose a store; be told of each [`Event`].
-//! - [`CsrfFairing`] and [`CsrfToken`]: refuse requests of other sites.
+//! - [`CsrfFairing`] and [`CsrfToken`]: refuse cross-site requests.
 //! - [`store`]: the stores, and the contract of a [`Store`](store::Store) of your own.
 //! - `testing`: a kit for the tests of your application, and tests of a store.
 //! - SECURITY.md has the rules about tokens, DESIGN.md the reasons, docs/operations.md how to run

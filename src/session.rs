@@ -64,7 +64,7 @@ mod data;
 ///
 /// Each has its own copy of the data, and hands over its changes when it is dropped. A guard that begins
 /// later sees them; otherwise they merge like those of concurrent requests. When one ends the session or
-/// changes the user, the others show the request's present session. They drop the changes that they still
+/// changes the user, the others show the request's current session. They drop the changes that they still
 /// hold, with a warning, and their `save` fails with [`Error::is_gone`]. A borrow such as `let visit = &mut
 /// *guard` that outlives an assignment of another user still writes to the old one; [`log_in`](Self::log_in)
 /// has no such gap.
@@ -99,7 +99,7 @@ impl<T: SessionData> Session<T> {
     /// assign `None` to the `identity` field instead: that ends the session too, and begins a new one with
     /// what this request wrote.
     ///
-    /// If nobody knows whether the store did it, the response is 503: send the logout again.
+    /// If the outcome is unknown, the response is 503: send the logout again.
     #[doc(alias = "logout")]
     #[doc(alias = "invalidate")]
     #[doc(alias = "purge")]
@@ -114,7 +114,7 @@ impl<T: SessionData> Session<T> {
     /// Gives the session a new token, with the same data and [`id`](Self::id). The old token is dead before
     /// the response leaves.
     ///
-    /// A login does this by itself. Call it at other gains of privilege: a second factor, a role (OWASP ASVS
+    /// A login does this by itself. Call it on other privilege gains: a second factor, a role (OWASP ASVS
     /// 7.2.4). It does nothing for a session that is not stored.
     #[doc(alias = "rotate_id")]
     #[doc(alias = "regenerate")]
@@ -124,14 +124,14 @@ impl<T: SessionData> Session<T> {
         self.ask(|pending| pending.rotate = true);
     }
 
-    /// Logs in a user who has just proved who they are.
+    /// Logs in a user who has just authenticated.
     ///
     /// The session gets a new token and a new absolute lifetime, and
     /// [`authenticated_at`](Self::authenticated_at) is now, even for a user who was already logged in. If
     /// another user was, the session ends and the guard shows a new one, with what this request wrote and the
     /// fields declared `keep`.
     ///
-    /// Write what belongs to the new user after this call: earlier values that equal the previous user's are
+    /// Then write what belongs to the new user: earlier values that equal the previous user's are
     /// lost.
     ///
     /// Assigning another user to the `identity` field does the same; assigning the same user does nothing.
@@ -166,7 +166,7 @@ impl<T: SessionData> Session<T> {
     }
 
     /// "Remember me": the session lives for the declared `remember`, 30 days by default, and its cookie outlives
-    /// the browser's session. Requests do not extend that time. It holds until the session ends, also after
+    /// the browser's session. Requests do not extend that time. It holds until the session ends, even after
     /// later logins of the same user; [`set_lifetime`](Self::set_lifetime) changes it. It does nothing for a
     /// session without data.
     #[doc(alias = "remember_me")]
@@ -177,8 +177,8 @@ impl<T: SessionData> Session<T> {
 
     /// Gives this session its own lifetime, until you call it again or the session ends.
     ///
-    /// The absolute timeout counts from now; a later login starts the declared one, unless this one reaches
-    /// further. The idle timeout is in whole seconds, at least one; `touch` scales with it. With
+    /// The absolute timeout counts from now; a later login starts the declared one, unless this one ends
+    /// later. The idle timeout is in whole seconds, at least one; `touch` scales with it. With
     /// [`Lifetime::persistent`], the cookie outlives the browser's session. It does nothing without data.
     ///
     /// ```rust
@@ -198,7 +198,7 @@ impl<T: SessionData> Session<T> {
     }
 
     /// Sets the label in the list of a user's sessions, if this request logs somebody in: at most 200
-    /// letters, without control characters. With the option `devices`, the default is the `User-Agent`.
+    /// non-control characters. With the option `devices`, the default is the `User-Agent`.
     pub fn set_label(&mut self, label: &str) {
         self.request.set_label(crate::managed::label(label));
     }
@@ -250,7 +250,7 @@ impl<T: SessionData> Session<T> {
 
     /// Makes a change that depends on several fields, while nobody else changes them.
     ///
-    /// It reads the session again, calls `change`, and commits if what it read is still stored. Otherwise it
+    /// It reads the session again, calls `change`, and commits if what it read is unchanged. Otherwise it
     /// tries again, up to 20 times, so `change` may run several times, and should only change its argument.
     /// This request's earlier changes are included. If `change` fails, none of its own are written.
     ///

@@ -55,8 +55,8 @@ use crate::session::{Session, date_time};
 ///
 /// # What it promises
 ///
-/// After [`end_all`](UserSessions::end_all) has returned, no session of the user opens whose login began
-/// before the call, not even one whose password was being checked meanwhile. Logins that begin later stay.
+/// After [`end_all`](UserSessions::end_all) has returned, the user's logins that began before the call open
+/// no session, not even one whose password was being checked meanwhile. Logins that begin later stay.
 ///
 /// A user is the value of the identity: values that serde writes alike are one user. The order of an object's
 /// members does not matter; that of a list's items does, so a set must be a `BTreeSet`.
@@ -168,7 +168,7 @@ impl<T: SessionData> UserSessions<'_, T> {
 
     /// Ends all sessions, and every login that is under way. Returns how many sessions it ended.
     ///
-    /// If this request logs the same user in afterwards, as after a change of password, that login goes on.
+    /// If this request logs the same user in afterwards, as after a change of password, that login stays.
     /// This needs the request's guard, not the managed state.
     ///
     /// # Errors

@@ -122,7 +122,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 ///
 /// # The contract
 ///
-/// - **What a step has answered stays**, also over a restart: later steps build on it.
+/// - **What a step has answered stays**, even after restarts: later steps build on it.
 /// - **Do nothing after `not_after`**, as for an update. A step may be resent.
 /// - **[`present`](Self::present) is never ahead** of the point at which a step would happen now, and it is
 ///   after every answered step. If it is ahead, a login that began before all sessions were ended survives. If

@@ -94,7 +94,7 @@ pub(crate) fn impls(
         "The fairing that loads, checks and persists every `Session<{ident}>`: `attach` it."
     );
     let csrf_docs = format!(
-        "The fairing that makes every `Session<{ident}>` refuse requests of other sites: `attach` it \
+        "The fairing that makes every `Session<{ident}>` refuse cross-site requests: `attach` it \
          beside `fairing()`."
     );
     let takes = once(session).map(|field| {

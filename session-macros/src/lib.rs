@@ -44,7 +44,7 @@ mod type_name;
 /// ```
 ///
 /// The macro implements `SessionData` and `Default` for the struct. It adds `fairing()`, which returns the fairing to attach, and `csrf()`,
-/// a second fairing that refuses requests of other sites. A `once` field adds a function that takes its value, and a `guard` a request
+/// a second fairing that refuses cross-site requests. A `once` field adds a function that takes its value; a `guard`, a request
 /// guard. All are as visible as the struct.
 ///
 /// The struct must have named fields and no parameters, and be `Send + Sync`. Every field must implement `Default`, and serde's `Serialize`
@@ -60,7 +60,7 @@ mod type_name;
 /// | option | meaning | default |
 /// |---|---|---|
 /// | `name = "visit"` | The name in store keys and configuration, of `a-z`, `0-9` and `_`. A new name finds no old session. | the struct's, in snake case |
-/// | `idle = "30m"` | How long a session lives unused, to within `touch`: this one ends 27 to 30 minutes after its last request. | 30 minutes |
+/// | `idle = "30m"` | How long a session lives unused, to within `touch`: this one ends 27 to 30 minutes after the last request that took it. | 30 minutes |
 /// | `absolute = "12h"` | How long a session lives at most, from its creation and again from each login. At least `idle`. | 12 hours |
 /// | `touch = "3m"` | How much of `idle` may pass before a request extends it. At most `idle`. | a tenth of `idle` |
 /// | `remember = "30d"` | How long a session lives after `remember()`, used or not. | 30 days |
@@ -91,7 +91,7 @@ mod type_name;
 /// | `on_start = "fail"` | Whether the launch stops, or only `"warn"`s, if Redis does not answer, does not say what it is (`+info`), or is unfit: a replica, a cluster's node, one that evicts, a version before 6.2. | `"warn"` |
 /// | `near = "1s"` | How long a GET may miss what another process stored, a logout too: `"10ms"` to `"1min"`. Its reads cost no round trip. | off |
 ///
-/// These six, the lifetimes (`idle`, `absolute`, `touch`, `remember`, `persistent`) and `max_size` may also stand in `[default.sessions]`,
+/// These six, the lifetimes (`idle`, `absolute`, `touch`, `remember`, `persistent`) and `max_size` may also be in `[default.sessions]`,
 /// for all types. A type's own table wins over that, and both win over the struct. An unknown key stops the launch in a type's table;
 /// elsewhere, it is a warning.
 ///
@@ -110,15 +110,15 @@ mod type_name;
 /// |---|---|---|
 /// | none | The last writer wins, for this field alone. | any serde type |
 /// | `counter` | Both differences are added. Every assignment is a difference: `views = 0` subtracts what was read. Leaving its type's range is a 500, and nothing is stored. | integers of at most 64 bits, up to `i64::MAX` |
-/// | `max`, `min` | The largest (smallest) stays. Assigning the other way is a reset; the last reset wins. | integers of at most 64 bits |
-/// | `entries` | Each entry is stored and removed on its own; for one entry, the last writer wins. An unreadable one is left out. A load reads the whole session. | `BTreeMap`, `HashMap`; keys with `Display` and `FromStr` |
-/// | `once` | Exactly one gets the value, by `Visit::take_field(&mut visit).await`, the others `None`. It stays taken if the request fails. | an `Option` |
+/// | `max`, `min` | The largest (smallest) stays. Lowering (raising) it is a reset; the last reset wins. | integers of at most 64 bits |
+/// | `entries` | Each entry is stored and removed on its own; per entry, the last writer wins. An unreadable one is left out. A load reads the whole session. | `BTreeMap`, `HashMap`; keys with `Display` and `FromStr` |
+/// | `once` | `Visit::take_field(&mut visit).await` gives exactly one the value, the others `None`. It stays taken if the request fails. | an `Option` |
 ///
 /// The other options:
 ///
 /// | option | meaning | default |
 /// |---|---|---|
-/// | `identity` | Says who is logged in, for one `Option` of a type with `PartialEq`, as visible as the struct. A login replaces the token; a change of user, the session. | none |
+/// | `identity` | Says who is logged in: one `Option`, of a type with `PartialEq` and the struct's visibility. A login replaces the token; a change of user, the session. | none |
 /// | `guard = Member` | With `identity`: generates the request guard `Member`. See [below](#guards). | none |
 /// | `keep` | The field survives a change of user: a theme, a language. | the next user finds the default |
 /// | `encrypted` | Stored encrypted, with XChaCha20-Poly1305. The launch needs `encryption_keys` or Rocket's `secret_key`; in the debug profile, a random key serves. | stored as it is |
@@ -159,8 +159,8 @@ mod type_name;
 /// - `status = 403`: a visitor who is turned away gets this error, from your own catcher. Excludes `redirect`.
 /// - `redirect = "/login"`: a visitor who is turned away is sent to this path with a 303. A GET appends its page as `?next=…`, for
 ///   `ReturnTo`.
-/// - Without either, a request is forwarded to the next matching route. If there is none, it is a 401, or a 403 if the function said no.
-///   The function is asked about strangers, too.
+/// - Without either, a request is forwarded to the next matching route. If none matches, the answer is 401, or 403 if the function said no.
+///   The function runs for strangers, too.
 ///
 /// A `#[cfg(…)]` on a field applies to what is generated for it, too.
 #[proc_macro_attribute]

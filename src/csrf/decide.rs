@@ -75,7 +75,7 @@ impl From<Refusal> for EngineError {
                 "refused a request whose `Origin` is neither that of its `Host` nor trusted"
             }
             Refusal::OtherSite => {
-                "refused a request of another site: its `Sec-Fetch-Site` says so, and its `Origin` is \
+                "refused a cross-site request: its `Sec-Fetch-Site` says so, and its `Origin` is \
                  not trusted"
             }
             Refusal::Tampered => {

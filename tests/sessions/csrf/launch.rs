@@ -135,7 +135,7 @@ fn a_refusal_is_one_warning_a_second_and_repeats_nothing_of_the_request() {
         assert_eq!(lines[0].level, Level::Warn);
         assert_eq!(
             lines[0].text,
-            "session type visit: refused a request of another site: its `Sec-Fetch-Site` says so, \
+            "session type visit: refused a cross-site request: its `Sec-Fetch-Site` says so, \
              and its `Origin` is not trusted event=\"refused\" reason=\"other_site\""
         );
         assert!(log.with("evil").is_empty(), "{:#?}", log.lines());

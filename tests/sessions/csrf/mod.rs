@@ -1,4 +1,4 @@
-//! Requests of other sites, as browsers, scripts and attackers send them.
+//! Cross-site requests, as browsers, scripts and attackers send them.
 
 use std::sync::Arc;
 
