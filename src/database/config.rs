@@ -275,7 +275,6 @@ fn info(
     Ok(info.set_redis_settings(settings))
 }
 
-#[cfg(feature = "tls")]
 fn sentinels(keys: &Keys<'_>, certificates: &Certificates) -> Result<Vec<ConnectionInfo>, String> {
     let urls = keys.texts("sentinel.urls")?;
     let urls =
@@ -293,6 +292,7 @@ fn sentinels(keys: &Keys<'_>, certificates: &Certificates) -> Result<Vec<Connect
     sentinels.map_err(|fault| format!("`sentinel.urls`: {fault}"))
 }
 
+#[cfg(feature = "tls")]
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 #[derive(Default)]
