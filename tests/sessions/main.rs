@@ -79,7 +79,7 @@ mod lifetimes;
 // 11. A thief cannot keep the user out.
 mod attacks;
 
-// 12. With a near cache, a GET may miss what another process stored in the last moment that you allow, and nothing older.
+// 12. With a near cache, a GET may miss what another process stored within the time that you allow, and nothing older.
 mod near;
 
 // What a response says, and what a request must say.
