@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use session_core::engine::Engine;
 use session_core::expiry::Lifetime;
 use session_core::nearest::{advice, nearest};
-use session_core::options::{Options, Prefix, SameSite};
+use session_core::options::{OF_CONFIGURATION, Options, Prefix, SameSite};
 use session_core::options::{parse_duration, parse_same_site, parse_size, parse_when_full};
 use session_core::schema::SessionData;
 use session_core::seal::{Keyring, parse_key};
@@ -41,15 +41,6 @@ pub(crate) struct Settings {
 }
 
 pub(crate) const DATABASE: &str = "databases.sessions";
-
-const OF_CONFIGURATION: &[&str] = &[
-    "capacity",
-    "prefix",
-    "timeout",
-    "near",
-    "on_start",
-    ENCRYPTION_KEYS,
-];
 
 const ENCRYPTION_KEYS: &str = "encryption_keys";
 

@@ -1,5 +1,7 @@
 //! Guesses the word behind a typo, or behind a word of another session library.
 
+use crate::options::OF_CONFIGURATION;
+
 /// What to write for a word that is not one of `known`.
 #[must_use]
 pub fn advice(word: &str, known: &[&str]) -> String {
@@ -16,15 +18,7 @@ pub fn advice(word: &str, known: &[&str]) -> String {
 
 /// Where an option of the configuration belongs.
 fn of_the_configuration(word: &str) -> Option<&'static str> {
-    let words = [
-        "capacity",
-        "encryption_keys",
-        "near",
-        "on_start",
-        "prefix",
-        "timeout",
-    ];
-    words
+    OF_CONFIGURATION
         .contains(&word)
         .then_some("write it in `Rocket.toml`, in `[default.sessions]`")
 }

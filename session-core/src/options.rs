@@ -10,6 +10,16 @@ use crate::expiry::Lifetime;
 use crate::users::Limit;
 pub use crate::users::WhenFull;
 
+/// The options that only the configuration has.
+pub const OF_CONFIGURATION: &[&str] = &[
+    "capacity",
+    "prefix",
+    "timeout",
+    "near",
+    "on_start",
+    "encryption_keys",
+];
+
 macro_rules! options {
     ($($(#[$docs:meta])* $name:ident: $type:ty),* $(,)?) => {
         /// The declared options; `None` is the default.

@@ -12,37 +12,25 @@ use crate::errors::Errors;
 use crate::guard::Guard;
 use crate::mistake::Mistake;
 
-/// The options of a field that take no value.
-const MARKS: &[&str] = &[
-    "counter",
-    "max",
-    "min",
-    "entries",
-    "once",
-    "identity",
-    "keep",
-    "encrypted",
-    "skip",
-];
-
-const OF_FIELD: &[&str] = &[
-    "counter",
-    "max",
-    "min",
-    "entries",
-    "once",
-    "identity",
-    "guard",
-    "keep",
-    "encrypted",
-    "ttl",
-    "max_size",
-    "default",
-    "on_unreadable",
-    "migrate",
-    "rename",
-    "alias",
-    "skip",
+/// The options of a field, and whether each takes a value.
+const OF_FIELD: &[(&str, bool)] = &[
+    ("counter", false),
+    ("max", false),
+    ("min", false),
+    ("entries", false),
+    ("once", false),
+    ("identity", false),
+    ("guard", true),
+    ("keep", false),
+    ("encrypted", false),
+    ("ttl", true),
+    ("max_size", true),
+    ("default", true),
+    ("on_unreadable", true),
+    ("migrate", true),
+    ("rename", true),
+    ("alias", true),
+    ("skip", false),
 ];
 
 macro_rules! struct_attrs {
@@ -68,15 +56,17 @@ macro_rules! struct_attrs {
                         let given = entry.$read($($example,)? errors);
                         self.$option.set(entry, given, errors);
                     })*
-                    key if OF_FIELD.contains(&key) => {
-                        let form = match MARKS.contains(&key) {
-                            true => key.to_owned(),
-                            false => entry.form(),
-                        };
-                        let mistake = Mistake::OptionOfField(key, &form);
-                        errors.report(entry.key.span(), &mistake);
-                    }
-                    _ => entry.unknown(OF_STRUCT, errors),
+                    key => match OF_FIELD.iter().find(|(known, _)| *known == key) {
+                        Some((_, takes_value)) => {
+                            let form = match takes_value {
+                                true => entry.form(),
+                                false => key.to_owned(),
+                            };
+                            let mistake = Mistake::OptionOfField(key, &form);
+                            errors.report(entry.key.span(), &mistake);
+                        }
+                        None => entry.unknown(OF_STRUCT, errors),
+                    },
                 }
             }
 
@@ -230,7 +220,10 @@ impl FieldAttrs {
                 key if OF_STRUCT.contains(&key) => {
                     errors.report(entry.key.span(), &Mistake::OptionOfStruct(key));
                 }
-                _ => entry.unknown(OF_FIELD, errors),
+                _ => {
+                    let known: Vec<_> = OF_FIELD.iter().map(|(name, _)| *name).collect();
+                    entry.unknown(&known, errors);
+                }
             }
         }
         read
