@@ -111,15 +111,44 @@ fn a_login_after_a_destroy_is_warned_of() {
         visit.log_in("alice".into());
     }
 
+    #[rocket::get("/begin")]
+    fn begin(mut visit: Session<Visit>) {
+        visit.log_in("bob".into());
+    }
+
+    #[rocket::get("/two")]
+    fn two(mut one: Session<Visit>, mut other: Session<Visit>) {
+        one.destroy();
+        other.log_in("alice".into());
+    }
+
+    #[rocket::get("/who")]
+    fn who(visit: Session<Visit>) -> String {
+        visit.user.clone().unwrap_or_default()
+    }
+
     alone(async || {
         let log = Log::keep();
-        let rocket = quiet().attach(Visit::fairing()).mount("/", routes![again]);
+        let rocket = quiet()
+            .attach(Visit::fairing())
+            .mount("/", routes![again, begin, two, who]);
         let client = Client::tracked(rocket).await.unwrap();
         client.get("/").dispatch().await;
         assert_eq!(client.cookies().iter().count(), 0);
         let lines = log.with("a login after `destroy` in the same request logs nobody in");
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0].level, Level::Warn);
+
+        // By a second guard, of a living session: the logout is final.
+        client.get("/begin").dispatch().await;
+        let cookie = client.cookies().iter().next().unwrap().clone();
+        let who = client.get("/who").dispatch().await.into_string().await;
+        assert_eq!(who.as_deref(), Some("bob"));
+        client.get("/two").dispatch().await;
+        assert_eq!(client.cookies().iter().count(), 0);
+        let late = client.get("/who").cookie(cookie).dispatch().await;
+        assert_eq!(late.into_string().await.as_deref(), Some(""));
+        assert_eq!(log.with("logs nobody in").len(), 2);
     });
 }
 
